@@ -1,0 +1,118 @@
+//! What differs between agent CLIs, as data: the schema of `[agents.NAME]` and of `templates/agents/*.toml`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::verdict::Class;
+
+/// How the prompt reaches the agent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PromptBy {
+    /// On standard input, to the end of file.
+    #[default]
+    Stdin,
+    /// As `{prompt}` in `prompt_args`.
+    Arg,
+    /// As `{prompt_file}` in `prompt_args`.
+    File,
+}
+
+/// What the agent prints on standard output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventForm {
+    /// One JSON document a line.
+    Jsonl,
+    /// Plain text: the last 16 KiB are the final message, exit 0 is a good end.
+    #[default]
+    Text,
+}
+
+/// How the agent is asked to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StopSpec {
+    /// `TERM`, `INT` or `HUP`; sent to its process group.
+    pub signal: String,
+    /// How long it may take before it is killed, as a duration (`5s`).
+    pub grace: String,
+}
+
+impl Default for StopSpec {
+    fn default() -> Self {
+        Self { signal: "TERM".to_owned(), grace: "5s".to_owned() }
+    }
+}
+
+/// One rule for a line of the stream; the first that matches counts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventRule {
+    /// JSON pointer → what must stand there: a value, a list of values, `"nonempty"` or `{ regex = "…" }`.
+    pub when: BTreeMap<String, serde_json::Value>,
+    /// Fact (`session`, `model`, `text`, `cost_usd`, `turns`, `usage`, `denials`, `error`, `status`) → JSON pointer.
+    pub take: BTreeMap<String, String>,
+    /// Fact → JSON pointer of text to append to it.
+    pub append: BTreeMap<String, String>,
+    /// Fact → JSON pointer; only narrated (an API retry).
+    pub note: BTreeMap<String, String>,
+    /// Whether this is the final event.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// A verdict that acts at once: the agent is ended without waiting for its own retries.
+    pub then: Option<Class>,
+}
+
+/// One rule for an ended attempt; the first that matches counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutcomeRule {
+    /// JSON pointer into the final event (or `exit`) → what must stand there.
+    #[serde(default)]
+    pub when: BTreeMap<String, serde_json::Value>,
+    /// The class.
+    pub class: Class,
+    /// The reason for people; `{error}`, `{text}`, `{status}`, `{exit}` are filled in. Default: the class in words.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// An agent CLI.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AdapterSpec {
+    /// Program and fixed arguments.
+    pub command: Vec<String>,
+    /// How the prompt reaches it.
+    pub prompt: PromptBy,
+    /// Arguments that carry the prompt, or tell that it comes on standard input.
+    pub prompt_args: Vec<String>,
+    /// What it prints.
+    pub events: EventForm,
+    /// How it is asked to end.
+    pub stop: StopSpec,
+    /// The memory file that it reads in the workspace; `None`: the context precedes the prompt, unless `events = "text"`.
+    pub memory_file: Option<String>,
+    /// How that file imports another, with `{path}`.
+    pub import: Option<String>,
+    /// The command that prints its version.
+    pub version: Vec<String>,
+    /// The command that resumes `{session}`, where it is not `command` with `args.resume`.
+    pub resume_command: Option<Vec<String>>,
+    /// The command of `wt attach`: interactive.
+    pub attach_command: Option<Vec<String>>,
+    /// Arguments used only when `wt` has their value: `model`, `fallback_model`, `session`, `resume`, `max_turns`,
+    /// `max_cost`, `name`, `settings`.
+    pub args: BTreeMap<String, Vec<String>>,
+    /// Variables added to its environment.
+    pub env: BTreeMap<String, String>,
+    /// Variables added when `wt` runs as root.
+    pub env_if_root: BTreeMap<String, String>,
+    /// Fact → JSON pointer of a number added over all events.
+    pub sum: BTreeMap<String, String>,
+    /// Rules for the stream.
+    pub event: Vec<EventRule>,
+    /// Rules for the end.
+    pub outcome: Vec<OutcomeRule>,
+}

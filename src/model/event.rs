@@ -1,0 +1,286 @@
+//! What the journal may say: one record a line, versioned, never changed once written.
+//!
+//! Compatibility: fields are only added, with a default; an event of an unknown type reads as [`Event::Unknown`] and is
+//! kept and skipped, so that an older `wt` can read a newer journal.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::task::{Oid, Task, TaskSpec, Workspace};
+use super::verdict::{Class, Exit};
+use super::{TaskId, Usage};
+
+/// The version of a record's form.
+pub const VERSION: u32 = 1;
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`VERSION`] of the writer.
+    pub v: u32,
+    /// Wall time of the append; for display, order is the line's position.
+    pub at: Timestamp,
+    /// The task it is about; `None`: the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskId>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Why a task waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitReason {
+    /// Between two attempts.
+    Backoff,
+    /// The account's rate limit or quota.
+    RateLimit,
+    /// A question, a permission or the account needs a person.
+    Parked,
+}
+
+impl WaitReason {
+    /// Returns the word that `status` shows.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Backoff => "backoff",
+            Self::RateLimit => "rate_limit",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+/// What follows an ended attempt; decided by `supervise::recovery`, recorded with the attempt's end in one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "to", rename_all = "snake_case")]
+pub enum Next {
+    /// The work is finished and verified; `skipped`: the agent found nothing to do.
+    Done {
+        /// The branch's commit.
+        head: Oid,
+        /// Whether there is nothing to land.
+        skipped: bool,
+    },
+    /// Another attempt, not before `until`.
+    Wait {
+        /// Why it waits.
+        reason: WaitReason,
+        /// When it may go on; `None`: when a person says so.
+        until: Option<Timestamp>,
+        /// Whether this attempt used up one of the tries.
+        counted: bool,
+    },
+    /// Not worth another attempt.
+    Failed,
+    /// All attempts are used up.
+    Dead,
+    /// A person stopped it.
+    Stopped,
+}
+
+/// How a path conflicts; only `Content` and `AddAdd` are texts with two sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConflictKind {
+    /// Both sides changed the same lines.
+    Content,
+    /// Both sides added a file of that name.
+    AddAdd,
+    /// One side changed it, the other deleted it.
+    ModifyDelete,
+    /// Renames that contradict each other.
+    Rename,
+    /// A file on one side, a folder on the other.
+    FileDirectory,
+    /// Binary content.
+    Binary,
+    /// Modes or types that contradict each other.
+    Mode,
+    /// A submodule moved on both sides.
+    Submodule,
+    /// Anything else that git reports.
+    Other,
+}
+
+impl ConflictKind {
+    /// Returns the words that people read.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Content => "both changed",
+            Self::AddAdd => "both added",
+            Self::ModifyDelete => "changed and deleted",
+            Self::Rename => "renamed twice",
+            Self::FileDirectory => "file and folder",
+            Self::Binary => "binary",
+            Self::Mode => "type or mode",
+            Self::Submodule => "submodule",
+            Self::Other => "conflict",
+        }
+    }
+}
+
+/// A path that could not be merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictedPath {
+    /// The path in the repository, neutralised for display where it is not UTF-8.
+    pub path: String,
+    /// How it conflicts.
+    pub kind: ConflictKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// A task was asked for.
+    Queued {
+        /// What was asked.
+        spec: TaskSpec,
+    },
+    /// Its worktree and branch exist.
+    WorkspaceMade {
+        /// Where.
+        workspace: Workspace,
+    },
+    /// A runner holds the task and starts its agent.
+    Started {
+        /// The attempt's number.
+        attempt: u32,
+        /// The random token in the environment of every process of this attempt.
+        token: String,
+        /// The boot that it runs in.
+        boot: String,
+    },
+    /// The agent named its session.
+    Session {
+        /// The session id, to resume.
+        session: String,
+        /// The model, if it said so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+    },
+    /// An attempt ended, and what follows.
+    Ended {
+        /// The attempt's number.
+        attempt: u32,
+        /// How the process ended.
+        exit: Exit,
+        /// What it came to.
+        class: Class,
+        /// Why, for people.
+        reason: String,
+        /// What it used.
+        usage: Usage,
+        /// Processes that outlived the agent and were ended.
+        swept: u32,
+        /// What follows.
+        next: Next,
+    },
+    /// The supervision of an attempt vanished.
+    Lost {
+        /// The attempt's number.
+        attempt: u32,
+        /// What is known of it.
+        reason: String,
+        /// The ref that keeps its uncommitted work.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        checkpoint: Option<String>,
+        /// Whether the machine restarted since.
+        rebooted: bool,
+    },
+    /// A lost task goes back to the queue.
+    Requeued {
+        /// When it may start.
+        until: Timestamp,
+    },
+    /// A lost task has no attempt left.
+    Exhausted,
+    /// A person stopped a task that had no process.
+    Stopped,
+    /// A person asked for another round.
+    Retried,
+    /// A person finished an open workspace.
+    MarkedDone {
+        /// The branch's commit.
+        head: Oid,
+        /// Whether there is nothing to land.
+        skipped: bool,
+    },
+    /// A landing took the task up.
+    LandingStarted {
+        /// The branch's commit that is being landed.
+        head: Oid,
+    },
+    /// The landing ended without a verdict on the task; it is back where it was.
+    LandingAborted {
+        /// Why.
+        reason: String,
+    },
+    /// Its commits do not merge.
+    Conflicted {
+        /// What does not merge.
+        paths: Vec<ConflictedPath>,
+        /// The target's commit that was tried.
+        onto: Oid,
+    },
+    /// Verification failed on the merged tree.
+    Rejected {
+        /// Which check and how.
+        reason: String,
+        /// The target's commit that was tried.
+        onto: Oid,
+    },
+    /// Its commits are on the target.
+    Landed {
+        /// The commit that its last commit became.
+        tip: Oid,
+        /// How many commits.
+        commits: usize,
+    },
+    /// Its workspace went after landing; what it held is below the trash ref.
+    Pruned {
+        /// The trash ref.
+        trash: String,
+    },
+    /// Its workspace was removed without landing.
+    Removed {
+        /// Why.
+        reason: String,
+        /// The trash ref, if there was a workspace.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trash: Option<String>,
+    },
+    /// A removed workspace is back.
+    Restored {
+        /// Where.
+        workspace: Workspace,
+    },
+    /// A target is about to move: the intent, settled by [`Event::Published`] or by the next command.
+    Publishing {
+        /// The landing's id.
+        landing: String,
+        /// The target, short.
+        target: String,
+        /// Where it stands.
+        old: Oid,
+        /// Where it goes.
+        new: Oid,
+        /// The tasks that land with it, with the commit that each one's last commit became and how many there are.
+        tasks: Vec<(TaskId, Oid, usize)>,
+    },
+    /// An intent is settled.
+    Published {
+        /// The landing's id.
+        landing: String,
+        /// Whether the target moved.
+        moved: bool,
+    },
+    /// A task as it stood when the journal was rolled.
+    Carried {
+        /// All of it.
+        task: Box<Task>,
+    },
+    /// Written by a newer `wt`.
+    #[serde(other)]
+    Unknown,
+}

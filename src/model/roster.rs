@@ -1,0 +1,222 @@
+//! All tasks, as the journal tells them: the one fold that every room reads.
+//!
+//! Invariant: a [`Roster`] is only changed by [`Roster::apply`], in journal order. A record that does not fit the state
+//! machine is counted and skipped, never half applied: reading must not fail because of one bad line.
+
+use std::collections::BTreeMap;
+
+use super::event::{Event, Next, Record};
+use super::state::{BadTransition, State};
+use super::task::{Landing, Oid, Task};
+use super::{TaskId, TaskName};
+
+/// A target that was about to move when its record was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The landing's id.
+    pub landing: String,
+    /// The target, short.
+    pub target: String,
+    /// Where it stood.
+    pub old: Oid,
+    /// Where it was to go.
+    pub new: Oid,
+    /// The tasks that land with it: id, resulting commit, number of commits.
+    pub tasks: Vec<(TaskId, Oid, usize)>,
+}
+
+/// All tasks and open intents.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Roster {
+    tasks: BTreeMap<TaskId, Task>,
+    intents: Vec<Intent>,
+    next_order: u64,
+    misfits: usize,
+}
+
+impl Roster {
+    /// Returns the roster that `records` tell.
+    pub fn fold<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut roster = Self::default();
+        for record in records {
+            if roster.apply(record).is_err() {
+                roster.misfits += 1;
+            }
+        }
+        roster
+    }
+
+    /// Counts a record that [`Roster::apply`] refused while reading.
+    pub fn count_misfit(&mut self) {
+        self.misfits += 1;
+    }
+
+    /// Returns how many records did not fit the state machine.
+    pub fn misfits(&self) -> usize {
+        self.misfits
+    }
+
+    /// Returns every task, by name and generation.
+    pub fn tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values()
+    }
+
+    /// Returns the tasks whose names are taken.
+    pub fn live(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter(|task| !task.state.ended())
+    }
+
+    /// Returns the task of that id.
+    pub fn get(&self, id: &TaskId) -> Option<&Task> {
+        self.tasks.get(id)
+    }
+
+    /// Returns the newest generation of `name`.
+    pub fn newest(&self, name: &TaskName) -> Option<&Task> {
+        self.tasks.values().rfind(|task| task.name() == name)
+    }
+
+    /// Returns the live task of that name.
+    pub fn live_named(&self, name: &TaskName) -> Option<&Task> {
+        self.newest(name).filter(|task| !task.state.ended())
+    }
+
+    /// Returns intents that were never settled.
+    pub fn intents(&self) -> &[Intent] {
+        &self.intents
+    }
+
+    /// Applies one record; the only mutator. On an error nothing changed.
+    pub fn apply(&mut self, record: &Record) -> Result<(), BadTransition> {
+        match &record.event {
+            Event::Publishing { landing, target, old, new, tasks } => self.intents.push(Intent {
+                landing: landing.clone(),
+                target: target.clone(),
+                old: old.clone(),
+                new: new.clone(),
+                tasks: tasks.clone(),
+            }),
+            Event::Published { landing, .. } => self.intents.retain(|intent| intent.landing != *landing),
+            _ => {}
+        }
+        let Some(id) = &record.task else { return Ok(()) };
+        match &record.event {
+            Event::Queued { spec } => {
+                if self.tasks.contains_key(id) {
+                    return Err(BadTransition { from: "known", event: "queued" });
+                }
+                self.next_order += 1;
+                let task = Task {
+                    id: id.clone(),
+                    state: if spec.agent.is_some() { State::Queued } else { State::Open },
+                    spec: spec.clone(),
+                    order: self.next_order,
+                    workspace: None,
+                    attempt: 0,
+                    tries: 0,
+                    resume: false,
+                    session: None,
+                    model: None,
+                    usage: super::Usage::default(),
+                    queued_at: record.at,
+                    started_at: None,
+                    ended_at: None,
+                    outcome: None,
+                    landing: None,
+                    trash: None,
+                };
+                self.tasks.insert(id.clone(), task);
+                Ok(())
+            }
+            Event::Carried { task } => {
+                self.next_order = self.next_order.max(task.order);
+                self.tasks.insert(id.clone(), (**task).clone());
+                Ok(())
+            }
+            _ => match self.tasks.get_mut(id) {
+                Some(task) => advance(task, record),
+                None => Err(BadTransition { from: "unknown", event: "changed" }),
+            },
+        }
+    }
+}
+
+/// Moves one task by one record: first the state, which may refuse, then the facts.
+fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
+    let before = task.state.at_rest();
+    task.state = task.state.clone().apply(&record.event)?;
+    match &record.event {
+        Event::WorkspaceMade { workspace } | Event::Restored { workspace } => {
+            task.workspace = Some(workspace.clone());
+            task.trash = None;
+        }
+        Event::Started { attempt, .. } => {
+            task.attempt = *attempt;
+            task.started_at = Some(record.at);
+            task.ended_at = None;
+            task.outcome = None;
+        }
+        Event::Session { session, model } => {
+            task.session = Some(session.clone());
+            task.model = model.clone().or_else(|| task.model.take());
+        }
+        Event::Ended { reason, usage, next, .. } => {
+            task.usage += *usage;
+            task.outcome = Some(reason.clone());
+            if !matches!(next, Next::Wait { counted: false, .. } | Next::Stopped) {
+                task.tries += 1;
+            }
+        }
+        Event::Lost { reason, .. } => {
+            task.tries += 1;
+            task.outcome = Some(reason.clone());
+        }
+        Event::Exhausted => {
+            let last = task.outcome.take().unwrap_or_default();
+            task.outcome = Some(format!("{last}; no attempt left"));
+        }
+        Event::Stopped => task.outcome = Some("stopped by hand".to_owned()),
+        Event::Retried => {
+            task.tries = 0;
+            task.resume = true;
+            task.outcome = None;
+            task.ended_at = None;
+        }
+        Event::LandingStarted { head } => {
+            task.landing = Some(Landing { head: Some(head.clone()), ..Landing::default() });
+        }
+        Event::LandingAborted { reason } => task.outcome = Some(reason.clone()),
+        Event::Conflicted { paths, onto } => {
+            let landing = task.landing.get_or_insert_default();
+            landing.conflicts.clone_from(paths);
+            landing.onto = Some(onto.clone());
+            task.outcome = Some(format!("conflict in {}", super::text::count(paths.len(), "file")));
+        }
+        Event::Rejected { reason, onto } => {
+            task.landing.get_or_insert_default().onto = Some(onto.clone());
+            task.outcome = Some(reason.clone());
+        }
+        Event::Landed { tip, commits } => {
+            let landing = task.landing.get_or_insert_default();
+            landing.tip = Some(tip.clone());
+            landing.commits = *commits;
+            task.outcome = Some(super::text::count(*commits, "commit"));
+        }
+        Event::Pruned { trash } => {
+            task.workspace = None;
+            task.trash = Some(trash.clone());
+        }
+        Event::Removed { reason, trash } => {
+            task.workspace = None;
+            task.trash.clone_from(trash);
+            task.outcome = Some(reason.clone());
+        }
+        _ => {}
+    }
+    if task.state.at_rest()
+        && (!before || matches!(record.event, Event::Removed { .. } | Event::Landed { .. }))
+    {
+        task.ended_at = Some(record.at);
+    }
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! Settings with nothing optional: what all layers of configuration come to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::adapter::AdapterSpec;
+
+/// Everything that can be configured, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The configured target branch, short; `None`: the remote's default, else `main`, else the current branch.
+    pub target: Option<String>,
+    /// The template of branch names; `{name}` is the task.
+    pub branch: String,
+    /// Limits of the fleet and of one attempt.
+    pub limits: Limits,
+    /// How a workspace is furnished.
+    pub workspace: WorkspaceSettings,
+    /// Which agent, and who commits.
+    pub agent: AgentSettings,
+    /// Every known adapter, built-in and configured, by name.
+    pub agents: BTreeMap<String, AdapterSpec>,
+    /// Checks of a finished task and of a landing.
+    pub verify: Vec<VerifyStep>,
+    /// How tasks land.
+    pub merge: MergeSettings,
+    /// When workspaces go.
+    pub gc: GcSettings,
+}
+
+/// Limits of the fleet and of one attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// Agents at once.
+    pub slots: u32,
+    /// Workspaces at once; 0: no bound.
+    pub worktrees: u32,
+    /// The time limit of one attempt.
+    pub timeout: Duration,
+    /// The longest silence of an agent.
+    pub stall: Duration,
+    /// Attempts beyond the first.
+    pub retries: u32,
+}
+
+/// How a workspace is furnished.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WorkspaceSettings {
+    /// Globs of git-ignored files that are copied from the main checkout.
+    pub copy: Vec<String>,
+    /// Shell commands that run in the workspace before its first attempt.
+    pub setup: Vec<String>,
+}
+
+/// Who commits what the agent leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommitBy {
+    /// `wt` does.
+    Auto,
+    /// The agent must; uncommitted work means that it is not done.
+    Agent,
+}
+
+/// Which agent, and who commits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentSettings {
+    /// The adapter's name.
+    pub default: String,
+    /// Who commits what the agent leaves behind.
+    pub commit: CommitBy,
+}
+
+/// One check.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VerifyStep {
+    /// What people call it.
+    pub name: String,
+    /// The command, for `sh -c`.
+    pub run: String,
+    /// Its time limit.
+    pub timeout: Duration,
+    /// Runs beyond the first when it fails.
+    pub retries: u32,
+}
+
+/// How tasks land.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MergeSettings {
+    /// Whether each runner's end also lands what is done.
+    pub auto: bool,
+}
+
+/// When workspaces go.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GcSettings {
+    /// The age at rest after which a workspace without unlanded work goes.
+    pub stale: Duration,
+    /// How long a trash ref is kept.
+    pub trash: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            target: None,
+            branch: "wt/{name}".to_owned(),
+            limits: Limits {
+                slots: 3,
+                worktrees: 0,
+                timeout: Duration::from_secs(30 * 60),
+                stall: Duration::from_secs(10 * 60),
+                retries: 2,
+            },
+            workspace: WorkspaceSettings { copy: vec![".env*".to_owned()], setup: Vec::new() },
+            agent: AgentSettings { default: "claude".to_owned(), commit: CommitBy::Auto },
+            agents: BTreeMap::new(),
+            verify: Vec::new(),
+            merge: MergeSettings { auto: false },
+            gc: GcSettings {
+                stale: Duration::from_secs(24 * 3600),
+                trash: Duration::from_secs(30 * 24 * 3600),
+            },
+        }
+    }
+}

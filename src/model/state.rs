@@ -1,0 +1,237 @@
+//! The state of a task, and the one function that changes it.
+//!
+//! ```text
+//!            ┌────────────── Requeued / until ──────────────┐
+//!            ▼                                              │
+//!  Queued ─ Started ─▶ Running ─ Lost ─▶ lost ─ Exhausted ─▶ dead
+//!    ▲  ▲                │ Ended(next)
+//!    │  └── waiting ◀────┼─ Wait
+//!    │                   ├─ Failed ─▶ failed      ├─ Dead ─▶ dead     ├─ Stopped ─▶ stopped
+//!    │ Retried           └─ Done ──▶ done ◀─ MarkedDone ─ open
+//!    │                                │ LandingStarted          (also from conflict, rejected, failed, dead, stopped, open)
+//!    └─ failed dead stopped lost …    ▼
+//!                                  landing ─ Landed ─▶ landed   ─ Conflicted ─▶ conflict   ─ Rejected ─▶ rejected
+//!                                     └─ LandingAborted ─▶ where it was
+//!  any resting state ─ Removed ─▶ removed ─ Restored ─▶ where it was
+//! ```
+//!
+//! Anything the diagram does not show is a [`BadTransition`].
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::{Event, Next, WaitReason};
+
+/// Where a task stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum State {
+    /// Waits for its parents and for a slot.
+    Queued,
+    /// Waits for a time or for a person.
+    Waiting {
+        /// Why.
+        reason: WaitReason,
+        /// When it may go on; `None`: when a person says so.
+        until: Option<Timestamp>,
+    },
+    /// A runner holds it.
+    Running {
+        /// The attempt's number.
+        attempt: u32,
+        /// The token of the attempt's processes.
+        token: String,
+        /// The boot that it runs in.
+        boot: String,
+    },
+    /// A person works in it.
+    Open,
+    /// Finished, verified, ready to land.
+    Done {
+        /// Whether there is nothing to land.
+        skipped: bool,
+    },
+    /// A landing has taken it up.
+    Landing {
+        /// Where it goes back to if the landing is given up.
+        from: Box<State>,
+    },
+    /// On the target.
+    Landed,
+    /// Not worth another attempt; can still be landed by name.
+    Failed,
+    /// All attempts are used up.
+    Dead,
+    /// A person stopped it.
+    Stopped,
+    /// Its processes vanished.
+    Lost {
+        /// Whether the machine restarted, so that it waits for a person.
+        rebooted: bool,
+    },
+    /// Its commits do not merge; needs a decision.
+    Conflict,
+    /// Needs a person's approval.
+    Review,
+    /// Verification failed on the merged tree.
+    Rejected,
+    /// Its workspace was removed.
+    Removed {
+        /// Where it stood before.
+        from: Box<State>,
+    },
+}
+
+/// An event that cannot happen in a state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a task that is {from} cannot become {event}")]
+pub struct BadTransition {
+    /// The state's word.
+    pub from: &'static str,
+    /// The event's word.
+    pub event: &'static str,
+}
+
+impl State {
+    /// Returns the word that `status` shows.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Waiting { .. } => "waiting",
+            Self::Running { .. } => "running",
+            Self::Open => "open",
+            Self::Done { .. } => "done",
+            Self::Landing { .. } => "landing",
+            Self::Landed => "landed",
+            Self::Failed => "failed",
+            Self::Dead => "dead",
+            Self::Stopped => "stopped",
+            Self::Lost { .. } => "lost",
+            Self::Conflict => "conflict",
+            Self::Review => "review",
+            Self::Rejected => "rejected",
+            Self::Removed { .. } => "removed",
+        }
+    }
+
+    /// Returns whether the task's name is free again.
+    pub fn ended(&self) -> bool {
+        matches!(self, Self::Landed | Self::Removed { .. })
+    }
+
+    /// Returns whether nothing will happen to the task unless a person or a landing acts.
+    pub fn at_rest(&self) -> bool {
+        !matches!(self, Self::Queued | Self::Waiting { .. } | Self::Running { .. } | Self::Landing { .. })
+    }
+
+    /// Returns whether `wt merge --all` takes it up.
+    pub fn lands_by_itself(&self) -> bool {
+        matches!(self, Self::Done { .. })
+    }
+
+    /// Returns the state after `event`, or why there is none.
+    pub fn apply(self, event: &Event) -> Result<Self, BadTransition> {
+        use Event as E;
+        let bad = BadTransition { from: self.word(), event: word(event) };
+        Ok(match (self, event) {
+            (state, E::WorkspaceMade { .. } | E::Publishing { .. } | E::Published { .. } | E::Unknown) => {
+                state
+            }
+            (state @ Self::Running { .. }, E::Session { .. }) => state,
+            (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
+                Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
+            }
+            (Self::Running { attempt, .. }, E::Ended { attempt: ended, next, .. }) if attempt == *ended => {
+                match next {
+                    Next::Done { skipped, .. } => Self::Done { skipped: *skipped },
+                    Next::Wait { reason, until, .. } => Self::Waiting { reason: *reason, until: *until },
+                    Next::Failed => Self::Failed,
+                    Next::Dead => Self::Dead,
+                    Next::Stopped => Self::Stopped,
+                }
+            }
+            (Self::Running { attempt, .. }, E::Lost { attempt: lost, rebooted, .. }) if attempt == *lost => {
+                Self::Lost { rebooted: *rebooted }
+            }
+            (Self::Lost { rebooted: false }, E::Requeued { until }) => {
+                Self::Waiting { reason: WaitReason::Backoff, until: Some(*until) }
+            }
+            (Self::Lost { .. }, E::Exhausted) => Self::Dead,
+            (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped) => Self::Stopped,
+            (
+                Self::Failed
+                | Self::Dead
+                | Self::Stopped
+                | Self::Lost { .. }
+                | Self::Done { .. }
+                | Self::Conflict
+                | Self::Review
+                | Self::Rejected
+                | Self::Waiting { .. },
+                E::Retried,
+            ) => Self::Queued,
+            (
+                Self::Open
+                | Self::Conflict
+                | Self::Rejected
+                | Self::Review
+                | Self::Failed
+                | Self::Dead
+                | Self::Stopped,
+                E::MarkedDone { skipped, .. },
+            ) => Self::Done { skipped: *skipped },
+            (
+                from @ (Self::Done { .. }
+                | Self::Conflict
+                | Self::Rejected
+                | Self::Review
+                | Self::Failed
+                | Self::Dead
+                | Self::Stopped
+                | Self::Open),
+                E::LandingStarted { .. },
+            ) => Self::Landing { from: Box::new(from) },
+            (Self::Landing { from }, E::LandingAborted { .. }) => *from,
+            (Self::Landing { .. }, E::Conflicted { .. }) => Self::Conflict,
+            (Self::Landing { .. }, E::Rejected { .. }) => Self::Rejected,
+            (Self::Landing { .. }, E::Landed { .. }) => Self::Landed,
+            (state @ Self::Landed, E::Pruned { .. }) => state,
+            (Self::Removed { from }, E::Restored { .. }) => *from,
+            (state @ Self::Landed, E::Restored { .. }) => state,
+            (Self::Running { .. } | Self::Landing { .. } | Self::Removed { .. }, E::Removed { .. }) => {
+                return Err(bad);
+            }
+            (from, E::Removed { .. }) => Self::Removed { from: Box::new(from) },
+            (_, E::Carried { task }) => task.state.clone(),
+            _ => return Err(bad),
+        })
+    }
+}
+
+fn word(event: &Event) -> &'static str {
+    match event {
+        Event::Queued { .. } => "queued",
+        Event::WorkspaceMade { .. } => "given a workspace",
+        Event::Started { .. } => "started",
+        Event::Session { .. } => "given a session",
+        Event::Ended { .. } => "ended",
+        Event::Lost { .. } => "lost",
+        Event::Requeued { .. } => "requeued",
+        Event::Exhausted => "dead",
+        Event::Stopped => "stopped",
+        Event::Retried => "retried",
+        Event::MarkedDone { .. } => "done",
+        Event::LandingStarted { .. } => "landing",
+        Event::LandingAborted { .. } => "taken back from landing",
+        Event::Conflicted { .. } => "conflicted",
+        Event::Rejected { .. } => "rejected",
+        Event::Landed { .. } => "landed",
+        Event::Pruned { .. } => "pruned",
+        Event::Removed { .. } => "removed",
+        Event::Restored { .. } => "restored",
+        Event::Publishing { .. } => "publishing",
+        Event::Published { .. } => "published",
+        Event::Carried { .. } => "carried over",
+        Event::Unknown => "changed by an unknown event",
+    }
+}

@@ -1,0 +1,180 @@
+//! A task: what was asked (immutable), and what has become of it (a fold of the journal).
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::event::ConflictedPath;
+use super::{State, TaskId, TaskName, Usage};
+
+/// A git object id in lower-case hex.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Oid(String);
+
+impl Oid {
+    /// Returns `hex` as an id if it has the form of one (40 or 64 lower-case hex digits).
+    pub fn parse(hex: &str) -> Option<Self> {
+        let hex = hex.trim();
+        let form = matches!(hex.len(), 40 | 64)
+            && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        form.then(|| Self(hex.to_owned()))
+    }
+
+    /// Returns the whole id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the first ten digits, for people.
+    pub fn short(&self) -> &str {
+        &self.0[..10]
+    }
+}
+
+impl fmt::Display for Oid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What was asked of a task; fixed once it is queued. The prompt stands beside it, in `prompt.md`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    /// The name.
+    pub name: TaskName,
+    /// The agent's adapter; `None`: no agent, a person works in the workspace.
+    pub agent: Option<String>,
+    /// The model to ask the agent for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The revision that the branch starts from; `None`: the target as it is when the workspace is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The branch that the task lands on, short (`main`).
+    pub target: String,
+    /// Tasks that must have landed first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<TaskId>,
+    /// 1 (first) to 5.
+    pub priority: u8,
+    /// Globs of paths that this task is responsible for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub owns: Vec<String>,
+    /// Globs of paths that this task must not touch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub avoids: Vec<String>,
+    /// The task's own checks; empty: the configured ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verify: Vec<String>,
+    /// The time limit of one attempt, in milliseconds.
+    pub timeout_ms: u64,
+    /// Attempts beyond the first.
+    pub retries: u32,
+}
+
+impl TaskSpec {
+    /// Returns the time limit of one attempt.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// Where a task works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workspace {
+    /// The absolute path of the worktree.
+    pub path: String,
+    /// The branch, short (`wt/NAME`).
+    pub branch: String,
+    /// The commit that the branch started from.
+    pub base: Oid,
+    /// The name of its entry below `<git common dir>/worktrees/`.
+    pub entry: String,
+    /// The ignored files that `workspace.copy` brought in, relative; never committed for the agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copied: Vec<String>,
+}
+
+/// The last landing of a task, whatever it came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Landing {
+    /// Conflicting paths, if it stopped at a conflict.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<ConflictedPath>,
+    /// The target's commit that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onto: Option<Oid>,
+    /// The branch's commit that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Oid>,
+    /// The commit that the task's last commit became.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tip: Option<Oid>,
+    /// How many commits landed.
+    #[serde(default)]
+    pub commits: usize,
+}
+
+/// A task with everything the journal says of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Name and generation.
+    pub id: TaskId,
+    /// What was asked.
+    pub spec: TaskSpec,
+    /// Where it stands.
+    pub state: State,
+    /// Its position among all tasks ever queued: the age that order is decided by, never a clock.
+    pub order: u64,
+    /// Its worktree and branch, while it has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Workspace>,
+    /// The number of the last attempt, over all rounds; its logs are in `attempts/N`.
+    pub attempt: u32,
+    /// Attempts used since it was last queued by a person.
+    pub tries: u32,
+    /// Whether the last round was taken up again by `wt retry`, so that the next attempt resumes the session.
+    #[serde(default)]
+    pub resume: bool,
+    /// The agent's session, to resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The model that the agent said it uses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What all attempts used together.
+    #[serde(default)]
+    pub usage: Usage,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// When its last attempt started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it came to rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// Why it is where it is, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Its last landing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub landing: Option<Landing>,
+    /// The ref that holds what its removal put away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trash: Option<String>,
+}
+
+impl Task {
+    /// Returns the name that people use.
+    pub fn name(&self) -> &TaskName {
+        &self.id.name
+    }
+
+    /// Returns how many attempts are left in this round.
+    pub fn tries_left(&self) -> u32 {
+        (self.spec.retries + 1).saturating_sub(self.tries)
+    }
+}
