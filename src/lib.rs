@@ -4,7 +4,10 @@
 //! Engines stand on adapters (`git`, `process`, `agent`, `store`, `config`), everything stands on `model`; `commands` joins
 //! them and `ui` alone prints. `tests/it/architecture.rs` enforces who may import whom.
 
+pub mod error;
 pub mod failpoint;
 pub mod model;
 pub mod process;
 pub mod store;
+pub mod supervise;
+pub mod ui;

@@ -14,6 +14,7 @@
 //!
 //! Invariant: only children that were not reaped yet, or processes pinned by a pidfd, are ever signalled.
 
+pub mod boot;
 pub mod capture;
 pub mod child;
 pub mod guard;

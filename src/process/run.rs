@@ -1,6 +1,7 @@
 //! Running one command under a guard from code that does not wait for anything else: checks and set-up commands.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,6 +26,12 @@ pub struct Shell<'a> {
     pub timeout: Duration,
     /// Where its output goes, both streams as they come.
     pub log: &'a Path,
+    /// The random token that marks every process of its tree.
+    pub token: &'a str,
+    /// What its guard holds as long as anything of the tree lives.
+    pub shared: &'a [BorrowedFd<'a>],
+    /// The `wt` command that its guard becomes if we die.
+    pub then: &'a [String],
 }
 
 /// What a shell command came to.
@@ -86,8 +93,8 @@ impl Sink for Log {
 }
 
 /// Runs `shell` to its end, waiting for it on the current thread's runtime.
-pub async fn shell(shell: &Shell<'_>) -> io::Result<Outcome> {
-    let token = uuid::Uuid::new_v4().to_string();
+/// `stop` ends it early.
+pub async fn shell(shell: &Shell<'_>, stop: impl Future<Output = ()>) -> io::Result<Outcome> {
     let argv = ["sh".to_owned(), "-c".to_owned(), shell.command.to_owned()];
     let spawn = Spawn {
         argv: &argv,
@@ -95,12 +102,12 @@ pub async fn shell(shell: &Shell<'_>) -> io::Result<Outcome> {
         env: shell.env,
         without: shell.without,
         stdin: None,
-        token: &token,
+        token: shell.token,
         signal: Signal::TERM.as_raw(),
         grace: Duration::from_secs(5),
         leak: Duration::from_millis(200),
-        shared: &[],
-        then: &[],
+        shared: shell.shared,
+        then: shell.then,
     };
     let begun = Instant::now();
     let mut log = Log {
@@ -109,7 +116,7 @@ pub async fn shell(shell: &Shell<'_>) -> io::Result<Outcome> {
         deadline: begun + shell.timeout,
         timed_out: false,
     };
-    let end = child::run(&spawn, &mut log, std::future::pending()).await?;
+    let end = child::run(&spawn, &mut log, stop).await?;
     let from = log.tail.len().saturating_sub(TAIL);
     let tail = String::from_utf8_lossy(&log.tail[from..]).into_owned();
     Ok(Outcome { end, timed_out: log.timed_out, took: begun.elapsed(), tail })
@@ -117,5 +124,8 @@ pub async fn shell(shell: &Shell<'_>) -> io::Result<Outcome> {
 
 /// The same, for callers without a runtime.
 pub fn shell_blocking(command: &Shell<'_>) -> io::Result<Outcome> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(shell(command))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(shell(command, std::future::pending()))
 }

@@ -57,12 +57,21 @@ pub struct Journal {
     offset: u64,
     inode: u64,
     bad: usize,
+    /// The size past which the next roll is tried; raised when a roll would hardly have helped.
+    roll_at: u64,
 }
 
 impl Journal {
     /// Returns the journal of that layout; nothing is read yet.
     pub fn new(layout: &Layout) -> Self {
-        Self { layout: layout.clone(), roster: Roster::default(), offset: 0, inode: 0, bad: 0 }
+        Self {
+            layout: layout.clone(),
+            roster: Roster::default(),
+            offset: 0,
+            inode: 0,
+            bad: 0,
+            roll_at: ROLL_AT,
+        }
     }
 
     /// Returns how many lines of the current part have a wrong checksum, as far as read.
@@ -184,7 +193,7 @@ impl Journal {
         failpoint::hit("journal.after_append");
         self.inode = file.metadata()?.ino();
         self.offset = before + lines.len() as u64;
-        if self.offset > ROLL_AT {
+        if self.offset > self.roll_at {
             self.roll(now)?;
         }
         Ok(())
@@ -212,7 +221,8 @@ impl Journal {
             lines.extend(encode(&Record { v: VERSION, at: now, task: None, event })?);
         }
         if lines.len() as u64 > ROLL_AT / 2 {
-            return Ok(()); // Nearly all of it is alive: rolling would only copy.
+            self.roll_at = self.offset * 2; // Nearly all of it is alive: rolling would only copy.
+            return Ok(());
         }
         let part = (1..).find(|n| !self.layout.rolled(*n).exists()).expect("part numbers do not run out");
         let mut fresh = tempfile::NamedTempFile::new_in(self.layout.root())?;
