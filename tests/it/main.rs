@@ -1,1 +1,3 @@
+//! Adapters and engines against real repositories and real processes.
 
+mod agent_verdict;
