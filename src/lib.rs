@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod failpoint;
+pub mod agent;
 pub mod model;
 pub mod process;
 pub mod store;

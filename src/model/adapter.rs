@@ -30,19 +30,45 @@ pub enum EventForm {
     Text,
 }
 
+/// The signal that asks an agent to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum StopSignal {
+    /// `SIGTERM`.
+    #[default]
+    Term,
+    /// `SIGINT`.
+    Int,
+    /// `SIGHUP`.
+    Hup,
+}
+
+/// Who gets that signal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StopTo {
+    /// Its process group: launchers that do not pass signals on are reached too.
+    #[default]
+    Group,
+    /// The agent's first process alone.
+    Leader,
+}
+
 /// How the agent is asked to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct StopSpec {
-    /// `TERM`, `INT` or `HUP`; sent to its process group.
-    pub signal: String,
+    /// `TERM`, `INT` or `HUP`.
+    pub signal: StopSignal,
     /// How long it may take before it is killed, as a duration (`5s`).
     pub grace: String,
+    /// `group` or `leader`.
+    pub to: StopTo,
 }
 
 impl Default for StopSpec {
     fn default() -> Self {
-        Self { signal: "TERM".to_owned(), grace: "5s".to_owned() }
+        Self { signal: StopSignal::Term, grace: "5s".to_owned(), to: StopTo::Group }
     }
 }
 
@@ -50,13 +76,14 @@ impl Default for StopSpec {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventRule {
-    /// JSON pointer → what must stand there: a value, a list of values, `"nonempty"` or `{ regex = "…" }`.
+    /// JSON pointer → what must stand there: a value, a list of values, `"nonempty"`, `"empty"` (nothing, null or blank)
+    /// or `{ regex = "…" }`.
     pub when: BTreeMap<String, serde_json::Value>,
-    /// Fact (`session`, `model`, `text`, `cost_usd`, `turns`, `usage`, `denials`, `error`, `status`) → JSON pointer.
+    /// Fact (`session`, `model`, `cwd`, `text`, `cost_usd`, `turns`, `usage`, `denials`, `error`, `status`) → JSON pointer.
     pub take: BTreeMap<String, String>,
     /// Fact → JSON pointer of text to append to it.
     pub append: BTreeMap<String, String>,
-    /// Fact → JSON pointer; only narrated (an API retry).
+    /// `reason`, `status` → JSON pointer; a fault that the agent handles itself (an API retry), narrated and remembered.
     pub note: BTreeMap<String, String>,
     /// Whether this is the final event.
     #[serde(rename = "final")]
@@ -68,12 +95,14 @@ pub struct EventRule {
 /// One rule for an ended attempt; the first that matches counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OutcomeRule {
-    /// JSON pointer into the final event (or `exit`) → what must stand there.
+    /// JSON pointer into the final event, or `exit`, `stdout`, `stderr` → what must stand there, as in [`EventRule::when`].
+    /// `exit` is a number, `"signal"` or `"lost"`; `stdout` the final message, else the last line.
     #[serde(default)]
     pub when: BTreeMap<String, serde_json::Value>,
     /// The class.
     pub class: Class,
-    /// The reason for people; `{error}`, `{text}`, `{status}`, `{exit}` are filled in. Default: the class in words.
+    /// The reason for people; `{error}`, `{text}`, `{status}`, `{exit}`, `{stderr}` are filled in. Default: what the
+    /// agent said of it, else the class in words.
     #[serde(default)]
     pub reason: Option<String>,
 }
@@ -102,14 +131,15 @@ pub struct AdapterSpec {
     pub resume_command: Option<Vec<String>>,
     /// The command of `wt attach`: interactive.
     pub attach_command: Option<Vec<String>>,
-    /// Arguments used only when `wt` has their value: `model`, `fallback_model`, `session`, `resume`, `max_turns`,
-    /// `max_cost`, `name`, `settings`.
+    /// Arguments used only when `wt` has their value: `model` (`{model}`), `fallback_model` (`{models_csv}`), `session`
+    /// (`{session}`), `resume` (`{session}`), `max_turns` (`{n}`), `max_cost` (`{usd}`), `name` (`{task}`), `settings`
+    /// (`{settings}`), `sandboxed`. An empty list takes a built-in one away.
     pub args: BTreeMap<String, Vec<String>>,
     /// Variables added to its environment.
     pub env: BTreeMap<String, String>,
     /// Variables added when `wt` runs as root.
     pub env_if_root: BTreeMap<String, String>,
-    /// Fact → JSON pointer of a number added over all events.
+    /// `cost_usd`, `input`, `output`, `cache_read`, `cache_write` → JSON pointer of a number added over all events.
     pub sum: BTreeMap<String, String>,
     /// Rules for the stream.
     pub event: Vec<EventRule>,

@@ -4,7 +4,9 @@
 //! and every other room speaks in these types.
 
 pub mod adapter;
+pub mod agent_event;
 pub mod clock;
+pub mod duration;
 pub mod event;
 pub mod name;
 pub mod observer;

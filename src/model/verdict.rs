@@ -24,6 +24,22 @@ pub enum Class {
     FleetStop,
 }
 
+impl Class {
+    /// Returns the class in words, for a reason where nothing better is known.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Ok => "ended well",
+            Self::Incomplete => "ended before its work was finished",
+            Self::Retry => "failed, may work again",
+            Self::Park => "rate limit or quota",
+            Self::NextModel => "the model cannot be used",
+            Self::Fail => "failed",
+            Self::Escalate => "needs a person",
+            Self::FleetStop => "the account cannot be used",
+        }
+    }
+}
+
 /// How the agent's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -2,3 +2,6 @@
 
 mod architecture;
 mod journal;
+//! Adapters and engines against real repositories and real processes.
+
+mod agent_verdict;

@@ -1,0 +1,20 @@
+//! What differs between agent CLIs, as data: how one is started, what its output means, what its end comes to.
+//!
+//! Invariant: a new CLI is a table of settings, never code here. Text of an agent is data: nothing in it can make this
+//! room fail, and a good end needs the agent's final event, never its word alone. This room starts no process itself.
+
+pub mod adapter;
+pub mod invocation;
+mod line;
+pub mod promise;
+mod rule;
+pub mod stream;
+pub mod transcript;
+pub mod verdict;
+
+pub use adapter::{Adapter, AdapterError, BUILT_IN};
+pub use invocation::{Invocation, Request, StdinFrom};
+pub use promise::Promise;
+pub use stream::{Facts, Stream};
+pub use transcript::Transcript;
+pub use verdict::{Ending, StoppedBy, verdict};

@@ -1,0 +1,385 @@
+//! From the lines of an agent's output to events, and to the facts that its verdict needs.
+//!
+//! Invariant: no line fails. What is not understood becomes [`AgentEvent::Raw`]; facts only come from the places that the
+//! adapter's rules name. Memory is bounded, however long an agent talks.
+
+use serde_json::Value;
+
+use super::adapter::Adapter;
+use super::line::{self, Block};
+use super::rule::LineRule;
+use crate::model::Usage;
+use crate::model::adapter::EventForm;
+use crate::model::agent_event::AgentEvent;
+use crate::model::text::one_line;
+use crate::model::verdict::Verdict;
+
+/// How much of a final message is kept, in bytes; of plain text the end, of events the beginning.
+pub const MESSAGE: usize = 16 * 1024;
+/// How much of one line is kept for a reason, in bytes.
+const LINE: usize = 4 * 1024;
+/// The longest description of an activity, in characters.
+const ACTIVITY: usize = 160;
+
+/// A fault that the agent met and handled itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    /// The agent's word for it.
+    pub reason: String,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+}
+
+/// What is known of an attempt from its output.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Facts {
+    /// The session's id.
+    pub session: Option<String>,
+    /// The model.
+    pub model: Option<String>,
+    /// The final message. For plain text: the last 16 KiB, known once the stream is finished.
+    pub text: Option<String>,
+    /// Tokens and money.
+    pub usage: Usage,
+    /// Turns, where the agent counts them.
+    pub turns: Option<u64>,
+    /// The tools that were denied, as the final event says.
+    pub denials: Vec<String>,
+    /// What the agent says went wrong.
+    pub error: Option<String>,
+    /// The HTTP status of what went wrong.
+    pub status: Option<u16>,
+    /// The fault that it handles itself right now; work goes on when it is over.
+    pub api_error: Option<ApiError>,
+    /// What it did last ("Edit src/auth.rs").
+    pub last: Option<String>,
+    /// The final event as it was printed.
+    pub final_event: Option<Value>,
+    /// How many lines were not blank.
+    pub lines: u64,
+    /// The last line that was not blank, cut.
+    pub last_line: Option<String>,
+}
+
+/// Reads the output of one attempt, line by line.
+#[derive(Debug)]
+pub struct Stream {
+    adapter: Adapter,
+    facts: Facts,
+    cwd: Option<String>,
+    tail: Vec<u8>,
+    /// Whether the agent told its cost itself; else the sum over its models stands.
+    cost_told: bool,
+}
+
+impl Stream {
+    /// Returns a reader for the output of `adapter`'s agent.
+    pub fn new(adapter: &Adapter) -> Self {
+        Self {
+            adapter: adapter.clone(),
+            facts: Facts::default(),
+            cwd: None,
+            tail: Vec::new(),
+            cost_told: false,
+        }
+    }
+
+    /// Returns what is known so far.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// Returns what is known at the end of the output.
+    pub fn finish(mut self) -> Facts {
+        if self.adapter.events() == EventForm::Text && !self.tail.is_empty() {
+            let start = self.tail.len().saturating_sub(MESSAGE);
+            // A cut inside a character must not leave its rest as a mark of damage.
+            let start =
+                (start..self.tail.len()).find(|&at| self.tail[at] & 0xc0 != 0x80).unwrap_or(self.tail.len());
+            self.facts.text = Some(String::from_utf8_lossy(&self.tail[start..]).into_owned());
+        }
+        self.facts
+    }
+
+    /// Takes one line, with or without its newline, and returns what it says.
+    pub fn feed_line(&mut self, line: &[u8]) -> Vec<AgentEvent> {
+        let text = self.adapter.events() == EventForm::Text;
+        if text {
+            self.keep(line);
+        }
+        let line = line.trim_ascii_end();
+        if line.is_empty() {
+            return Vec::new();
+        }
+        self.facts.lines += 1;
+        self.facts.last_line = Some(String::from_utf8_lossy(&line[..line.len().min(LINE)]).into_owned());
+        if text {
+            let said = String::from_utf8_lossy(line).into_owned();
+            self.facts.last = Some(one_line(&said, ACTIVITY));
+            return vec![AgentEvent::Text(said)];
+        }
+        match line::document(line) {
+            Some(document) => self.read(document, line),
+            None => vec![raw(line)],
+        }
+    }
+
+    fn keep(&mut self, line: &[u8]) {
+        self.tail.extend_from_slice(line);
+        if !line.ends_with(b"\n") {
+            self.tail.push(b'\n');
+        }
+        if self.tail.len() > 4 * MESSAGE {
+            self.tail.drain(..self.tail.len() - MESSAGE);
+        }
+    }
+
+    fn read(&mut self, document: Value, line: &[u8]) -> Vec<AgentEvent> {
+        let mut events = Vec::new();
+        self.add_sums(&document);
+        let adapter = self.adapter.clone();
+        let rule = adapter.compiled().lines.iter().find(|rule| rule.matches(&document));
+        if let Some(rule) = rule {
+            self.take(rule, &document, &mut events);
+        }
+        for block in line::blocks(&document, self.cwd.as_deref()) {
+            events.push(self.block(block));
+        }
+        match rule {
+            None if events.is_empty() => events.push(raw(line)),
+            Some(rule) if rule.spec.is_final => {
+                self.facts.final_event = Some(document);
+                events.push(AgentEvent::Final);
+            }
+            _ => {}
+        }
+        events
+    }
+
+    fn block(&mut self, block: Block) -> AgentEvent {
+        self.facts.api_error = None;
+        match block {
+            Block::Text(text) => {
+                self.facts.last = Some(one_line(&text, ACTIVITY));
+                AgentEvent::Text(text)
+            }
+            Block::Tool { name, summary } => {
+                self.facts.last = Some(one_line(&format!("{name} {summary}"), ACTIVITY));
+                AgentEvent::Tool { name, summary }
+            }
+            Block::ToolResult { failed, text } => AgentEvent::ToolResult { failed, text },
+        }
+    }
+
+    /// Takes from `document` what `rule` names there.
+    fn take(&mut self, rule: &LineRule, document: &Value, events: &mut Vec<AgentEvent>) {
+        let spec = &rule.spec;
+        let taken = |fact: &str| spec.take.get(fact).and_then(|place| document.pointer(place));
+        let text = |fact: &str| taken(fact).and_then(Value::as_str);
+        if let Some(cwd) = text("cwd") {
+            self.cwd = Some(cwd.to_owned());
+        }
+        let model = text("model").map(str::to_owned);
+        let new_model = model.is_some() && model != self.facts.model;
+        if new_model {
+            self.facts.model.clone_from(&model);
+        }
+        match text("session") {
+            Some(session) if self.facts.session.as_deref() != Some(session) || new_model => {
+                self.facts.session = Some(session.to_owned());
+                events.push(AgentEvent::Session { session: session.to_owned(), model });
+            }
+            _ => {}
+        }
+        self.take_words(rule, document, events);
+        if let Some(turns) = taken("turns").and_then(Value::as_u64) {
+            self.facts.turns = Some(turns);
+        }
+        if let Some(Value::Array(denials)) = taken("denials") {
+            self.facts.denials = denials.iter().take(20).map(denied_tool).collect();
+        }
+        if let Some(told) = taken("usage") {
+            let told = line::usage(told);
+            self.facts.usage.tokens = told.tokens;
+            if !self.cost_told {
+                self.facts.usage.cost_usd = told.cost_usd;
+            }
+        }
+        if let Some(cost) = taken("cost_usd").and_then(Value::as_f64).filter(|cost| cost.is_finite()) {
+            self.facts.usage.cost_usd = cost;
+            self.cost_told = true;
+        }
+        if taken("usage").is_some() || taken("cost_usd").is_some() {
+            events.push(AgentEvent::Usage(self.facts.usage));
+        }
+        self.take_fault(rule, document, events);
+    }
+
+    fn take_words(&mut self, rule: &LineRule, document: &Value, events: &mut Vec<AgentEvent>) {
+        let spec = &rule.spec;
+        if let Some(place) = spec.take.get("text") {
+            match document.pointer(place).and_then(Value::as_str) {
+                Some(said) => {
+                    self.facts.text = Some(cut(said).to_owned());
+                    // The final event repeats what was said already.
+                    if !spec.is_final {
+                        self.facts.last = Some(one_line(said, ACTIVITY));
+                        events.push(AgentEvent::Text(said.to_owned()));
+                    }
+                }
+                None if spec.is_final => self.facts.text = None,
+                None => {}
+            }
+        }
+        let more = spec.append.get("text").and_then(|place| document.pointer(place)).and_then(Value::as_str);
+        if let Some(more) = more {
+            let said = self.facts.text.get_or_insert_default();
+            said.push_str(more);
+            if said.len() > 4 * MESSAGE {
+                let from =
+                    (said.len() - MESSAGE..said.len()).find(|&at| said.is_char_boundary(at)).unwrap_or(0);
+                said.drain(..from);
+            }
+            self.facts.last = Some(one_line(more, ACTIVITY));
+            events.push(AgentEvent::Text(more.to_owned()));
+        }
+    }
+
+    fn take_fault(&mut self, rule: &LineRule, document: &Value, events: &mut Vec<AgentEvent>) {
+        let spec = &rule.spec;
+        let at = |place: Option<&String>| place.and_then(|place| document.pointer(place));
+        if let Some(error) = at(spec.take.get("error")).and_then(Value::as_str) {
+            self.facts.error = Some(cut(error).to_owned());
+        }
+        if let Some(status) = at(spec.take.get("status")).and_then(line::status) {
+            self.facts.status = Some(status);
+        }
+        if !spec.note.is_empty() {
+            let reason = at(spec.note.get("reason")).and_then(Value::as_str).unwrap_or("unknown");
+            let status = at(spec.note.get("status")).and_then(line::status);
+            let fault = ApiError { reason: one_line(reason, ACTIVITY), status };
+            self.facts.last = Some(format!("retrying: {}", fault.words()));
+            self.facts.api_error = Some(fault.clone());
+            events.push(AgentEvent::Retry { reason: fault.reason, status });
+        }
+        if let Some(class) = spec.then {
+            let reason = match &self.facts.api_error {
+                Some(fault) if !spec.note.is_empty() => fault.words(),
+                _ => class.words().to_owned(),
+            };
+            events.push(AgentEvent::Verdict(Verdict::new(class, reason)));
+        }
+    }
+
+    fn add_sums(&mut self, document: &Value) {
+        for (fact, place) in &self.adapter.spec().sum {
+            let Some(found) = document.pointer(place) else { continue };
+            let usage = &mut self.facts.usage;
+            let count = match fact.as_str() {
+                "input" => &mut usage.tokens.input,
+                "output" => &mut usage.tokens.output,
+                "cache_read" => &mut usage.tokens.cache_read,
+                "cache_write" => &mut usage.tokens.cache_write,
+                _ => {
+                    usage.cost_usd += found.as_f64().filter(|cost| cost.is_finite()).unwrap_or_default();
+                    self.cost_told = true;
+                    continue;
+                }
+            };
+            *count = count.saturating_add(found.as_u64().unwrap_or_default());
+        }
+    }
+}
+
+impl ApiError {
+    /// Returns "overloaded (529)".
+    pub fn words(&self) -> String {
+        match self.status {
+            Some(status) => format!("{} ({status})", self.reason),
+            None => self.reason.clone(),
+        }
+    }
+}
+
+fn denied_tool(denial: &Value) -> String {
+    let name = denial["tool_name"].as_str().or(denial.as_str()).unwrap_or("a tool");
+    let summary = line::tool_summary(&denial["tool_input"], None);
+    one_line(&format!("{name} {summary}"), ACTIVITY)
+}
+
+fn raw(line: &[u8]) -> AgentEvent {
+    AgentEvent::Raw(String::from_utf8_lossy(line).into_owned())
+}
+
+fn cut(text: &str) -> &str {
+    let end = (0..=text.len().min(4 * MESSAGE)).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::adapter::tests::{claude, read};
+    use super::*;
+
+    fn text_adapter() -> Adapter {
+        read("x", "[agents.x]\ncommand = [\"x\"]").unwrap()
+    }
+
+    #[test]
+    fn broken_and_unknown_lines_are_kept_raw() {
+        let mut stream = Stream::new(&claude());
+        for line in ["not json", "[1,2]", "{\"type\":", "{\"type\":\"news\"}", "\u{1b}[2J"] {
+            assert_eq!(stream.feed_line(line.as_bytes()), [AgentEvent::Raw(line.to_owned())]);
+        }
+        assert_eq!(stream.feed_line(b"  \n"), []);
+        assert!(stream.feed_line(&[0xff, 0xfe])[0] == AgentEvent::Raw("\u{fffd}\u{fffd}".to_owned()));
+        assert_eq!(stream.feed_line(b"{\"type\":\"system\",\"subtype\":\"hook_started\"}"), []);
+    }
+
+    #[test]
+    fn the_first_sign_of_a_bad_key_acts_at_once() {
+        let mut stream = Stream::new(&claude());
+        let line = br#"{"type":"system","subtype":"api_retry","attempt":1,"error_status":401,"error":"authentication_failed"}"#;
+        let events = stream.feed_line(line);
+        let verdict = events.iter().find_map(|event| match event {
+            AgentEvent::Verdict(verdict) => Some(verdict.clone()),
+            _ => None,
+        });
+        let verdict = verdict.expect("a verdict");
+        assert_eq!(verdict.class, crate::model::verdict::Class::FleetStop);
+        assert_eq!(verdict.reason, "authentication_failed (401)");
+    }
+
+    #[test]
+    fn plain_text_keeps_its_end_on_a_character_boundary() {
+        let mut stream = Stream::new(&text_adapter());
+        for _ in 0..5000 {
+            stream.feed_line("ééééééééé\n".as_bytes());
+        }
+        assert_eq!(stream.feed_line(b"last one"), [AgentEvent::Text("last one".to_owned())]);
+        assert_eq!(stream.facts().last.as_deref(), Some("last one"));
+        let text = stream.finish().text.unwrap();
+        assert!(text.len() <= MESSAGE && text.len() > MESSAGE - 40, "{}", text.len());
+        assert!(text.ends_with("é\nlast one\n") && !text.contains('\u{fffd}'));
+    }
+
+    #[test]
+    fn appended_text_and_sums_add_up() {
+        let adapter = read(
+            "x",
+            r#"[agents.x]
+            command = ["x"]
+            events = "jsonl"
+            sum = { cost_usd = "/cost", output = "/out" }
+            event = [{ when = { "/t" = "m" }, append = { text = "/c" } }]"#,
+        )
+        .unwrap();
+        let mut stream = Stream::new(&adapter);
+        stream.feed_line(br#"{"t":"m","c":"one ","cost":0.5,"out":3}"#);
+        stream.feed_line(br#"{"t":"m","c":"two","cost":0.25,"out":4}"#);
+        let facts = stream.finish();
+        assert_eq!(facts.text.as_deref(), Some("one two"));
+        assert_eq!(facts.usage.tokens.output, 7);
+        assert!((facts.usage.cost_usd - 0.75).abs() < 1e-9);
+    }
+}
