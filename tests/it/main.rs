@@ -5,3 +5,6 @@ mod architecture;
 mod env;
 mod fake_agent;
 mod journal;
+//! The integration tests: one binary, one module a subject, real repositories and real processes.
+
+mod env;
