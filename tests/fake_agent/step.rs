@@ -62,7 +62,7 @@ pub enum Step {
     Known(Kind, u32),
     /// `exit:N`: ends at once.
     Exit(u8),
-    /// `signal:N`: dies by that signal.
+    /// `signal:N`: dies by that signal; fails where its parent handed it down ignored, as a shell does SIGINT with `&`.
     Signal(Signal),
     /// `fail-first:N:PATH`: exit 1 for the first N runs, counted in PATH; then goes on.
     FailFirst(u32, PathBuf),

@@ -130,7 +130,8 @@ fn a_wrong_step_does_nothing() {
 fn ends_as_told() {
     let place = place();
     assert_eq!(run(place.path(), &["exit:7", "touch:after"]).status.code(), Some(7));
-    for signal in [2, 6, 9, 11, 15] {
+    // Not SIGINT: where a shell runs the tests in the background, it is ignored in everything below it.
+    for signal in [6, 9, 11, 15] {
         assert_eq!(run(place.path(), &[&format!("signal:{signal}")]).status.signal(), Some(signal));
     }
     let codes = [(); 3].map(|()| run(place.path(), &["fail-first:2:count", "touch:after"]).status.code());

@@ -8,3 +8,5 @@ mod journal;
 //! The integration tests: one binary, one module a subject, real repositories and real processes.
 
 mod env;
+mod fake_api;
+mod real_claude;
