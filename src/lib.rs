@@ -4,9 +4,9 @@
 //! Engines stand on adapters (`git`, `process`, `agent`, `store`, `config`), everything stands on `model`; `commands` joins
 //! them and `ui` alone prints. `tests/it/architecture.rs` enforces who may import whom.
 
+pub mod agent;
 pub mod error;
 pub mod failpoint;
-pub mod agent;
 pub mod model;
 pub mod process;
 pub mod store;

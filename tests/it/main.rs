@@ -4,9 +4,6 @@ mod agent_verdict;
 mod architecture;
 mod env;
 mod fake_agent;
-mod journal;
-//! The integration tests: one binary, one module a subject, real repositories and real processes.
-
-mod env;
 mod fake_api;
+mod journal;
 mod real_claude;
