@@ -4,4 +4,5 @@
 //! Engines stand on adapters (`git`, `process`, `agent`, `store`, `config`), everything stands on `model`; `commands` joins
 //! them and `ui` alone prints. `tests/it/architecture.rs` enforces who may import whom.
 
+pub mod git;
 pub mod model;

@@ -1,3 +1,5 @@
 //! The integration tests: one binary, one module a subject, real repositories and real processes.
 
 mod env;
+mod git_repo;
+mod git_worktree;
