@@ -164,8 +164,6 @@ fn a_rewritten_git_file_redirects_nothing() {
     let witness = env.root().join("witness");
     evil.git(&["config", "core.fsmonitor", &format!("touch {}; true", witness.display())]);
     fs::write(made.path().join(".git"), format!("gitdir: {}/.git\n", evil.path().display())).unwrap();
-    fs::write(made.checkout().git_dir().join("commondir"), format!("{}/.git\n", evil.path().display()))
-        .unwrap();
     fs::write(made.path().join("new"), "x").unwrap();
     let status = status::status(made.checkout()).unwrap();
     assert_eq!(status.untracked, ["new"]);
