@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod error;
 pub mod failpoint;
+pub mod git;
 pub mod model;
 pub mod process;
 pub mod store;

@@ -7,3 +7,5 @@ mod fake_agent;
 mod fake_api;
 mod journal;
 mod real_claude;
+mod git_repo;
+mod git_worktree;
