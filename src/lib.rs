@@ -5,4 +5,5 @@
 //! them and `ui` alone prints. `tests/it/architecture.rs` enforces who may import whom.
 
 pub mod agent;
+pub mod config;
 pub mod model;
