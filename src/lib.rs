@@ -6,4 +6,10 @@
 
 pub mod agent;
 pub mod config;
+pub mod error;
+pub mod failpoint;
 pub mod model;
+pub mod process;
+pub mod store;
+pub mod supervise;
+pub mod ui;

@@ -1,9 +1,10 @@
 //! What differs between agent CLIs, as data: how one is started, what its output means, what its end comes to.
 //!
 //! Invariant: a new CLI is a table of settings, never code here. Text of an agent is data: nothing in it can make this
-//! room fail, and a good end needs the agent's final event, never its word alone. This room starts no process itself.
+//! room fail, and a good end needs the agent's final event, never its word alone. Only `call` starts a process.
 
 pub mod adapter;
+pub mod call;
 pub mod invocation;
 mod line;
 pub mod promise;

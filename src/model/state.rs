@@ -235,3 +235,124 @@ fn word(event: &Event) -> &'static str {
         Event::Unknown => "changed by an unknown event",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Usage;
+    use crate::model::task::Oid;
+    use crate::model::verdict::{Class, Exit};
+    use proptest::prelude::*;
+
+    fn oid() -> Oid {
+        Oid::parse(&"0".repeat(40)).expect("forty digits")
+    }
+
+    fn ended(attempt: u32, next: Next) -> Event {
+        let (exit, class, usage) = (Exit::Code(0), Class::Ok, Usage::default());
+        Event::Ended { attempt, exit, class, reason: String::new(), usage, swept: 0, next }
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        let attempt = 1..3u32;
+        prop_oneof![
+            attempt.clone().prop_map(|attempt| Event::Started {
+                attempt,
+                token: "t".to_owned(),
+                boot: "b".to_owned()
+            }),
+            attempt.clone().prop_map(|n| ended(n, Next::Done { head: oid(), skipped: false })),
+            attempt.clone().prop_map(|n| ended(
+                n,
+                Next::Wait { reason: WaitReason::Backoff, until: None, counted: true }
+            )),
+            attempt.clone().prop_map(|n| ended(n, Next::Failed)),
+            attempt.clone().prop_map(|n| ended(n, Next::Dead)),
+            attempt.clone().prop_map(|n| ended(n, Next::Stopped)),
+            (attempt, any::<bool>()).prop_map(|(attempt, rebooted)| Event::Lost {
+                attempt,
+                reason: String::new(),
+                checkpoint: None,
+                rebooted
+            }),
+            Just(Event::Requeued { until: Timestamp::UNIX_EPOCH }),
+            Just(Event::Exhausted),
+            Just(Event::Stopped),
+            Just(Event::Retried),
+            Just(Event::MarkedDone { head: oid(), skipped: false }),
+            Just(Event::LandingStarted { head: oid() }),
+            Just(Event::LandingAborted { reason: String::new() }),
+            Just(Event::Conflicted { paths: vec![], onto: oid() }),
+            Just(Event::Rejected { reason: String::new(), onto: oid() }),
+            Just(Event::Landed { tip: oid(), commits: 1 }),
+            Just(Event::Removed { reason: String::new(), trash: None }),
+            Just(Event::Unknown),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order: what is refused changes nothing, a landed task stays landed unless it is
+        /// removed, running is entered by `Started` alone and left only by its own attempt's end or loss, and `landed`
+        /// is reached from a landing alone.
+        #[test]
+        fn any_sequence_of_events_keeps_the_invariants(
+            open: bool,
+            events in prop::collection::vec(any_event(), 0..60),
+        ) {
+            let mut state = if open { State::Open } else { State::Queued };
+            for event in events {
+                let before = state.clone();
+                let Ok(after) = before.clone().apply(&event) else { continue };
+                match (&before, &after) {
+                    (State::Landed, after) => {
+                        let removed = matches!(after, State::Removed { .. });
+                        prop_assert!(removed || *after == State::Landed, "landed became {}", after.word());
+                    }
+                    (State::Running { attempt, .. }, State::Running { .. }) => {
+                        let keeps = matches!(event, Event::Unknown);
+                        prop_assert!(keeps, "attempt {attempt} was replaced by {event:?}");
+                    }
+                    (State::Running { attempt, .. }, _) => {
+                        let own = matches!(&event, Event::Ended { attempt: n, .. } | Event::Lost { attempt: n, .. } if n == attempt);
+                        prop_assert!(own, "attempt {attempt} was ended by {event:?}");
+                    }
+                    (_, State::Running { .. }) => {
+                        let started = matches!(event, Event::Started { .. });
+                        prop_assert!(started);
+                    }
+                    (from, State::Landed) => {
+                        let landing = matches!(from, State::Landing { .. });
+                        prop_assert!(landing);
+                    }
+                    _ => {}
+                }
+                state = after;
+            }
+        }
+    }
+
+    #[test]
+    fn a_removed_task_comes_back_as_it_was() {
+        let rejected = State::Landing { from: Box::new(State::Done { skipped: false }) }
+            .apply(&Event::Rejected { reason: "red".to_owned(), onto: oid() })
+            .unwrap();
+        let removed = rejected.clone().apply(&Event::Removed { reason: String::new(), trash: None }).unwrap();
+        assert!(removed.ended());
+        let workspace = crate::model::Workspace {
+            path: "/w".to_owned(),
+            branch: "wt/a".to_owned(),
+            base: oid(),
+            entry: "a".to_owned(),
+            copied: vec![],
+        };
+        assert_eq!(removed.apply(&Event::Restored { workspace }).unwrap(), rejected);
+    }
+
+    #[test]
+    fn running_and_landing_tasks_cannot_be_removed() {
+        let removed = Event::Removed { reason: String::new(), trash: None };
+        let running = State::Running { attempt: 1, token: String::new(), boot: String::new() };
+        assert!(running.apply(&removed).is_err());
+        assert!(State::Landing { from: Box::new(State::Open) }.apply(&removed).is_err());
+    }
+}

@@ -1,4 +1,231 @@
 //! The answers of commands as values: `ui` prints them as a table or as JSON from the same structs.
+//!
+//! Fields are only added; each document says its [`SCHEMA`].
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::event::ConflictedPath;
+use super::task::Oid;
+use super::usage::Tokens;
 
 /// The version of every JSON document that `wt` prints.
 pub const SCHEMA: u32 = 1;
+
+/// `wt status`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StatusView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The repository: its main checkout, or the bare repository itself.
+    pub repo: String,
+    /// The target branch.
+    pub target: String,
+    /// Slots in use and in all.
+    pub slots: SlotsView,
+    /// The tasks, in the order of the queue and then by age.
+    pub tasks: Vec<TaskView>,
+}
+
+/// Slots in use and in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SlotsView {
+    /// Held right now.
+    pub used: u32,
+    /// The limit.
+    pub max: u32,
+}
+
+/// One task in `wt status`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TaskView {
+    /// Its name.
+    pub name: String,
+    /// Its state's word.
+    pub state: String,
+    /// Why it waits, if it does.
+    pub reason: Option<String>,
+    /// Its branch; `None` before the workspace exists and after it is gone.
+    pub branch: Option<String>,
+    /// Its worktree, likewise.
+    pub worktree: Option<String>,
+    /// The branch that it lands on.
+    pub target: String,
+    /// The commit that its branch started from.
+    pub base: Option<Oid>,
+    /// The commit of its branch.
+    pub head: Option<Oid>,
+    /// Commits that the target lacks.
+    pub ahead: u32,
+    /// Commits that it lacks of the target.
+    pub behind: u32,
+    /// Whether anything is staged, unstaged or untracked.
+    pub dirty: bool,
+    /// Files changed from base to head.
+    pub files_changed: u32,
+    /// Lines added from base to head.
+    pub insertions: u32,
+    /// Lines deleted from base to head.
+    pub deletions: u32,
+    /// Its agent; `None`: a person works there.
+    pub agent: Option<String>,
+    /// The model, as asked for or as the agent said.
+    pub model: Option<String>,
+    /// Its profile.
+    pub profile: Option<String>,
+    /// 1 (first) to 5.
+    pub priority: u8,
+    /// The tasks that must land first.
+    pub after: Vec<String>,
+    /// The number of its last attempt.
+    pub attempt: u32,
+    /// The iteration of its loop.
+    pub iteration: u32,
+    /// The agent's session.
+    pub session: Option<String>,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// When its last attempt started.
+    pub started_at: Option<Timestamp>,
+    /// When it came to rest.
+    pub ended_at: Option<Timestamp>,
+    /// From the last attempt's start to its end, or to now.
+    pub elapsed_ms: Option<u64>,
+    /// Since the running agent last printed anything.
+    pub silent_ms: Option<u64>,
+    /// Tokens over all attempts.
+    pub tokens: Tokens,
+    /// Dollars over all attempts.
+    pub cost_usd: f64,
+    /// What the agent did last.
+    pub last: Option<String>,
+    /// Why it is where it is.
+    pub outcome: Option<String>,
+    /// What does not merge, if it is in conflict.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<ConflictedPath>,
+}
+
+/// `wt merge`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MergeView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The branch that was landed on.
+    pub target: String,
+    /// Its commit before.
+    pub before: Oid,
+    /// Its commit after.
+    pub after: Oid,
+    /// Whether nothing was really done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// What became of each task.
+    pub tasks: Vec<LandedView>,
+}
+
+/// What became of one task in `wt merge`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LandedView {
+    /// Its name.
+    pub name: String,
+    /// `landed`, `conflict`, `rejected`, `review` or `skipped`.
+    pub result: LandResult,
+    /// How many commits.
+    pub commits: usize,
+    /// Paths that were resolved, and by whom.
+    pub resolved: Vec<ResolvedView>,
+    /// Why it is not landed, or anything to know.
+    pub reason: Option<String>,
+    /// What does not merge.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conflicts: Vec<ConflictedPath>,
+}
+
+/// A path that was resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResolvedView {
+    /// The path.
+    pub path: String,
+    /// `rerere`, `structural` or `agent`.
+    pub by: String,
+}
+
+/// What became of a task in a landing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LandResult {
+    /// On the target.
+    Landed,
+    /// Does not merge.
+    Conflict,
+    /// Verification failed.
+    Rejected,
+    /// Needs a person's approval.
+    Review,
+    /// Nothing to land.
+    Skipped,
+}
+
+/// `wt gc`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct GcView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// Whether nothing was really done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// What went, or would go.
+    pub removed: Vec<GcRemoved>,
+    /// What stays, and why.
+    pub kept: Vec<GcKept>,
+    /// Bytes of the workspaces that went.
+    pub bytes: u64,
+}
+
+/// A workspace that went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GcRemoved {
+    /// The task.
+    pub name: String,
+    /// Why it could go.
+    pub why: String,
+    /// The ref that brings it back; `None` in a dry run.
+    pub trash: Option<String>,
+}
+
+/// A workspace that stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GcKept {
+    /// The task.
+    pub name: String,
+    /// Why it stays.
+    pub why: String,
+}
+
+/// `wt doctor`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct DoctorView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What was looked at and found well, one line each.
+    pub well: Vec<String>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that `wt doctor` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// A fixed word: `torn-journal`, `stray-process`, `orphan-worktree`, `orphan-branch`, `missing-worktree`,
+    /// `lost-task`, `stale-lock`, `other-wt`, `agent-missing` …
+    pub kind: String,
+    /// What it is about.
+    pub subject: String,
+    /// What is wrong, in one line.
+    pub detail: String,
+    /// Whether `--fix` mended it in this run.
+    pub fixed: bool,
+    /// The command that mends it, if one does.
+    pub hint: Option<String>,
+}

@@ -1,0 +1,128 @@
+//! The one boundary where typed errors become what a person reads: a message, its causes, hints, an exit code.
+
+use std::error::Error;
+use std::fmt;
+
+/// Done.
+pub const DONE: u8 = 0;
+/// Refused or failed for a reason that the user can change.
+pub const REFUSED: u8 = 1;
+/// The command line was wrong.
+pub const USAGE: u8 = 2;
+/// Some of several failed.
+pub const SOME_FAILED: u8 = 3;
+/// A conflict or review needs a decision.
+pub const DECISION: u8 = 4;
+/// Verification failed.
+pub const VERIFICATION: u8 = 5;
+/// A lock stayed busy past its deadline.
+pub const BUSY: u8 = 6;
+/// A bug in `wt`.
+pub const BUG: u8 = 70;
+/// A time limit of `wt wait` was reached.
+pub const TIMED_OUT: u8 = 124;
+
+/// What a command ends with when it cannot do what was asked.
+#[derive(Debug)]
+pub struct CommandError {
+    /// The exit code.
+    pub code: u8,
+    /// What was asked, what stopped it, what is kept; a lowercase fragment.
+    pub message: String,
+    /// What lies behind it, outermost first.
+    pub causes: Vec<String>,
+    /// Commands that work now.
+    pub hints: Vec<String>,
+}
+
+impl CommandError {
+    /// Returns a refusal.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { code: REFUSED, message: message.into(), causes: Vec::new(), hints: Vec::new() }
+    }
+
+    /// Returns a usage error.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, ..Self::refused(message) }
+    }
+
+    /// Returns a refusal to do `what`, caused by `error`; a lock that stayed busy keeps its exit code.
+    pub fn caused(what: impl Into<String>, error: &(dyn Error + 'static)) -> Self {
+        let mut refusal = Self { code: code_of(error), ..Self::refused(what) };
+        let mut cause: Option<&dyn Error> = Some(error);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if refusal.causes.last() != Some(&text) {
+                refusal.causes.push(text);
+            }
+            cause = error.source();
+        }
+        refusal
+    }
+
+    /// Adds a hint: a command that works now, or how to do it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Sets the exit code.
+    #[must_use]
+    pub fn code(mut self, code: u8) -> Self {
+        self.code = code;
+        self
+    }
+}
+
+fn code_of(error: &(dyn Error + 'static)) -> u8 {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(crate::store::LockError::Busy { .. }) = error.downcast_ref() {
+            return BUSY;
+        }
+        cause = error.source();
+    }
+    REFUSED
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for CommandError {}
+
+/// Turns an error into a [`CommandError`] that says what was being done.
+pub trait During<T> {
+    /// Says what was being done, as a fragment ("cannot land `x`").
+    fn during(self, what: impl FnOnce() -> String) -> Result<T, CommandError>;
+}
+
+impl<T, E: Error + 'static> During<T> for Result<T, E> {
+    fn during(self, what: impl FnOnce() -> String) -> Result<T, CommandError> {
+        self.map_err(|error| CommandError::caused(what(), &error))
+    }
+}
+
+/// An error whose own text says enough.
+impl<E: Plain> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        let mut refusal = Self { code: code_of(&error), ..Self::refused(error.to_string()) };
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            refusal.causes.push(error.to_string());
+            cause = error.source();
+        }
+        refusal
+    }
+}
+
+/// Marks the errors that `?` turns into a [`CommandError`] as they are.
+pub trait Plain: Error + 'static {}
+
+impl Plain for crate::store::JournalError {}
+impl Plain for crate::store::LockError {}
+impl Plain for crate::store::layout::LayoutError {}
+impl Plain for std::io::Error {}

@@ -1,0 +1,41 @@
+//! Named crash points: with the feature `failpoints`, `WT_FAILPOINT=NAME` ends the process at that point as `kill -9` would.
+//!
+//! Without the feature a point is nothing at all. Every name is listed in [`POINTS`], and the tests kill at each of them.
+
+/// Every crash point there is.
+pub const POINTS: &[&str] = &[
+    "journal.before_append",
+    "journal.after_append",
+    "spawn.after_folder",
+    "spawn.after_queued",
+    "spawn.after_worktree",
+    "spawn.after_workspace",
+    "pass.before_launch",
+    "pass.after_launch",
+    "runner.before_started",
+    "runner.after_started",
+    "runner.before_ended",
+    "land.after_started",
+    "land.after_replay",
+    "land.after_intent",
+    "land.after_move",
+    "land.after_landed",
+    "remove.after_trash",
+    "remove.after_rename",
+    "remove.after_entry",
+    "remove.after_branch",
+];
+
+/// Ends the process here if the environment names this point.
+#[cfg(feature = "failpoints")]
+pub fn hit(point: &str) {
+    debug_assert!(POINTS.contains(&point), "`{point}` is not listed");
+    if std::env::var("WT_FAILPOINT").is_ok_and(|wanted| wanted == point) {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
+}
+
+/// Nothing: crash points are not compiled in.
+#[cfg(not(feature = "failpoints"))]
+#[inline(always)]
+pub fn hit(_point: &str) {}

@@ -1,0 +1,41 @@
+//! Starting a detached runner: lock and slot are handed over as its standard input and output, with no gap.
+//!
+//! Both are open file descriptions under `flock`: from the moment the runner exists it holds them, and the kernel frees
+//! them on any kind of death. No descriptor needs its close-on-exec flag cleared, so no other child can inherit one.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use fs_err as fs;
+use rustix::io::fcntl_dupfd_cloexec;
+use rustix::stdio::{dup2_stdin, dup2_stdout};
+
+use super::spawn::{Becomes, before_exec};
+
+/// Returns the path of this program, also when its file was replaced meanwhile.
+pub fn own_program() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    if path.exists() { Ok(path) } else { Ok(PathBuf::from("/proc/self/exe")) }
+}
+
+/// Starts `wt ARGUMENTS…` in a session of its own, in `folder`, with `lock` and `slot` as standard input and output.
+pub fn launch(arguments: &[&str], folder: &Path, lock: OwnedFd, slot: OwnedFd) -> io::Result<()> {
+    let mut runner = Command::new(own_program()?);
+    runner.args(arguments).current_dir(folder).env_remove(super::sweep::TOKEN);
+    runner.stdin(Stdio::from(lock)).stdout(Stdio::from(slot)).stderr(Stdio::null());
+    before_exec(&mut runner, Becomes::SessionLeader);
+    // It outlives us and is reaped by init, or by us as a zombie's parent at our own end.
+    runner.spawn().map(drop)
+}
+
+/// Takes over what [`launch`] handed: returns lock and slot, and leaves `/dev/null` in their places.
+pub fn inherited() -> io::Result<(OwnedFd, OwnedFd)> {
+    let lock = fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
+    let slot = fcntl_dupfd_cloexec(io::stdout().as_fd(), 3)?;
+    let null = fs::File::options().read(true).write(true).open("/dev/null")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&null)?;
+    Ok((lock, slot))
+}

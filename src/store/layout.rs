@@ -1,0 +1,203 @@
+//! All path arithmetic of `wt`'s state: no other file joins these names.
+//!
+//! ```text
+//! <git common dir>/wt/          0700
+//!   format                      version of this layout
+//!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
+//!   journal.lock git.lock sched.lock land.lock slots/N
+//!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md lock control exit live.json
+//!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
+//!   landings/ID/                one log a check
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rustix::fs::{Mode, mkdir};
+
+use crate::model::TaskId;
+
+/// The version of the layout that this `wt` writes.
+pub const FORMAT: &str = "1\n";
+
+/// The folder of one repository's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+/// Why the state folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// It cannot be made or read.
+    #[error("the state folder cannot be used")]
+    Io(#[from] io::Error),
+    /// Written by a newer `wt`.
+    #[error("the state in `{path}` has format {found}, this `wt` knows {known}", known = FORMAT.trim())]
+    Newer {
+        /// The state folder.
+        path: PathBuf,
+        /// The format that it says it has.
+        found: String,
+    },
+}
+
+impl Layout {
+    /// Returns the layout below a git common dir, without touching the disk.
+    pub fn below(common_dir: &Path) -> Self {
+        Self { root: common_dir.join("wt") }
+    }
+
+    /// Makes the folder if it is missing and checks its format.
+    pub fn prepare(&self) -> Result<(), LayoutError> {
+        match fs::read_to_string(self.format()) {
+            Ok(found) if found == FORMAT => return Ok(()),
+            Ok(found) if !found.trim().is_empty() => {
+                let (path, found) = (self.root.clone(), found.trim().to_owned());
+                return Err(LayoutError::Newer { path, found });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        private_folder(&self.root)?;
+        private_folder(&self.root.join("tasks"))?;
+        private_folder(&self.root.join("slots"))?;
+        fs::write(self.format(), FORMAT)?;
+        Ok(())
+    }
+
+    /// Returns the folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn format(&self) -> PathBuf {
+        self.root.join("format")
+    }
+
+    /// Returns the journal.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal.jsonl")
+    }
+
+    /// Returns the `n`th rolled part of the journal.
+    pub fn rolled(&self, n: u32) -> PathBuf {
+        self.root.join(format!("journal-{n:04}.jsonl"))
+    }
+
+    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`).
+    pub fn lock(&self, name: &str) -> PathBuf {
+        self.root.join(format!("{name}.lock"))
+    }
+
+    /// Returns the lock file of slot `n`.
+    pub fn slot(&self, n: u32) -> PathBuf {
+        self.root.join("slots").join(n.to_string())
+    }
+
+    /// Returns the folder of a task.
+    pub fn task(&self, id: &TaskId) -> TaskFolder {
+        TaskFolder { root: self.root.join("tasks").join(id.to_string()) }
+    }
+
+    /// Returns the folder that holds the task folders.
+    pub fn tasks(&self) -> PathBuf {
+        self.root.join("tasks")
+    }
+
+    /// Returns the folder of a landing's logs.
+    pub fn landing(&self, id: &str) -> PathBuf {
+        self.root.join("landings").join(id)
+    }
+}
+
+/// The folder of one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskFolder {
+    root: PathBuf,
+}
+
+impl TaskFolder {
+    /// Returns the folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Makes the folder; an error of kind `AlreadyExists` says that the generation is taken.
+    pub fn create(&self) -> io::Result<()> {
+        Ok(mkdir(&self.root, Mode::RWXU)?)
+    }
+
+    /// Returns what was asked, for people.
+    pub fn spec(&self) -> PathBuf {
+        self.root.join("task.toml")
+    }
+
+    /// Returns the prompt.
+    pub fn prompt(&self) -> PathBuf {
+        self.root.join("prompt.md")
+    }
+
+    /// Returns the kept copy of the rendered memory file.
+    pub fn instructions(&self) -> PathBuf {
+        self.root.join("CLAUDE.local.md")
+    }
+
+    /// Returns the lock that a runner (and its guard) holds.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// Returns the FIFO that a runner reads.
+    pub fn control(&self) -> PathBuf {
+        self.root.join("control")
+    }
+
+    /// Returns the exit record, whose bytes are allocated before the agent starts.
+    pub fn exit(&self) -> PathBuf {
+        self.root.join("exit")
+    }
+
+    /// Returns the live facts of the running attempt.
+    pub fn live(&self) -> PathBuf {
+        self.root.join("live.json")
+    }
+
+    /// Returns the folder of an attempt's logs.
+    pub fn attempt(&self, n: u32) -> PathBuf {
+        self.root.join("attempts").join(n.to_string())
+    }
+
+    /// Returns the agent's standard output, as it came.
+    pub fn stream(&self, n: u32) -> PathBuf {
+        self.attempt(n).join("stream.jsonl")
+    }
+
+    /// Returns the agent's standard error, as it came.
+    pub fn stderr(&self, n: u32) -> PathBuf {
+        self.attempt(n).join("stderr.log")
+    }
+
+    /// Returns the output of the task's own checks.
+    pub fn verify_log(&self, n: u32) -> PathBuf {
+        self.attempt(n).join("verify.log")
+    }
+
+    /// Returns the output of the set-up commands.
+    pub fn setup_log(&self) -> PathBuf {
+        self.root.join("setup.log")
+    }
+}
+
+/// Makes a folder, and the ones above it, that only the user can enter.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match mkdir(path, Mode::RWXU) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,134 @@
+//! File locks: `flock` on an open file description, freed by the kernel on any kind of death.
+//!
+//! Written order, so that two holders never wait for each other: `land` → `git` → `sched` → task → slot → `journal`.
+//! A lock can be handed to another process by passing its descriptor; it is free when the last holder of that open file
+//! description is gone. Lock files are never deleted.
+
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+
+/// How long a command waits for a lock before it gives up.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A held lock.
+#[derive(Debug)]
+pub struct Lock {
+    file: fs::File,
+}
+
+/// Why a lock is not held.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// The lock file cannot be opened or locked.
+    #[error("the lock cannot be used")]
+    Io(#[from] io::Error),
+    /// Somebody else held it until the deadline.
+    #[error("`{}` stayed busy for {}s{}", path.display(), waited.as_secs(), holder.as_ref().map(|h| format!(", held by {h}")).unwrap_or_default())]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// How long was waited.
+        waited: Duration,
+        /// What the holder wrote of itself.
+        holder: Option<String>,
+    },
+}
+
+fn open(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(libc_o_nofollow()).open(path)
+}
+
+fn libc_o_nofollow() -> i32 {
+    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).expect("open flags fit an int")
+}
+
+impl Lock {
+    /// Takes the lock if it is free.
+    pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
+        let file = open(path)?;
+        match file.file().try_lock() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Takes the lock, waiting for it at most `deadline`, and writes `who` into it for people to read.
+    pub fn take(path: &Path, deadline: Duration, who: &str) -> Result<Self, LockError> {
+        let lock = if let Some(lock) = Self::try_take(path)? { lock } else { Self::wait(path, deadline)? };
+        lock.sign(who);
+        Ok(lock)
+    }
+
+    /// Blocks in a thread of its own: the kernel wakes it, and a thread can be given up at the deadline.
+    fn wait(path: &Path, deadline: Duration) -> Result<Self, LockError> {
+        let file = open(path)?;
+        let (done, taken) = mpsc::channel();
+        std::thread::spawn(move || {
+            let locked = file.file().lock().map(|()| Self { file });
+            // Nobody listens any more: the lock is dropped, and so freed, with the value.
+            drop(done.send(locked));
+        });
+        match taken.recv_timeout(deadline) {
+            Ok(lock) => Ok(lock?),
+            Err(_) => {
+                Err(LockError::Busy { path: path.to_owned(), waited: deadline, holder: Self::holder(path) })
+            }
+        }
+    }
+
+    /// Returns whether somebody holds the lock right now; a missing file is held by nobody.
+    pub fn is_held(path: &Path) -> bool {
+        let Ok(file) = fs::File::open(path) else { return false };
+        matches!(file.file().try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+    }
+
+    /// Returns what the holder wrote of itself.
+    pub fn holder(path: &Path) -> Option<String> {
+        let text = fs::read_to_string(path).ok()?;
+        let line = crate::model::text::one_line(&text, 120);
+        (!line.is_empty()).then_some(line)
+    }
+
+    /// Best effort: a full disk must not stop anybody from locking.
+    fn sign(&self, who: &str) {
+        let mut file = self.file.file();
+        if file.set_len(0).is_ok() && file.rewind().is_ok() {
+            drop(writeln!(file, "{who} (pid {})", std::process::id()));
+        }
+    }
+
+    /// Returns a lock around a descriptor that another process handed over.
+    pub fn adopt(descriptor: OwnedFd, path: &Path) -> Self {
+        let file = std::fs::File::from(descriptor);
+        Self { file: fs::File::from_parts(file, path) }
+    }
+
+    /// Returns a second descriptor of the same open file description, to hand over.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.file.file().as_fd().try_clone_to_owned()
+    }
+
+    /// Returns what the lock file says.
+    pub fn content(&self) -> io::Result<String> {
+        let mut text = String::new();
+        let mut file = self.file.file();
+        file.rewind()?;
+        file.read_to_string(&mut text)?;
+        Ok(text)
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.file().as_fd()
+    }
+}

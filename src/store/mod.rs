@@ -1,0 +1,12 @@
+//! What `wt` remembers: paths, locks and the journal below `<git common dir>/wt/`.
+//!
+//! Invariant: every file here has one writer at a time, named by a lock; liveness is a held lock, never a pid.
+
+pub mod exit;
+pub mod journal;
+pub mod layout;
+pub mod lock;
+
+pub use journal::{Journal, JournalError};
+pub use layout::Layout;
+pub use lock::{Lock, LockError};

@@ -1,0 +1,8 @@
+//! Running tasks: who starts when, one attempt from start to end, and what follows it.
+//!
+//! There is no coordinator: a short *pass* under a lock starts what is ready, run by every command and by every runner
+//! that ends. Invariant: a task is run by who holds its lock; slots are held locks; state is the fold of the journal.
+
+pub mod enqueue;
+pub mod recovery;
+pub mod schedule;

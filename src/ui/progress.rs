@@ -1,0 +1,77 @@
+//! Progress of long work: a spinner on a terminal after half a second, plain lines elsewhere, nothing with `--quiet`.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::message;
+use crate::model::observer::Observer;
+use crate::model::text::neutralised;
+
+/// How long work may take before its progress is shown.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How much is narrated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Narration {
+    /// Steps and warnings.
+    Full,
+    /// Warnings only.
+    Quiet,
+}
+
+/// Shows the steps of an engine.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    begun: Instant,
+    narration: Narration,
+}
+
+impl Progress {
+    /// Returns progress for this terminal.
+    pub fn new(narration: Narration) -> Self {
+        let terminal = std::io::stderr().is_terminal() && narration == Narration::Full;
+        let bar = terminal.then(|| {
+            let bar = ProgressBar::new_spinner();
+            let style = ProgressStyle::with_template("{spinner} {msg} {elapsed:.dim}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar
+        });
+        Self { bar, begun: Instant::now(), narration }
+    }
+}
+
+impl Observer for Progress {
+    fn step(&self, text: &str) {
+        let text = neutralised(text).into_owned();
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(text);
+                if self.begun.elapsed() >= PATIENCE {
+                    bar.enable_steady_tick(Duration::from_millis(120));
+                } else {
+                    bar.tick();
+                }
+            }
+            None if self.narration == Narration::Full => message::note(&text),
+            None => {}
+        }
+    }
+
+    fn warn(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| message::warning(text)),
+            None => message::warning(text),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Tables for people, from the same views that `--json` prints.

@@ -1,0 +1,171 @@
+//! The journal on a real disk: torn at every byte, written by many, rolled.
+
+use std::io::Write as _;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use wt::model::event::Event;
+use wt::model::{TaskId, TaskSpec};
+use wt::store::{Journal, Layout};
+
+fn scratch() -> (tempfile::TempDir, Layout) {
+    // In memory where that can be: these tests are about bytes, not about the disk's patience.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let layout = Layout::below(folder.path());
+    layout.prepare().unwrap();
+    (folder, layout)
+}
+
+fn id(n: usize) -> TaskId {
+    format!("t{n}@1").parse().unwrap()
+}
+
+fn queued(n: usize) -> (Option<TaskId>, Event) {
+    let spec = TaskSpec {
+        name: id(n).name,
+        agent: Some("sh".to_owned()),
+        model: None,
+        base: None,
+        target: "main".to_owned(),
+        after: vec![],
+        priority: 3,
+        owns: vec![],
+        avoids: vec![],
+        verify: vec![],
+        timeout_ms: 1000,
+        retries: 0,
+    };
+    (Some(id(n)), Event::Queued { spec })
+}
+
+fn now() -> Timestamp {
+    Timestamp::UNIX_EPOCH
+}
+
+fn tasks(layout: &Layout) -> usize {
+    Journal::new(layout).read().unwrap().tasks().count()
+}
+
+/// Fault row 11: truncated at every byte of the last two records, every earlier record is read, the next append is
+/// intact, and exactly the torn line is counted.
+#[test]
+fn row_11_a_torn_journal_keeps_every_earlier_record() {
+    let (_folder, layout) = scratch();
+    let mut journal = Journal::new(&layout);
+    for n in 0..5 {
+        journal.append(now(), vec![queued(n)]).unwrap();
+    }
+    let whole = std::fs::read(layout.journal()).unwrap();
+    let ends: Vec<usize> =
+        whole.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at + 1).collect();
+    for cut in ends[2]..whole.len() {
+        std::fs::write(layout.journal(), &whole[..cut]).unwrap();
+        // A line that lost nothing but its newline is still whole.
+        let complete = ends.iter().filter(|end| **end <= cut + 1).count();
+        let torn = usize::from(!ends.contains(&cut) && !ends.contains(&(cut + 1)));
+        let mut journal = Journal::new(&layout);
+        journal.append(now(), vec![queued(9)]).unwrap();
+        let mut again = Journal::new(&layout);
+        assert_eq!(again.read().unwrap().tasks().count(), complete + 1, "cut at {cut}");
+        assert_eq!(again.bad_lines(), torn, "cut at {cut}");
+        assert!(again.roster().get(&id(9)).is_some());
+    }
+}
+
+#[test]
+fn row_11_garbage_and_nuls_are_skipped_and_counted() {
+    let (_folder, layout) = scratch();
+    let mut journal = Journal::new(&layout);
+    journal.append(now(), vec![queued(0)]).unwrap();
+    let mut file = std::fs::OpenOptions::new().append(true).open(layout.journal()).unwrap();
+    file.write_all(b"\0\0\0\0garbage\xff\n{\"v\":1}\n").unwrap();
+    journal.append(now(), vec![queued(1)]).unwrap();
+    let mut again = Journal::new(&layout);
+    assert_eq!(again.read().unwrap().tasks().count(), 2);
+    assert_eq!(again.bad_lines(), 2);
+}
+
+#[test]
+fn every_line_is_plain_json() {
+    let (_folder, layout) = scratch();
+    Journal::new(&layout).append(now(), vec![queued(0), queued(1)]).unwrap();
+    for line in std::fs::read_to_string(layout.journal()).unwrap().lines() {
+        let document: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(document["v"], 1);
+        assert_eq!(document["crc"].as_str().unwrap().len(), 8);
+    }
+}
+
+#[test]
+fn an_event_that_does_not_fit_is_refused_and_nothing_is_written() {
+    let (_folder, layout) = scratch();
+    let mut journal = Journal::new(&layout);
+    journal.append(now(), vec![queued(0)]).unwrap();
+    let before = std::fs::read(layout.journal()).unwrap();
+    let refused = journal.append(now(), vec![(Some(id(0)), Event::Retried), (Some(id(0)), Event::Exhausted)]);
+    assert!(refused.is_err());
+    assert_eq!(std::fs::read(layout.journal()).unwrap(), before);
+    assert_eq!(journal.read().unwrap().tasks().count(), 1);
+}
+
+#[test]
+fn many_writers_at_once_lose_nothing() {
+    let (_folder, layout) = scratch();
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let layout = &layout;
+            scope.spawn(move || {
+                let mut journal = Journal::new(layout);
+                for n in 0..25 {
+                    journal.append(now(), vec![queued(writer * 100 + n)]).unwrap();
+                }
+            });
+        }
+    });
+    let mut journal = Journal::new(&layout);
+    assert_eq!(journal.read().unwrap().tasks().count(), 200);
+    assert_eq!((journal.bad_lines(), journal.roster().misfits()), (0, 0));
+}
+
+#[test]
+fn a_rolled_journal_keeps_live_tasks_and_forgets_nothing() {
+    let (_folder, layout) = scratch();
+    let mut journal = Journal::new(&layout);
+    let mut n = 0;
+    while !layout.rolled(1).exists() {
+        // A day and more later each time, so that only the last one is recent.
+        let later = Timestamp::from_second(i64::try_from(n).unwrap() * 100_000).unwrap();
+        let (task, queued) = queued(n);
+        let removed = Event::Removed { reason: "x".repeat(50_000), trash: None };
+        journal.append(later, vec![(task.clone(), queued), (task, removed)]).unwrap();
+        n += 1;
+        assert!(n < 100, "the journal never rolled");
+    }
+    assert!(std::fs::metadata(layout.journal()).unwrap().len() < wt::store::journal::ROLL_AT);
+    let mut reader = Journal::new(&layout);
+    reader.read().unwrap();
+    assert_eq!(reader.history().unwrap().roster.tasks().count(), n);
+    assert_eq!(tasks(&layout), 1, "only the recent one is carried over");
+    journal.append(now(), vec![queued(99_999)]).unwrap();
+    assert_eq!(tasks(&layout), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A journal cut at any byte tells the same as some prefix of its records.
+    #[test]
+    fn a_cut_journal_is_a_prefix(count in 1..8usize, cut in any::<prop::sample::Index>()) {
+        let (_folder, layout) = scratch();
+        let mut journal = Journal::new(&layout);
+        for n in 0..count {
+            journal.append(now(), vec![queued(n)]).unwrap();
+        }
+        let whole = std::fs::read(layout.journal()).unwrap();
+        std::fs::write(layout.journal(), &whole[..cut.index(whole.len() + 1)]).unwrap();
+        let mut reader = Journal::new(&layout);
+        let known: Vec<TaskId> = reader.read().unwrap().tasks().map(|task| task.id.clone()).collect();
+        let prefix: Vec<TaskId> = (0..known.len()).map(id).collect();
+        prop_assert_eq!(known, prefix);
+    }
+}
