@@ -5,6 +5,7 @@
 //! them and `ui` alone prints. `tests/it/architecture.rs` enforces who may import whom.
 
 pub mod agent;
+pub mod config;
 pub mod error;
 pub mod failpoint;
 pub mod git;

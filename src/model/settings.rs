@@ -22,6 +22,10 @@ pub struct Settings {
     pub agent: AgentSettings,
     /// Every known adapter, built-in and configured, by name.
     pub agents: BTreeMap<String, AdapterSpec>,
+    /// Named choices of agent and model.
+    pub profiles: BTreeMap<String, Profile>,
+    /// When a loop ends.
+    pub looping: LoopSettings,
     /// Checks of a finished task and of a landing.
     pub verify: Vec<VerifyStep>,
     /// How tasks land.
@@ -43,6 +47,8 @@ pub struct Limits {
     pub stall: Duration,
     /// Attempts beyond the first.
     pub retries: u32,
+    /// What a task may cost, in US dollars; 0: no bound.
+    pub budget_usd: f64,
 }
 
 /// How a workspace is furnished.
@@ -50,8 +56,14 @@ pub struct Limits {
 pub struct WorkspaceSettings {
     /// Globs of git-ignored files that are copied from the main checkout.
     pub copy: Vec<String>,
+    /// Git-ignored paths of the main checkout that workspaces share by a symbolic link, relative.
+    pub symlink: Vec<String>,
     /// Shell commands that run in the workspace before its first attempt.
     pub setup: Vec<String>,
+    /// Free TCP ports that each workspace gets.
+    pub ports: u32,
+    /// Spare workspaces that are kept ready.
+    pub pool: u32,
 }
 
 /// Who commits what the agent leaves behind.
@@ -73,6 +85,32 @@ pub struct AgentSettings {
     pub commit: CommitBy,
 }
 
+/// A named choice of agent and model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// The adapter's name.
+    pub agent: String,
+    /// The model to ask for.
+    pub model: Option<String>,
+    /// The models to go on with when one cannot be used, in order.
+    pub fallback: Vec<String>,
+    /// How many agents of this profile may run at once; `None`: only the fleet's limit.
+    pub slots: Option<u32>,
+    /// What the agent is for, told in its instructions.
+    pub role: Option<String>,
+}
+
+/// When a loop ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoopSettings {
+    /// The most iterations.
+    pub max: u32,
+    /// The promise that ends it.
+    pub until: String,
+    /// Iterations without a commit after which it is given up.
+    pub no_progress: u32,
+}
+
 /// One check.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct VerifyStep {
@@ -89,8 +127,18 @@ pub struct VerifyStep {
 /// How tasks land.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MergeSettings {
+    /// The adapter that resolves conflicts.
+    pub agent: String,
     /// Whether each runner's end also lands what is done.
     pub auto: bool,
+    /// The most tasks that are verified together.
+    pub batch: u32,
+    /// Structural merge tools, in order.
+    pub structural: Vec<String>,
+    /// Globs of paths whose change needs a person's approval.
+    pub review: Vec<String>,
+    /// Whether the target is fetched first.
+    pub fetch: bool,
 }
 
 /// When workspaces go.
@@ -113,12 +161,26 @@ impl Default for Settings {
                 timeout: Duration::from_secs(30 * 60),
                 stall: Duration::from_secs(10 * 60),
                 retries: 2,
+                budget_usd: 0.0,
             },
-            workspace: WorkspaceSettings { copy: vec![".env*".to_owned()], setup: Vec::new() },
+            workspace: WorkspaceSettings {
+                copy: vec![".env*".to_owned()],
+                pool: 2,
+                ..WorkspaceSettings::default()
+            },
             agent: AgentSettings { default: "claude".to_owned(), commit: CommitBy::Auto },
             agents: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            looping: LoopSettings { max: 25, until: "COMPLETE".to_owned(), no_progress: 3 },
             verify: Vec::new(),
-            merge: MergeSettings { auto: false },
+            merge: MergeSettings {
+                agent: "claude".to_owned(),
+                auto: false,
+                batch: 8,
+                structural: Vec::new(),
+                review: vec!["migrations/**".to_owned()],
+                fetch: false,
+            },
             gc: GcSettings {
                 stale: Duration::from_secs(24 * 3600),
                 trash: Duration::from_secs(30 * 24 * 3600),

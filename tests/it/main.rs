@@ -1,6 +1,7 @@
 //! One binary for every test that needs a repository, a process or the program itself.
 
 mod agent_verdict;
+mod config;
 mod architecture;
 mod env;
 mod fake_agent;
