@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module a subject, real repositories and real processes.
 
 mod env;
+mod git_replay;
 mod git_repo;
 mod git_worktree;
