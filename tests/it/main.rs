@@ -8,5 +8,8 @@ mod fake_agent;
 mod fake_api;
 mod journal;
 mod real_claude;
+mod git_landed;
+mod git_publish;
+mod git_replay;
 mod git_repo;
 mod git_worktree;
