@@ -6,6 +6,7 @@
 
 pub mod command;
 mod error;
+pub mod diff;
 pub mod landed;
 mod objects;
 pub mod publish;
