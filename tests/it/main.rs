@@ -5,4 +5,5 @@ mod git_landed;
 mod git_publish;
 mod git_replay;
 mod git_repo;
+mod git_snapshot;
 mod git_worktree;
