@@ -181,6 +181,27 @@ fn flags_of_the_index_come_back() {
 }
 
 #[test]
+fn unusual_forms_of_the_index_are_understood() {
+    for form in ["--split-index", "--index-version=4", "--untracked-cache"] {
+        let (env, repo, task) = setup();
+        let tree = env.at(task.path());
+        tree.git(&["update-index", form]);
+        tree.write("dir/file 0", "staged\n");
+        tree.write("new", "staged\n");
+        tree.git(&["add", "-A"]);
+        tree.write("dir/file 0", "edited\n");
+        tree.write("untracked", "x\n");
+        round_trip(&env, &repo, &task, &[]);
+    }
+    let (env, repo, task) = setup();
+    let tree = env.at(task.path());
+    tree.git(&["sparse-checkout", "set", "--no-cone", "/dir/", "/script"]);
+    tree.write("dir/file 0", "edited\n");
+    tree.write("dir/new", "new\n");
+    round_trip(&env, &repo, &task, &[]);
+}
+
+#[test]
 fn files_and_folders_may_have_changed_places() {
     let (env, repo, task) = setup();
     let tree = env.at(task.path());

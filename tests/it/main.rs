@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one module a subject, real repositories and real processes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod env;
 mod git_landed;
 mod git_publish;

@@ -94,19 +94,21 @@ fn read(text: &[u8]) -> Vec<(Note, Vec<u8>)> {
     notes
 }
 
-/// An index file of our own, so that the worktree's is not touched.
+/// An index file of our own, so that the worktree's is not touched. It stands for that worktree nevertheless: a split index
+/// is completed from its git folder.
 struct ScratchIndex<'a> {
-    repo: &'a Repo,
+    checkout: &'a Checkout,
     file: PathBuf,
 }
 
 impl<'a> ScratchIndex<'a> {
-    fn new(repo: &'a Repo, folder: &Path, name: &str) -> Self {
-        Self { repo, file: folder.join(name) }
+    fn new(checkout: &'a Checkout, folder: &Path, name: &str) -> Self {
+        Self { checkout, file: folder.join(name) }
     }
 
     fn call(&self, verb: &str) -> Git {
-        Git::on(self.repo, verb).env("GIT_INDEX_FILE", &self.file)
+        // Never the other way round: what is written here must not become a split index itself.
+        Git::at(self.checkout, verb).env("GIT_INDEX_FILE", &self.file).set("core.splitIndex=false")
     }
 
     /// Takes paths out, then puts items in.

@@ -23,7 +23,7 @@ pub fn take(repo: &Repo, checkout: &Checkout, ignored: &[String], message: &str)
     let mut worktree = Worktree::read(checkout)?;
     worktree.read_index()?;
 
-    let index = ScratchIndex::new(repo, scratch.path(), "index");
+    let index = ScratchIndex::new(checkout, scratch.path(), "index");
     let own = checkout.git_dir().join("index");
     if own.exists() {
         fs::copy(own, &index.file)?;
@@ -55,7 +55,7 @@ pub fn take(repo: &Repo, checkout: &Checkout, ignored: &[String], message: &str)
     let head = match checkout.head()? {
         Some(head) => head,
         None => {
-            own_commit(repo, &ScratchIndex::new(repo, scratch.path(), "none").tree()?, &[], "wt: unborn")?
+            own_commit(repo, &ScratchIndex::new(checkout, scratch.path(), "none").tree()?, &[], "wt: unborn")?
         }
     };
     let mut parents = vec![
@@ -65,7 +65,7 @@ pub fn take(repo: &Repo, checkout: &Checkout, ignored: &[String], message: &str)
         own_commit(repo, &extra_tree, &[], "wt: ignored files")?,
     ];
     if !(worktree.stages.is_empty() && notes.is_empty()) {
-        let state = ScratchIndex::new(repo, scratch.path(), "state");
+        let state = ScratchIndex::new(checkout, scratch.path(), "state");
         let mut items = worktree.stages.clone();
         let oid = blob(repo, &written(&notes))?;
         items.push(Item { mode: REGULAR.to_owned(), oid, path: NOTES.into() });
@@ -195,7 +195,7 @@ fn tree_of_files(
         }
         items.push(item);
     }
-    let index = ScratchIndex::new(repo, scratch, name);
+    let index = ScratchIndex::new(checkout, scratch, name);
     index.change(&[], &items)?;
     index.tree()
 }
