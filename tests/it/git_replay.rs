@@ -308,7 +308,9 @@ proptest! {
         for (branch, commits) in [("side", &ours), ("main", &theirs)] {
             on(&repo, branch);
             for changes in commits {
-                changes.iter().for_each(|change| make(&repo, change));
+                for change in changes {
+                    make(&repo, change);
+                }
                 if !repo.git(&["status", "--porcelain"]).is_empty() {
                     repo.commit_all("a change");
                 }

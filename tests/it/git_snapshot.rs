@@ -434,7 +434,9 @@ proptest! {
     #[test]
     fn any_state_survives_the_round_trip(acts in prop::collection::vec(act(), 1..14)) {
         let (env, repo, task) = setup();
-        acts.iter().for_each(|act| perform(&env.at(task.path()), act));
+        for act in &acts {
+            perform(&env.at(task.path()), act);
+        }
         round_trip(&env, &repo, &task, &["x.log"]);
     }
 }

@@ -128,7 +128,7 @@ fn many_at_once_all_come_into_being() {
             let (found, base, root) = (&found, &base, env.root());
             scope.spawn(move || {
                 let path = root.join(format!("trees/t{n}"));
-                worktree::add(found, &path, &format!("wt/t{n}"), base, &Hooks::Off).unwrap().worktree;
+                worktree::add(found, &path, &format!("wt/t{n}"), base, &Hooks::Off).unwrap();
             });
         }
     });
