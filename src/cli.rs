@@ -41,6 +41,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value a run; a box would only add words")]
 enum Verb {
     Spawn(commands::spawn::Args),
     Status(commands::status::Args),
@@ -58,7 +59,7 @@ enum Verb {
 
 fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
     match verb {
-        Verb::Spawn(args) => commands::spawn::run(global, args),
+        Verb::Spawn(args) => commands::spawn::run(global, &args),
         Verb::Status(args) => commands::status::run(global, &args),
         Verb::Logs(args) => commands::logs::run(global, &args),
         Verb::Wait(args) => commands::wait::run(global, &args),

@@ -34,6 +34,7 @@ pub fn json(document: &impl Serialize) {
 
 /// Ends quietly when nobody reads any more.
 #[expect(clippy::exit, reason = "a closed pipe is the reader's way to say enough; nothing is left to unwind")]
+#[expect(clippy::needless_pass_by_value, reason = "it takes what a write returns")]
 fn finish(written: io::Result<()>) {
     if written.is_err() {
         std::process::exit(0);
