@@ -3,6 +3,7 @@
 
 pub mod completions;
 pub mod context;
+pub mod demo;
 pub mod diff;
 pub mod done;
 pub mod exec;
