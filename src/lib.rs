@@ -8,6 +8,7 @@ pub mod agent;
 pub mod config;
 pub mod error;
 pub mod failpoint;
+pub mod git;
 pub mod model;
 pub mod process;
 pub mod store;

@@ -8,3 +8,6 @@ mod fake_agent;
 mod fake_api;
 mod journal;
 mod real_claude;
+mod git_replay;
+mod git_repo;
+mod git_worktree;

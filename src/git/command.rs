@@ -1,0 +1,240 @@
+//! The git program behind one door.
+//!
+//! Invariant: every call names its repository by `GIT_DIR`, `GIT_COMMON_DIR` and `GIT_WORK_TREE`, because an agent may have
+//! rewritten the `.git` file of its worktree; hooks, fsmonitor, pager and background maintenance are off; variables of the
+//! caller that would redirect git are removed; nothing is asked on a terminal; messages are in English, since some are read.
+//! Nobody else may start git.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::worktree::Checkout;
+use super::{GitError, Repo, Unusable};
+
+/// The oldest git that works: `merge-tree --write-tree` came with 2.38, its `--merge-base` with 2.40, `%(ahead-behind)`
+/// with 2.41.
+pub const OLDEST: (u32, u32) = (2, 41);
+
+/// Variables that redirect git to another repository, index, object store or configuration. They are removed from every
+/// git call, and must be removed from the environment of agents and checks.
+pub const REDIRECTING: &[&str] = &[
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_ATTR_SOURCE",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DEFAULT_HASH",
+    "GIT_DIFF_OPTS",
+    "GIT_DIR",
+    "GIT_EXTERNAL_DIFF",
+    "GIT_GLOB_PATHSPECS",
+    "GIT_GRAFT_FILE",
+    "GIT_ICASE_PATHSPECS",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INDEX_VERSION",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_LITERAL_PATHSPECS",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_NOGLOB_PATHSPECS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_QUARANTINE_PATH",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
+
+const SETTINGS: &[&str] = &[
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.pager=cat",
+    "core.quotePath=false",
+    "core.filesRefLockTimeout=2000",
+    "color.ui=false",
+    "diff.ignoreSubmodules=dirty",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "submodule.recurse=false",
+];
+
+/// One call of the git program, being put together.
+#[derive(Debug)]
+pub(super) struct Git {
+    settings: Vec<OsString>,
+    args: Vec<OsString>,
+    env: Vec<(&'static str, OsString)>,
+    cwd: PathBuf,
+    on: Option<Checkout>,
+    stdin: Option<Vec<u8>>,
+}
+
+/// How a call ended, whatever its exit code.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub code: Option<i32>,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+    argv: String,
+}
+
+impl Git {
+    /// A call on the repository as a whole: refs, objects, worktree entries; it sees no worktree's files.
+    pub(super) fn on(repo: &Repo, verb: &str) -> Self {
+        let common = repo.common_dir();
+        Self::new(verb, common, common).env("GIT_COMMON_DIR", common)
+    }
+
+    /// A call on one worktree.
+    pub(super) fn at(checkout: &Checkout, verb: &str) -> Self {
+        let mut call = Self::new(verb, checkout.git_dir(), checkout.path())
+            .env("GIT_COMMON_DIR", checkout.common_dir())
+            .env("GIT_WORK_TREE", checkout.path());
+        call.on = Some(checkout.clone());
+        call
+    }
+
+    fn new(verb: &str, git_dir: &Path, cwd: &Path) -> Self {
+        let call = Self {
+            settings: SETTINGS.iter().map(OsString::from).collect(),
+            args: vec![verb.into()],
+            env: Vec::new(),
+            cwd: cwd.to_owned(),
+            on: None,
+            stdin: None,
+        };
+        call.env("GIT_DIR", git_dir)
+    }
+
+    pub(super) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    pub(super) fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    pub(super) fn env(mut self, name: &'static str, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name, value.as_ref().to_owned()));
+        self
+    }
+
+    /// Adds a setting (`key=value`) that wins over the ones of the house.
+    pub(super) fn set(mut self, setting: impl AsRef<OsStr>) -> Self {
+        self.settings.push(setting.as_ref().to_owned());
+        self
+    }
+
+    pub(super) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Takes no lock that is not needed: for reads that happen beside a working agent.
+    pub(super) fn polling(self) -> Self {
+        self.env("GIT_OPTIONAL_LOCKS", "0")
+    }
+
+    /// Takes merge and diff attributes from `tree`, not from whatever files stand around.
+    pub(super) fn attributes_of(self, tree: &str) -> Self {
+        self.env("GIT_ATTR_SOURCE", tree)
+    }
+
+    /// Runs the call and returns how it ended.
+    pub(super) fn finish(self) -> Result<Finished, GitError> {
+        if let Some(checkout) = &self.on {
+            checkout.require_honest()?;
+        }
+        let argv = self.args.iter().take(6).map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" ");
+        let mut full: Vec<OsString> = Vec::with_capacity(self.args.len() + 2 * self.settings.len());
+        for setting in self.settings {
+            full.extend(["-c".into(), setting]);
+        }
+        full.extend(self.args);
+        let mut env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        env.retain(|name, _| !REDIRECTING.iter().any(|removed| name == removed));
+        let own = [("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0"), ("GIT_EDITOR", ":")];
+        env.extend(own.map(|(name, value)| (name.into(), value.into())));
+        env.extend(self.env.into_iter().map(|(name, value)| (name.into(), value)));
+        // The whole environment in one piece: of several settings of one variable, duct lets the first win.
+        let mut command = duct::cmd("git", full).dir(&self.cwd).full_env(env);
+        command = match self.stdin {
+            Some(bytes) => command.stdin_bytes(bytes),
+            None => command.stdin_null(),
+        };
+        let output = command.stdout_capture().stderr_capture().unchecked().run().map_err(|cause| {
+            let missing = cause.kind() == std::io::ErrorKind::NotFound && self.cwd.is_dir();
+            if missing { Unusable::NoProgram(cause).into() } else { GitError::Io(cause) }
+        })?;
+        Ok(Finished {
+            code: output.status.code(),
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            argv,
+        })
+    }
+
+    /// Runs the call and returns what it wrote; any exit code but 0 is an error.
+    pub(super) fn output(self) -> Result<Vec<u8>, GitError> {
+        let finished = self.finish()?;
+        if finished.code == Some(0) { Ok(finished.stdout) } else { Err(finished.into()) }
+    }
+
+    /// Runs the call and returns what it wrote as one trimmed line.
+    pub(super) fn line(self) -> Result<String, GitError> {
+        Ok(String::from_utf8_lossy(&self.output()?).trim_end().to_owned())
+    }
+
+    /// Runs the call for its effect.
+    pub(super) fn run(self) -> Result<(), GitError> {
+        self.output().map(drop)
+    }
+}
+
+impl From<Finished> for GitError {
+    fn from(ended: Finished) -> Self {
+        Self::Failed { argv: ended.argv, code: ended.code, stderr: ended.stderr }
+    }
+}
+
+/// Returns the version of the git program if it is new enough.
+pub(super) fn require_version(repo: &Repo) -> Result<(), GitError> {
+    let said = Git::on(repo, "version").line()?;
+    let found = said.strip_prefix("git version ").unwrap_or(&said).to_owned();
+    match version(&found) {
+        Some(found) if found >= OLDEST => Ok(()),
+        _ => Err(Unusable::TooOld { found, needed: format!("{}.{}", OLDEST.0, OLDEST.1) }.into()),
+    }
+}
+
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// Splits the answer of a `-z` call, lossily.
+pub(super) fn fields(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
+    bytes
+        .split(|b| *b == 0)
+        .filter(|field| !field.is_empty())
+        .map(|f| String::from_utf8_lossy(f).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert_eq!(version("2.47.3"), Some((2, 47)));
+        assert_eq!(version("2.9.0"), Some((2, 9)));
+        assert!(version("2.9.0") < Some(OLDEST));
+        assert_eq!(version("2.50.1 (Apple Git-155)"), Some((2, 50)));
+        assert_eq!(version("banana"), None);
+    }
+}

@@ -1,0 +1,21 @@
+//! git: the only room that knows gix or the git program.
+//!
+//! Cheap reads (discovery, refs, objects, ancestry) go through gix in this process; everything that writes worktrees,
+//! indexes or refs goes through the git program behind [`command`]. Errors of either stop here as [`GitError`].
+//! This room decides nothing about tasks: it answers and does what it is told, or fails without a trace.
+
+pub mod command;
+mod error;
+pub mod landed;
+mod objects;
+pub mod publish;
+pub mod refs;
+pub mod replay;
+mod repo;
+pub mod snapshot;
+pub mod status;
+pub mod worktree;
+
+pub use error::{GitError, Unusable, WorktreeTrouble};
+pub use repo::Repo;
+pub use worktree::{Checkout, LinkedWorktree};
