@@ -3,6 +3,8 @@
 mod agent_verdict;
 mod architecture;
 mod config;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod env;
 mod fake_agent;
 mod fake_api;
@@ -11,6 +13,7 @@ mod git_landed;
 mod git_publish;
 mod git_replay;
 mod git_repo;
+mod git_snapshot;
 mod git_worktree;
 mod journal;
 mod program;
