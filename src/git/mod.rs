@@ -7,6 +7,7 @@
 pub mod command;
 pub mod commit;
 mod error;
+pub mod diff;
 pub mod landed;
 mod objects;
 pub mod publish;

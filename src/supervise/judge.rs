@@ -85,7 +85,7 @@ pub fn by_git(
     match (new, promise) {
         (true, _) => Ok(Work::Verified { head }),
         (false, Some(Promise::Nothing)) => Ok(Work::Nothing { head }),
-        (false, _) => unfinished("no commit beyond its base".to_owned()),
+        (false, _) => Ok(Work::NoCommit),
     }
 }
 
