@@ -22,8 +22,11 @@ pub fn run(args: &Args) -> Result<u8, CommandError> {
     let shells = Shells::builtins();
     let Some(shell) = shells.completer(&args.shell) else {
         let known: Vec<_> = shells.names().collect();
-        return Err(CommandError::usage(format!("no completions for `{}`", crate::model::text::neutralised(&args.shell)))
-            .hint(format!("known are: {}", known.join(", "))));
+        return Err(CommandError::usage(format!(
+            "no completions for `{}`",
+            crate::model::text::neutralised(&args.shell)
+        ))
+        .hint(format!("known are: {}", known.join(", "))));
     };
     let mut script = Vec::new();
     shell

@@ -54,7 +54,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let repo = context.repo();
     let what = || format!("`{}` cannot be compared", args.name);
     let workspace = super::path::require_workspace(&task)?;
-    let missing = |branch: &str| CommandError::refused(format!("the branch `{branch}` is gone")).hint("wt doctor");
+    let missing =
+        |branch: &str| CommandError::refused(format!("the branch `{branch}` is gone")).hint("wt doctor");
     let head = repo.branch_tip(&workspace.branch).during(what)?.ok_or_else(|| missing(&workspace.branch))?;
     let onto = repo.branch_tip(&task.spec.target).during(what)?.ok_or_else(|| missing(&task.spec.target))?;
     let outcome = replay::replay(repo, &onto, &head).during(what)?;

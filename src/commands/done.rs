@@ -43,7 +43,9 @@ fn done(context: &mut Context, name: &str) -> Result<(String, String), CommandEr
         let refusal = CommandError::caused(format!("`{name}` is not done; nothing was changed"), &error);
         match (&error, &task.state) {
             (ByHandError::NotNow { .. }, State::Done { .. }) => refusal.hint(format!("wt merge {name}")),
-            (ByHandError::NotNow { .. } | ByHandError::InUse(_), _) => refusal.hint(format!("wt status {name}")),
+            (ByHandError::NotNow { .. } | ByHandError::InUse(_), _) => {
+                refusal.hint(format!("wt status {name}"))
+            }
             _ => refusal,
         }
     })?;
@@ -58,7 +60,8 @@ fn done(context: &mut Context, name: &str) -> Result<(String, String), CommandEr
         Finished::NothingToLand => refused("its branch has no commit that the target lacks".to_owned())
             .map_err(|refusal: CommandError| refusal.hint(format!("drop the workspace with `wt gc {name}`"))),
         Finished::Refused(reason) => refused(reason),
-        Finished::CheckFailed(reason) => refused(reason)
-            .map_err(|refusal: CommandError| refusal.code(error::VERIFICATION).hint(format!("wt logs {name} --verify"))),
+        Finished::CheckFailed(reason) => refused(reason).map_err(|refusal: CommandError| {
+            refusal.code(error::VERIFICATION).hint(format!("wt logs {name} --verify"))
+        }),
     }
 }

@@ -36,9 +36,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     for name in REDIRECTING {
         command.env_remove(name);
     }
-    let status = command
-        .status()
-        .map_err(|cause| CommandError::caused(format!("`{program}` cannot be run in {}", workspace.path), &cause))?;
+    let status = command.status().map_err(|cause| {
+        CommandError::caused(format!("`{program}` cannot be run in {}", workspace.path), &cause)
+    })?;
     let by_signal = status.signal().map(|signal| 128 + signal);
     Ok(by_signal.or(status.code()).and_then(|code| u8::try_from(code).ok()).unwrap_or(error::REFUSED))
 }

@@ -78,7 +78,8 @@ fn verify(task: &Task, folder: &TaskFolder, attempt: Option<u32>) -> Result<u8, 
     let last = attempt.unwrap_or(task.attempt + 1);
     let first = attempt.unwrap_or(0);
     let found = (first..=last).rev().find_map(|n| capture::read(&folder.verify_log(n)).ok());
-    let output = found.ok_or_else(|| CommandError::refused(format!("no check of `{}` has run", task.name())))?;
+    let output =
+        found.ok_or_else(|| CommandError::refused(format!("no check of `{}` has run", task.name())))?;
     ui::answer_text(&crate::model::text::neutralised(&String::from_utf8_lossy(&output)));
     Ok(error::DONE)
 }
@@ -86,13 +87,15 @@ fn verify(task: &Task, folder: &TaskFolder, attempt: Option<u32>) -> Result<u8, 
 /// Tells how the attempt ended, with the end of its standard error where it ended badly.
 fn tell_end(context: &mut Context, task: &Task, attempt: u32, args: &Args) -> Result<(), CommandError> {
     let history = context.journal().history()?;
-    let end = history.records.iter().rev().filter(|record| record.task.as_ref() == Some(&task.id)).find_map(|record| {
-        match &record.event {
-            Event::Ended { attempt: n, exit, reason, .. } if *n == attempt => Some(format!("{exit}: {reason}")),
+    let end = history.records.iter().rev().filter(|record| record.task.as_ref() == Some(&task.id)).find_map(
+        |record| match &record.event {
+            Event::Ended { attempt: n, exit, reason, .. } if *n == attempt => {
+                Some(format!("{exit}: {reason}"))
+            }
             Event::Lost { attempt: n, reason, .. } if *n == attempt => Some(format!("lost: {reason}")),
             _ => None,
-        }
-    });
+        },
+    );
     let Some(end) = end.filter(|_| !args.raw) else { return Ok(()) };
     let stderr = fs::read(context.layout().task(&task.id).stderr(attempt)).unwrap_or_default();
     let tail = String::from_utf8_lossy(&stderr[stderr.len().saturating_sub(2048)..]).into_owned();
@@ -121,7 +124,10 @@ fn follow(context: &mut Context, task: &Task, args: &Args) -> Result<u8, Command
             reader = Reader::new(context, task, args);
             continue;
         }
-        let resting = !matches!(now.state, State::Queued | State::Waiting { .. } | State::Running { .. } | State::Lost { rebooted: false });
+        let resting = !matches!(
+            now.state,
+            State::Queued | State::Waiting { .. } | State::Running { .. } | State::Lost { rebooted: false }
+        );
         if resting || args.attempt.is_some_and(|attempt| attempt < now.attempt) {
             reader.end();
             tell_end(context, task, shown, args)?;
@@ -134,8 +140,15 @@ fn follow(context: &mut Context, task: &Task, args: &Args) -> Result<u8, Command
                 Ok(mut changes) => {
                     // Something may have come between the look and the watch.
                     let before = offset;
-                    offset = reader.feed_file(&folder, shown, offset).during(|| "the log cannot be read".to_owned())?;
-                    if before == offset && context.roster()?.get(&task.id).is_some_and(|task| matches!(task.state, State::Running { .. })) {
+                    offset = reader
+                        .feed_file(&folder, shown, offset)
+                        .during(|| "the log cannot be read".to_owned())?;
+                    if before == offset
+                        && context
+                            .roster()?
+                            .get(&task.id)
+                            .is_some_and(|task| matches!(task.state, State::Running { .. }))
+                    {
                         changes.next(context, None)?;
                     }
                 }
@@ -159,7 +172,9 @@ impl Reader {
         let spec = task.spec.agent.as_ref().and_then(|name| agents.get(name)).cloned();
         // An agent that is no longer configured is shown as plain text.
         let plain = AdapterSpec { command: vec!["unknown".to_owned()], ..AdapterSpec::default() };
-        let adapter = spec.and_then(|spec| Adapter::new("agent", &spec).ok()).or_else(|| Adapter::new("agent", &plain).ok());
+        let adapter = spec
+            .and_then(|spec| Adapter::new("agent", &spec).ok())
+            .or_else(|| Adapter::new("agent", &plain).ok());
         let transcript = adapter.filter(|_| !args.raw).map(|adapter| Transcript::new(&adapter));
         Self { transcript, partial: Vec::new() }
     }
@@ -194,7 +209,9 @@ impl Reader {
 
     fn line(&mut self) {
         let line = std::mem::take(&mut self.partial);
-        for rendered in self.transcript.as_mut().map(|transcript| transcript.render_line(&line)).unwrap_or_default() {
+        for rendered in
+            self.transcript.as_mut().map(|transcript| transcript.render_line(&line)).unwrap_or_default()
+        {
             ui::log_line(&rendered);
         }
     }

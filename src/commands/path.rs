@@ -29,7 +29,12 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 pub fn require_workspace(task: &Task) -> Result<&Workspace, CommandError> {
     let name = task.name();
     task.workspace.as_ref().ok_or_else(|| {
-        let refusal = CommandError::refused(format!("`{name}` is {} and has no workspace", task.state.word()));
-        if task.trash.is_some() { refusal.hint(format!("wt restore {name}")) } else { refusal.hint(format!("wt status {name}")) }
+        let refusal =
+            CommandError::refused(format!("`{name}` is {} and has no workspace", task.state.word()));
+        if task.trash.is_some() {
+            refusal.hint(format!("wt restore {name}"))
+        } else {
+            refusal.hint(format!("wt status {name}"))
+        }
     })
 }

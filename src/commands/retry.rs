@@ -42,7 +42,8 @@ fn retry(context: &mut Context, name: &str) -> Result<(String, String), CommandE
             (ByHandError::NotNow { .. }, _) => Some(format!("wt status {name}")),
             _ => None,
         };
-        let refusal = CommandError::caused(format!("`{name}` cannot be run again; nothing was changed"), &error);
+        let refusal =
+            CommandError::caused(format!("`{name}` cannot be run again; nothing was changed"), &error);
         match hint {
             Some(hint) => refusal.hint(hint),
             None => refusal,

@@ -49,7 +49,12 @@ impl Several {
             ui::json(&SeveralView { schema: SCHEMA, tasks: self.tasks });
         } else {
             for task in self.tasks.iter().filter(|task| task.error.is_none()) {
-                ui::answer(&format!("{} {}{}", task.name, task.state.as_deref().unwrap_or_default(), task.detail));
+                ui::answer(&format!(
+                    "{} {}{}",
+                    task.name,
+                    task.state.as_deref().unwrap_or_default(),
+                    task.detail
+                ));
             }
         }
         match (failed, all) {

@@ -29,9 +29,17 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::NotNeeded)?;
     let names: Vec<String> = if args.all {
         let moving = |state: &State| {
-            matches!(state, State::Queued | State::Waiting { .. } | State::Running { .. } | State::Lost { .. })
+            matches!(
+                state,
+                State::Queued | State::Waiting { .. } | State::Running { .. } | State::Lost { .. }
+            )
         };
-        context.roster()?.live().filter(|task| moving(&task.state)).map(|task| task.name().to_string()).collect()
+        context
+            .roster()?
+            .live()
+            .filter(|task| moving(&task.state))
+            .map(|task| task.name().to_string())
+            .collect()
     } else {
         args.names.clone()
     };
@@ -47,7 +55,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 fn stop(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
     let task = context.task(name)?;
     let (fleet, journal) = context.parts();
-    let stopped = by_hand::stop(&fleet, journal, &task.id).during(|| format!("`{name}` cannot be stopped"))?;
+    let stopped =
+        by_hand::stop(&fleet, journal, &task.id).during(|| format!("`{name}` cannot be stopped"))?;
     let place = stopped.workspace.map(|workspace| format!("; its work is in {}", workspace.path));
     Ok((stopped.state.word().to_owned(), place.unwrap_or_default()))
 }

@@ -19,6 +19,7 @@ pub fn diff(repo: &Repo, old: &Oid, new: &Oid, form: Form) -> Result<Vec<u8>, Gi
         Form::Patch => "--patch",
         Form::Stat => "--stat=100",
     };
-    let call = Git::on(repo, "diff").args([form, "--no-ext-diff", "--no-textconv", "--no-color", "--find-renames"]);
+    let call =
+        Git::on(repo, "diff").args([form, "--no-ext-diff", "--no-textconv", "--no-color", "--find-renames"]);
     call.args([old.as_str(), new.as_str()]).output()
 }

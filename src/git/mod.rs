@@ -6,8 +6,8 @@
 
 pub mod command;
 pub mod commit;
-mod error;
 pub mod diff;
+mod error;
 pub mod landed;
 mod objects;
 pub mod publish;

@@ -137,15 +137,17 @@ pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<F
     let folder = fleet.layout.task(id);
     let Some(lock) = Lock::try_take(&folder.lock())? else { return Err(ByHandError::InUse(id.clone())) };
     let task = current(journal, id)?;
-    let probe = Event::MarkedDone { head: crate::model::Oid::parse(&"0".repeat(40)).expect("forty digits"), skipped: false };
+    let probe = Event::MarkedDone {
+        head: crate::model::Oid::parse(&"0".repeat(40)).expect("forty digits"),
+        skipped: false,
+    };
     if task.state.clone().apply(&probe).is_err() {
         return Err(ByHandError::NotNow { task: id.clone(), state: task.state.word() });
     }
     let workspace = task.workspace.clone().ok_or_else(|| ByHandError::NoWorkspace(id.clone()))?;
     let worktree = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref())?;
     let status = status::status(worktree.checkout())?;
-    let loose: Vec<String> =
-        [status.staged, status.unstaged, status.untracked, status.unmerged].concat();
+    let loose: Vec<String> = [status.staged, status.unstaged, status.untracked, status.unmerged].concat();
     if !loose.is_empty() {
         return Ok(Finished::Uncommitted(loose));
     }
@@ -168,7 +170,9 @@ pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<F
     };
     let steps = judge::checks(fleet, &task);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if let Some(reason) = runtime.block_on(judge::by_checks(&steps, worktree.path(), &around, &Orders::never()))? {
+    if let Some(reason) =
+        runtime.block_on(judge::by_checks(&steps, worktree.path(), &around, &Orders::never()))?
+    {
         return Ok(Finished::CheckFailed(reason));
     }
     let done = Event::MarkedDone { head, skipped: false };

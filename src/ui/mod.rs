@@ -56,7 +56,9 @@ pub fn patch(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for line in text.lines() {
         let style = match line.as_bytes().first() {
-            _ if line.starts_with("+++") || line.starts_with("---") || line.starts_with("diff ") => Style::new().bold(),
+            _ if line.starts_with("+++") || line.starts_with("---") || line.starts_with("diff ") => {
+                Style::new().bold()
+            }
             Some(b'+') => AnsiColor::Green.on_default(),
             Some(b'-') => AnsiColor::Red.on_default(),
             Some(b'@') => AnsiColor::Cyan.on_default(),

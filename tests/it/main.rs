@@ -3,8 +3,6 @@
 mod agent_verdict;
 mod architecture;
 mod config;
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 mod env;
 mod fake_agent;
 mod fake_api;
