@@ -1,5 +1,7 @@
 //! One binary for every test that needs a repository, a process or the program itself.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 mod agent_verdict;
 mod architecture;
 mod config;
@@ -16,3 +18,4 @@ mod git_worktree;
 mod journal;
 mod program;
 mod real_claude;
+mod workspace;
