@@ -8,6 +8,7 @@ pub mod command;
 pub mod commit;
 pub mod diff;
 mod error;
+pub mod ignored;
 pub mod landed;
 mod objects;
 pub mod publish;

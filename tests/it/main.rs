@@ -5,6 +5,7 @@
     clippy::disallowed_methods,
     reason = "a test that cannot go on panics, and says where"
 )]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod agent_verdict;
 mod architecture;
@@ -22,3 +23,4 @@ mod git_worktree;
 mod journal;
 mod program;
 mod real_claude;
+mod workspace;
