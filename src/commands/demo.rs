@@ -29,7 +29,8 @@ const FILES: [(&str, &str); 3] = [
     ("checks/hello.sh", include_str!("../../templates/demo/hello.check.sh")),
 ];
 
-const IDENTITY: &str = "[user]\n\tname = wt demo\n\temail = demo@example.invalid\n[init]\n\tdefaultBranch = main\n";
+const IDENTITY: &str =
+    "[user]\n\tname = wt demo\n\temail = demo@example.invalid\n[init]\n\tdefaultBranch = main\n";
 
 /// Show the whole life of three tasks in a scratch repository: spawn, run, land, tidy.
 ///
@@ -106,7 +107,8 @@ impl Stage<'_> {
         self.say("A scratch repository: a small program and a check. Three tasks go to three (scripted) agents at once:");
         for (name, script) in TASKS {
             let file = format!("../{name}.sh");
-            fs::write(self.root.join(format!("{name}.sh")), script).during(|| "a script cannot be written".to_owned())?;
+            fs::write(self.root.join(format!("{name}.sh")), script)
+                .during(|| "a script cannot be written".to_owned())?;
             self.wt(&["spawn", name, "-f", &file])?;
         }
         self.say("They work in parallel:");
