@@ -9,6 +9,7 @@ pub mod config;
 pub mod error;
 pub mod failpoint;
 pub mod git;
+pub mod land;
 pub mod model;
 pub mod process;
 pub mod store;

@@ -1,0 +1,3 @@
+//! Landing.
+
+pub mod queue;
