@@ -7,6 +7,7 @@
 pub mod command;
 mod error;
 pub mod landed;
+mod objects;
 pub mod publish;
 pub mod refs;
 pub mod replay;

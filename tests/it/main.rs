@@ -6,6 +6,7 @@ mod config;
 mod env;
 mod fake_agent;
 mod fake_api;
+mod git_replay;
 mod git_repo;
 mod git_worktree;
 mod journal;
