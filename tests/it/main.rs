@@ -6,6 +6,8 @@ mod config;
 mod env;
 mod fake_agent;
 mod fake_api;
+mod git_landed;
+mod git_publish;
 mod git_replay;
 mod git_repo;
 mod git_worktree;
