@@ -5,6 +5,7 @@
 //! This room decides nothing about tasks: it answers and does what it is told, or fails without a trace.
 
 pub mod command;
+pub mod detached;
 mod error;
 pub mod landed;
 mod objects;
