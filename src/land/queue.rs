@@ -192,7 +192,7 @@ mod tests {
         record(n, Event::LandingStarted { head: oid('1') })
     }
 
-    fn roster(records: Vec<Vec<Record>>) -> Roster {
+    fn roster(records: &[Vec<Record>]) -> Roster {
         let roster = Roster::fold(&records.concat());
         assert_eq!(roster.misfits(), 0);
         roster
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn parents_go_first_then_priority_then_age() {
-        let roster = roster(vec![
+        let roster = roster(&[
             done(0, 5, vec![]),
             done(1, 1, vec![id(0)]),
             done(2, 3, vec![]),
@@ -222,7 +222,7 @@ mod tests {
     fn a_child_without_its_parent_is_left_out_with_the_reason() {
         let mut queued = done(0, 3, vec![]);
         queued.truncate(1);
-        let roster = roster(vec![queued, done(1, 3, vec![id(0)]), done(2, 3, vec![id(1)])]);
+        let roster = roster(&[queued, done(1, 3, vec![id(0)]), done(2, 3, vec![id(1)])]);
         let queue = ready(&roster);
         assert!(queue.tasks.is_empty());
         let left: Vec<_> =
@@ -238,7 +238,7 @@ mod tests {
         };
         let rejected = Event::Rejected { reason: String::new(), onto: oid('a'), log: None };
         let rejected = [done(2, 3, vec![]), vec![started(2), record(2, rejected)]].concat();
-        let roster = roster(vec![conflicted(0, oid('a')), conflicted(1, oid('b')), rejected]);
+        let roster = roster(&[conflicted(0, oid('a')), conflicted(1, oid('b')), rejected]);
         let same = ready(&roster);
         assert_eq!(
             (names(&same.tasks), names(&same.unchanged)),
@@ -260,7 +260,7 @@ mod tests {
         let landed = [done(2, 3, vec![]), vec![started(2), landed]].concat();
         let removed = record(3, Event::Removed { reason: String::new(), trash: None });
         let removed = [done(3, 3, vec![]), vec![removed]].concat();
-        let roster = roster(vec![open, landing, landed, removed]);
+        let roster = roster(&[open, landing, landed, removed]);
         for (n, state) in [(0, "open"), (1, "landing"), (2, "landed"), (3, "removed")] {
             let wanted = Wanted::Named(vec![id(n).name]);
             let refused = queue(&roster, &wanted, "main", &oid('a'), |_| None).unwrap_err();
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn only_what_is_meant_for_the_target_goes_there_by_itself() {
-        let roster = roster(vec![done(0, 3, vec![])]);
+        let roster = roster(&[done(0, 3, vec![])]);
         let ask = |wanted| queue(&roster, &wanted, "release", &oid('a'), |_| None).unwrap().tasks.len();
         assert_eq!((ask(Wanted::Ready), ask(Wanted::ReadyForAny)), (0, 1));
     }
@@ -291,7 +291,7 @@ mod tests {
                 records.truncate(if *finished { 3 } else { 2 });
                 records
             });
-            let roster = roster(records.collect());
+            let roster = roster(&records.collect::<Vec<_>>());
             let queue = ready(&roster);
             let place = |id: &TaskId| queue.tasks.iter().position(|task| task.id == *id);
             for (at, task) in queue.tasks.iter().enumerate() {
