@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The program `wt` under git's naming rule: `git wt …`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wt::run()
+}

@@ -5,13 +5,33 @@
 //! them and `ui` alone prints. `tests/it/architecture.rs` enforces who may import whom.
 
 pub mod agent;
+mod cli;
+pub mod commands;
 pub mod config;
 pub mod error;
 pub mod failpoint;
 pub mod git;
 pub mod land;
 pub mod model;
+pub mod observe;
 pub mod process;
 pub mod store;
 pub mod supervise;
 pub mod ui;
+pub mod workspace;
+
+use std::process::ExitCode;
+
+/// Runs the program on its arguments and returns its exit code.
+pub fn run() -> ExitCode {
+    let mut arguments = std::env::args();
+    let role = arguments.nth(1).unwrap_or_default();
+    // Detached roles come first: they are started often, stay long, and must stay small.
+    let code = match role.as_str() {
+        process::guard::ROLE => commands::roles::guard(&arguments.collect::<Vec<_>>()),
+        supervise::pass::RUNNER => commands::roles::runner(&arguments.collect::<Vec<_>>()),
+        supervise::pass::PASS => commands::roles::pass(&arguments.collect::<Vec<_>>()),
+        _ => cli::run(),
+    };
+    ExitCode::from(code)
+}

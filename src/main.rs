@@ -1,2 +1,7 @@
-//! placeholder
-fn main() {}
+//! The program `wt`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wt::run()
+}

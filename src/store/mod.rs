@@ -5,6 +5,7 @@
 pub mod exit;
 pub mod journal;
 pub mod layout;
+pub mod live;
 pub mod lock;
 
 pub use journal::{Journal, JournalError};

@@ -4,5 +4,38 @@
 //! that ends. Invariant: a task is run by who holds its lock; slots are held locks; state is the fold of the journal.
 
 pub mod enqueue;
+pub mod judge;
+pub mod order;
+pub mod pass;
 pub mod recovery;
+pub mod runner;
 pub mod schedule;
+pub mod settle;
+
+use crate::git::Repo;
+use crate::model::{Clock, Settings};
+use crate::store::Layout;
+use crate::workspace::create::Site;
+
+/// What supervising needs to know of its repository.
+#[derive(Clone, Copy)]
+pub struct Fleet<'a> {
+    /// The repository.
+    pub repo: &'a Repo,
+    /// Its state folder.
+    pub layout: &'a Layout,
+    /// The settings in force.
+    pub settings: &'a Settings,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+    /// The repository's own template of the instructions, as committed on the target.
+    pub template: Option<&'a [u8]>,
+}
+
+impl<'a> Fleet<'a> {
+    /// Returns what making a workspace needs.
+    pub fn site(&self) -> Site<'a> {
+        let Self { repo, layout, settings, clock, template } = *self;
+        Site { repo, layout, settings, clock, template }
+    }
+}

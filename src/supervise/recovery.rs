@@ -37,6 +37,11 @@ pub enum Work {
         /// Why, for people and for the next attempt.
         reason: String,
     },
+    /// The agent says that only a person can help.
+    Blocked {
+        /// Why.
+        reason: String,
+    },
     /// It was not looked at, since the attempt did not end well.
     NotJudged,
 }
@@ -75,6 +80,7 @@ pub fn after_attempt(task: &Task, verdict: &Verdict, work: &Work, now: Timestamp
             (Next::Done { head: head.clone(), skipped: true }, "nothing to do".to_owned())
         }
         (Class::Ok, Work::Unfinished { reason }) => again(reason.clone()),
+        (Class::Ok, Work::Blocked { reason }) => (Next::Failed, reason.clone()),
         (Class::Ok, Work::NotJudged) => again("the work was not judged".to_owned()),
         (Class::Incomplete | Class::Retry, _) => again(verdict.reason.clone()),
         (Class::Park, _) => {

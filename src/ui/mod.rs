@@ -39,3 +39,13 @@ fn finish(written: io::Result<()>) {
         std::process::exit(0);
     }
 }
+
+/// Clears the terminal before a view is shown again; elsewhere an empty line parts the two.
+pub fn clear() {
+    use std::io::IsTerminal as _;
+    if io::stdout().is_terminal() {
+        answer_text("\u{1b}[H\u{1b}[2J\u{1b}[3J");
+    } else {
+        answer("");
+    }
+}

@@ -1,1 +1,160 @@
 //! Tables for people, from the same views that `--json` prints.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::model::text::{count, duration, neutralised, one_line};
+use crate::model::view::{GcView, StatusView, TaskView};
+
+fn plain(columns: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    if !columns.is_empty() {
+        table.set_header(columns.iter().map(|column| column.to_uppercase()));
+    }
+    table
+}
+
+fn text(table: &Table) -> String {
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+fn style(state: &str) -> Style {
+    match state {
+        "running" | "landing" => AnsiColor::Cyan.on_default(),
+        "done" | "landed" => AnsiColor::Green.on_default(),
+        "failed" | "dead" | "conflict" | "rejected" | "lost" => AnsiColor::Red.on_default(),
+        "waiting" | "queued" | "review" | "stopped" => AnsiColor::Yellow.on_default(),
+        _ => Style::new(),
+    }
+}
+
+fn millis(ms: Option<u64>) -> String {
+    ms.map(|ms| duration(Duration::from_millis(ms))).unwrap_or_default()
+}
+
+fn changes(task: &TaskView) -> String {
+    let mut text = String::new();
+    if task.ahead + task.behind > 0 {
+        let _ = write!(text, "↑{}", task.ahead);
+        if task.behind > 0 {
+            let _ = write!(text, " ↓{}", task.behind);
+        }
+    }
+    if task.files_changed > 0 {
+        let _ = write!(text, " +{} -{}", task.insertions, task.deletions);
+    }
+    if task.dirty {
+        text.push_str(" *");
+    }
+    text.trim_start().to_owned()
+}
+
+fn told(task: &TaskView) -> String {
+    let what = match (task.state.as_str(), &task.reason) {
+        ("waiting", Some(reason)) if reason == "after" => format!("after {}", task.after.join(", ")),
+        ("waiting", Some(reason)) => {
+            format!("{reason}: {}", task.outcome.as_deref().unwrap_or_default())
+        }
+        ("running", _) => task.last.clone().unwrap_or_default(),
+        _ => task.outcome.clone().or_else(|| task.last.clone()).unwrap_or_default(),
+    };
+    one_line(&what, 60)
+}
+
+/// Returns `wt status` for people.
+pub fn status(view: &StatusView) -> String {
+    if view.tasks.is_empty() {
+        return "no tasks; give one to an agent with `wt spawn NAME \"what to do\"`".to_owned();
+    }
+    let mut table = plain(&["task", "state", "agent", "time", "changes", "cost", ""]);
+    for task in &view.tasks {
+        let state = style(&task.state);
+        let cost = if task.cost_usd > 0.0 { format!("${:.2}", task.cost_usd) } else { String::new() };
+        table.add_row([
+            task.name.clone(),
+            format!("{state}{}{state:#}", task.state),
+            task.agent.clone().unwrap_or_else(|| "you".to_owned()),
+            millis(task.elapsed_ms),
+            changes(task),
+            cost,
+            told(task),
+        ]);
+    }
+    let mut lines = text(&table);
+    let _ = write!(
+        lines,
+        "\n{} of {} in use, landing on {}",
+        view.slots.used,
+        count(view.slots.max as usize, "slot"),
+        view.target
+    );
+    lines
+}
+
+/// Returns everything known of one task, for people.
+pub fn task(task: &TaskView) -> String {
+    let mut table = plain(&[]);
+    let mut row = |name: &str, value: Option<String>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            table.add_row([name.to_owned(), neutralised(&value).into_owned()]);
+        }
+    };
+    let state = match &task.reason {
+        Some(reason) => format!("{} ({reason})", task.state),
+        None => task.state.clone(),
+    };
+    row("task", Some(task.name.clone()));
+    row("state", Some(state));
+    row("outcome", task.outcome.clone());
+    row("agent", Some(task.agent.clone().unwrap_or_else(|| "none, a person works there".to_owned())));
+    row("model", task.model.clone());
+    row("session", task.session.clone());
+    row("attempt", (task.attempt > 0).then(|| task.attempt.to_string()));
+    row("priority", Some(task.priority.to_string()));
+    row("after", Some(task.after.join(", ")));
+    row("worktree", task.worktree.clone());
+    row("branch", task.branch.clone());
+    row("target", Some(task.target.clone()));
+    row("base", task.base.as_ref().map(|base| base.short().to_owned()));
+    row("head", task.head.as_ref().map(|head| head.short().to_owned()));
+    row("changes", Some(changes(task)));
+    row("last", task.last.clone());
+    row("time", Some(millis(task.elapsed_ms)));
+    row("silent", Some(millis(task.silent_ms)));
+    row("cost", (task.cost_usd > 0.0).then(|| format!("${:.4}", task.cost_usd)));
+    let tokens = task.tokens;
+    let used = tokens.input + tokens.output + tokens.cache_read + tokens.cache_write;
+    row(
+        "tokens",
+        (used > 0).then(|| {
+            format!(
+                "{} in, {} out, {} cached, {} to cache",
+                tokens.input, tokens.output, tokens.cache_read, tokens.cache_write
+            )
+        }),
+    );
+    for conflict in &task.conflicts {
+        row("conflict", Some(format!("{} ({})", conflict.path, conflict.kind.words())));
+    }
+    text(&table)
+}
+
+/// Returns `wt gc` for people.
+pub fn gc(view: &GcView) -> String {
+    let mut lines = Vec::new();
+    let verb = if view.dry_run { "would remove" } else { "removed" };
+    for removed in &view.removed {
+        lines.push(format!("{verb} {}: {}", removed.name, neutralised(&removed.why)));
+    }
+    for kept in &view.kept {
+        lines.push(format!("kept {}: {}", kept.name, neutralised(&kept.why)));
+    }
+    if lines.is_empty() {
+        lines.push("nothing to remove".to_owned());
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,89 @@
+//! The command line: global options, one variant a verb, and the way from an error to an exit code.
+
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::commands::{self, Global};
+use crate::error::{self, CommandError};
+use crate::ui::message;
+
+/// What `wt` prints when it is asked nothing.
+const FIRST_SCREEN: &str = "\
+A task is a git worktree, a branch and an agent of its own; `wt` lands all of them on main and loses nothing.
+
+  wt spawn feature-auth \"Add JWT login\"   give a task to an agent; returns at once
+  wt status                               who works, who waits, who is done
+  wt merge --all                          rebase, verify and fast-forward what is done, then tidy up
+  wt gc                                   remove what is landed or stale; everything can be restored
+
+New here? `wt demo` shows it all in a scratch repository, with no key and no network.";
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "wt",
+    version,
+    about = "Git worktree workspaces for fleets of coding agents",
+    before_help = FIRST_SCREEN,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 110
+)]
+struct Cli {
+    /// Work as if started in this folder.
+    #[arg(short = 'C', global = true, value_name = "DIR", hide_short_help = true)]
+    folder: Option<PathBuf>,
+    /// Tell only results, warnings and errors.
+    #[arg(short, long, global = true, hide_short_help = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Spawn(commands::spawn::Args),
+    Status(commands::status::Args),
+}
+
+fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
+    match verb {
+        Verb::Spawn(args) => commands::spawn::run(global, args),
+        Verb::Status(args) => commands::status::run(global, &args),
+    }
+}
+
+/// Returns the definition of the whole command line, for completions.
+pub(crate) fn definition() -> clap::Command {
+    Cli::command()
+}
+
+/// Parses the command line, runs its verb, and returns the exit code.
+pub(crate) fn run() -> u8 {
+    clap_complete::CompleteEnv::with_factory(definition).complete();
+    let parsed = definition().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(refusal) => {
+            // Help and version are answers; clap knows which stream each belongs to.
+            drop(refusal.print());
+            return u8::try_from(refusal.exit_code()).unwrap_or(error::USAGE);
+        }
+    };
+    let global = Global { folder: cli.folder, quiet: cli.quiet };
+    match dispatch(&global, cli.verb) {
+        Ok(code) => code,
+        Err(refusal) => {
+            message::error(&refusal.message, &refusal.causes, &refusal.hints);
+            refusal.code
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::definition().debug_assert();
+    }
+}

@@ -1,0 +1,290 @@
+//! What nearly every verb needs: the repository, its state, its settings, and the joins between engines.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use crate::agent::BUILT_IN;
+use crate::config::{self, Approvals, Executable, Layers};
+use crate::error::{CommandError, During as _};
+use crate::git::{GitError, Repo, Unusable};
+use crate::model::clock::SystemClock;
+use crate::model::text::neutralised;
+use crate::model::{Roster, Settings, Task, TaskName};
+use crate::store::{Journal, Layout};
+use crate::supervise::{Fleet, pass};
+use crate::ui::message;
+use crate::ui::progress::{Narration, Progress};
+
+/// The template that a repository may override, below `.wt/templates/`.
+pub const INSTRUCTIONS: &str = "CLAUDE.local.md.j2";
+
+/// Options that every verb has.
+#[derive(Debug, Clone, Default)]
+pub struct Global {
+    /// Where to work; `None`: the current folder.
+    pub folder: Option<PathBuf>,
+    /// Whether only results, warnings and errors are told.
+    pub quiet: bool,
+}
+
+impl Global {
+    /// Returns the options of a detached role in that folder.
+    pub fn within(folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()), quiet: true }
+    }
+
+    /// Returns the folder that the verb works in.
+    pub fn cwd(&self) -> Result<PathBuf, CommandError> {
+        match &self.folder {
+            Some(folder) => Ok(folder.clone()),
+            None => std::env::current_dir().during(|| "the current folder cannot be found".to_owned()),
+        }
+    }
+}
+
+/// Whether a verb runs anything that the repository's own configuration names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It does: a person must have approved it.
+    Required,
+    /// It does not.
+    NotNeeded,
+}
+
+/// A repository with its state and settings.
+pub struct Context {
+    repo: Repo,
+    layout: Layout,
+    journal: Journal,
+    settings: Settings,
+    target: Result<String, GitError>,
+    template: Option<Vec<u8>>,
+    clock: SystemClock,
+    narration: Narration,
+}
+
+impl Context {
+    /// Opens the repository at the verb's folder, with its state and settings.
+    pub fn open(global: &Global, trust: Trust) -> Result<Self, CommandError> {
+        let repo = Repo::discover(&global.cwd()?).map_err(unusable)?;
+        let layout = Layout::below(repo.common_dir());
+        if layout.root().exists() {
+            layout.prepare()?;
+        }
+        let target = first_target(&repo);
+        let committed = Committed::read(&repo, target.as_deref().ok())?;
+        let settings = committed.settings()?;
+        let target = settings.target.clone().map_or(target, Ok);
+        let journal = Journal::new(&layout);
+        let narration = if global.quiet { Narration::Quiet } else { Narration::Full };
+        let template = committed.template.clone();
+        let context =
+            Self { repo, layout, journal, settings, target, template, clock: SystemClock, narration };
+        if trust == Trust::Required {
+            context.require_trust(&committed)?;
+        }
+        Ok(context)
+    }
+
+    /// Returns the repository.
+    pub fn repo(&self) -> &Repo {
+        &self.repo
+    }
+
+    /// Returns its state folder.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Returns the settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Returns the clock.
+    pub fn clock(&self) -> &SystemClock {
+        &self.clock
+    }
+
+    /// Returns the target branch.
+    pub fn target(&self) -> Result<String, CommandError> {
+        match &self.target {
+            Ok(target) => Ok(target.clone()),
+            Err(error) => Err(CommandError::caused("the target branch is not known", error)
+                .hint("name it: `wt spawn --into BRANCH …`, or `target = \"BRANCH\"` in the configuration")),
+        }
+    }
+
+    /// Returns the journal.
+    pub fn journal(&mut self) -> &mut Journal {
+        &mut self.journal
+    }
+
+    /// Returns journal and the rest at once, for engines that need both.
+    pub fn parts(&mut self) -> (Fleet<'_>, &mut Journal) {
+        let Self { repo, layout, settings, clock, template, journal, .. } = self;
+        (Fleet { repo, layout, settings, clock, template: template.as_deref() }, journal)
+    }
+
+    /// Returns what supervision needs.
+    pub fn fleet(&self) -> Fleet<'_> {
+        let Self { repo, layout, settings, clock, template, .. } = self;
+        Fleet { repo, layout, settings, clock, template: template.as_deref() }
+    }
+
+    /// Returns the fold of the journal, read anew.
+    pub fn roster(&mut self) -> Result<&Roster, CommandError> {
+        Ok(self.journal.read()?)
+    }
+
+    /// Returns progress for this verb.
+    pub fn progress(&self) -> Progress {
+        Progress::new(self.narration)
+    }
+
+    /// Tells a line of narration.
+    pub fn note(&self, text: &str) {
+        if self.narration == Narration::Full {
+            message::note(text);
+        }
+    }
+
+    /// Returns the newest task of that name, whatever its state.
+    pub fn task(&mut self, name: &str) -> Result<Task, CommandError> {
+        let roster = self.journal.read()?;
+        let found = name.parse::<TaskName>().ok().and_then(|name| roster.newest(&name));
+        if let Some(task) = found {
+            return Ok(task.clone());
+        }
+        let near = roster
+            .live()
+            .map(|task| task.name().to_string())
+            .filter(|known| strsim::damerau_levenshtein(known, name) <= 2)
+            .min_by_key(|known| strsim::damerau_levenshtein(known, name));
+        let refusal = CommandError::refused(format!("there is no task `{}`", neutralised(name)));
+        Err(match near {
+            Some(near) => refusal.hint(format!("the nearest name is `{near}`: `wt status {near}`")),
+            None => refusal.hint("see all tasks with `wt status --all`"),
+        })
+    }
+
+    /// Runs a scheduling pass; what goes wrong is told, since the verb itself has done its work.
+    pub fn pass(&mut self) {
+        let (fleet, journal) = self.parts();
+        match pass::pass(&fleet, journal) {
+            Ok(passed) => {
+                for id in passed.settled {
+                    self.note(&format!("`{}` had lost its supervision", id.name));
+                }
+            }
+            Err(error) => message::warning(&format!("the queue is not served: {error}")),
+        }
+    }
+
+    /// Runs a scheduling pass where nobody reads.
+    pub fn pass_quietly(&mut self) {
+        let (fleet, journal) = self.parts();
+        // The next command's pass finds the same and can tell somebody.
+        drop(pass::pass(&fleet, journal));
+    }
+
+    fn require_trust(&self, committed: &Committed) -> Result<(), CommandError> {
+        let Some(executable) = committed.executable(&self.repo)? else { return Ok(()) };
+        let approvals = approvals()?;
+        if approvals.approved(&executable.hash).during(|| "approvals cannot be read".to_owned())? {
+            return Ok(());
+        }
+        if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+            super::trust::ask(&self.repo, &executable, &approvals, &self.clock)?;
+            return Ok(());
+        }
+        Err(CommandError::refused(
+            "the commands in this repository's `.wt.toml` are not approved; nothing was made",
+        )
+        .hint("see and approve them with `wt trust --approve`"))
+    }
+
+    /// Returns what the repository's configuration makes `wt` run, as committed on the target.
+    pub fn executable(&self) -> Result<Option<Executable>, CommandError> {
+        Committed::read(&self.repo, self.target.as_deref().ok())?.executable(&self.repo)
+    }
+}
+
+/// Returns where this user's approvals are kept.
+pub fn approvals() -> Result<Approvals, CommandError> {
+    let folder = config::user_folder()
+        .ok_or_else(|| CommandError::refused("there is no home folder to keep approvals in"))?;
+    Ok(Approvals::within(&folder))
+}
+
+/// The target before any configuration of the repository was read: that one is read from there.
+fn first_target(repo: &Repo) -> Result<String, GitError> {
+    match std::env::var("WT_TARGET") {
+        Ok(target) if !target.is_empty() => Ok(target),
+        _ => repo.default_target(),
+    }
+}
+
+/// The repository's own configuration, as committed on the target.
+struct Committed {
+    file: Option<Vec<u8>>,
+    template: Option<Vec<u8>>,
+}
+
+impl Committed {
+    fn read(repo: &Repo, target: Option<&str>) -> Result<Self, CommandError> {
+        let tip = target.and_then(|target| repo.branch_tip(target).transpose()).transpose();
+        let Some(tip) = tip.during(|| "the target cannot be read".to_owned())? else {
+            return Ok(Self { file: None, template: None });
+        };
+        let blob =
+            |path: &str| repo.blob_at(&tip, path).during(|| format!("`{path}` on the target cannot be read"));
+        Ok(Self { file: blob(".wt.toml")?, template: blob(&format!(".wt/templates/{INSTRUCTIONS}"))? })
+    }
+
+    fn settings(&self) -> Result<Settings, CommandError> {
+        let user = config::user_folder().map(|folder| folder.join("config.toml"));
+        let environment: Vec<(String, String)> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let layers = Layers {
+            built_in: &BUILT_IN,
+            user: user.as_deref(),
+            repository: self.file.as_deref(),
+            environment: &environment,
+        };
+        let loaded = config::load(&layers)
+            .during(|| "the configuration is not usable; nothing was made".to_owned())?;
+        for warning in loaded.warnings {
+            let nearest = warning.nearest.map(|key| format!(", perhaps `{key}`")).unwrap_or_default();
+            message::warning(&format!("{}: unknown key `{}`{nearest}", warning.file, warning.key));
+        }
+        Ok(loaded.settings)
+    }
+
+    fn executable(&self, repo: &Repo) -> Result<Option<Executable>, CommandError> {
+        let templates: Vec<(String, Vec<u8>)> =
+            self.template.iter().map(|bytes| (INSTRUCTIONS.to_owned(), bytes.clone())).collect();
+        config::executable(repo.common_dir(), self.file.as_deref(), &templates)
+            .during(|| "the configuration is not usable".to_owned())
+    }
+}
+
+/// Turns a refusal of the place itself into words with a way out.
+fn unusable(error: GitError) -> CommandError {
+    let hint = match &error {
+        GitError::Unusable(Unusable::NoRepository(_)) => {
+            Some("go into a repository, or make one with `git init`")
+        }
+        GitError::Unusable(Unusable::Submodule(_)) => {
+            Some("work from the repository that holds the submodule")
+        }
+        GitError::Unusable(Unusable::NoProgram(_)) => Some("install git"),
+        _ => None,
+    };
+    let refusal = CommandError::refused(error.to_string());
+    match hint {
+        Some(hint) => refusal.hint(hint),
+        None => refusal,
+    }
+}

@@ -1,0 +1,73 @@
+//! The hidden roles: guard, runner, and a pass of its own. They have no terminal; what they find goes to the journal.
+
+use std::path::Path;
+
+use super::context::{Context, Global, Trust};
+use crate::error::{self, CommandError};
+use crate::model::{State, TaskId};
+use crate::process::{guard as guard_process, launch};
+use crate::store::Lock;
+use crate::supervise::runner::{self, After};
+
+/// Becomes the guard of one command.
+pub fn guard(arguments: &[String]) -> u8 {
+    if guard_process::run(arguments).is_ok() { error::DONE } else { error::BUG }
+}
+
+/// Becomes the runner of a task: `COMMON_DIR NAME@G`, with its lock and slot as standard input and output.
+pub fn runner(arguments: &[String]) -> u8 {
+    match run_task(arguments) {
+        Ok(()) => error::DONE,
+        Err(refusal) => refusal.code,
+    }
+}
+
+fn run_task(arguments: &[String]) -> Result<(), CommandError> {
+    let (common, id) = named(arguments)?;
+    let (lock, slot) = launch::inherited()?;
+    let mut context = Context::open(&Global::within(common), Trust::Required)?;
+    let folder = context.layout().task(&id);
+    let lock = Lock::adopt(lock, &folder.lock());
+    let slot = Lock::adopt(slot, context.layout().root());
+    // An error is in the journal or in the exit record by now; the pass below sees to the rest.
+    let after = runner::run(&context.fleet(), &id, &lock, slot);
+    context.pass_quietly();
+    if let Ok(After::Wait(until)) = after {
+        drop(runner::rest(&context.fleet(), &id, until));
+    }
+    drop(lock);
+    context.pass_quietly();
+    Ok(())
+}
+
+/// Runs a pass: `COMMON_DIR [NAME@G]`. With a task, its back-off is waited for and followed by another pass: this is
+/// what a guard does in the place of a runner that was killed.
+pub fn pass(arguments: &[String]) -> u8 {
+    match pass_for(arguments) {
+        Ok(()) => error::DONE,
+        Err(refusal) => refusal.code,
+    }
+}
+
+fn pass_for(arguments: &[String]) -> Result<(), CommandError> {
+    let (common, id) = named(arguments)?;
+    let mut context = Context::open(&Global::within(common), Trust::NotNeeded)?;
+    context.pass_quietly();
+    let state = context.roster()?.get(&id).map(|task| task.state.clone());
+    if let Some(State::Waiting { until: Some(until), .. }) = state
+        && let Ok(Some(lock)) = Lock::try_take(&context.layout().task(&id).lock())
+    {
+        drop(runner::rest(&context.fleet(), &id, until));
+        drop(lock);
+        context.pass_quietly();
+    }
+    Ok(())
+}
+
+fn named(arguments: &[String]) -> Result<(&Path, TaskId), CommandError> {
+    let [common, id] = arguments else {
+        return Err(CommandError::usage("a role needs a repository and a task"));
+    };
+    let id = id.parse().map_err(|_| CommandError::usage("a role needs a task id"))?;
+    Ok((Path::new(common), id))
+}

@@ -1,0 +1,120 @@
+//! `wt trust`.
+
+use clap::Args as ClapArgs;
+use dialoguer::Confirm;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::context::{Context, Global, Trust, approvals};
+use crate::config::trust::Approval;
+use crate::config::{Approvals, Executable};
+use crate::error::{self, CommandError, During as _};
+use crate::git::Repo;
+use crate::model::clock::{Clock, SystemClock};
+use crate::model::text::neutralised;
+use crate::model::view::SCHEMA;
+use crate::ui;
+
+/// Show, approve or revoke the commands of this repository's `.wt.toml`.
+///
+/// What `.wt.toml` makes `wt` run (set-up, checks, agents, templates) counts only after a person has approved exactly
+/// that, as committed on the target. Any change asks again. The user's own configuration needs no approval.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Approve without asking.
+    #[arg(long, conflicts_with = "revoke")]
+    approve: bool,
+    /// Forget every approval of this repository.
+    #[arg(long)]
+    revoke: bool,
+    /// Print JSON; asks nothing.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct TrustView<'a> {
+    schema: u32,
+    approved: bool,
+    hash: Option<&'a str>,
+    commands: &'a [(String, String)],
+}
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    let context = Context::open(global, Trust::NotNeeded)?;
+    let approvals = approvals()?;
+    let kept = || "approvals cannot be kept".to_owned();
+    if args.revoke {
+        let repository = context.repo().common_dir().to_string_lossy().into_owned();
+        let n = approvals.revoke(&repository).during(kept)?;
+        context.note(&format!("forgot {}", crate::model::text::count(n, "approval")));
+    }
+    let Some(executable) = context.executable()? else {
+        if args.json {
+            ui::json(&TrustView { schema: SCHEMA, approved: true, hash: None, commands: &[] });
+        } else {
+            ui::answer("this repository's configuration runs nothing of its own");
+        }
+        return Ok(error::DONE);
+    };
+    if args.approve {
+        approve(context.repo(), &executable, &approvals, context.clock().now())?;
+    }
+    let mut approved = approvals.approved(&executable.hash).during(kept)?;
+    if args.json {
+        let (hash, commands) = (Some(executable.hash.as_str()), executable.items.as_slice());
+        ui::json(&TrustView { schema: SCHEMA, approved, hash, commands });
+        return Ok(error::DONE);
+    }
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
+    if !approved && !args.revoke && terminal {
+        ask(context.repo(), &executable, &approvals, context.clock())?;
+        approved = true;
+    } else {
+        show(&executable);
+    }
+    ui::answer(if approved { "approved" } else { "not approved" });
+    Ok(error::DONE)
+}
+
+fn show(executable: &Executable) {
+    for (key, text) in &executable.items {
+        ui::answer(&format!("{key} = {}", neutralised(text)));
+    }
+}
+
+/// Shows what would run and asks; a no is an error, so that nothing goes on without it.
+pub fn ask(
+    repo: &Repo,
+    executable: &Executable,
+    approvals: &Approvals,
+    clock: &SystemClock,
+) -> Result<(), CommandError> {
+    ui::message::warning("this repository's `.wt.toml` makes `wt` run:");
+    for (key, text) in &executable.items {
+        ui::message::note(&format!("  {key} = {text}"));
+    }
+    let yes = Confirm::new()
+        .with_prompt("Run this on your machine?")
+        .default(false)
+        .interact()
+        .map_err(|_| CommandError::refused("nobody answered; nothing was made"))?;
+    if !yes {
+        return Err(
+            CommandError::refused("not approved; nothing was made").hint("see it again with `wt trust`")
+        );
+    }
+    approve(repo, executable, approvals, clock.now())
+}
+
+fn approve(
+    repo: &Repo,
+    executable: &Executable,
+    approvals: &Approvals,
+    at: Timestamp,
+) -> Result<(), CommandError> {
+    let repository = repo.common_dir().to_string_lossy().into_owned();
+    let approval = Approval { hash: executable.hash.clone(), repository, at };
+    approvals.approve(approval).during(|| "the approval cannot be kept".to_owned())
+}

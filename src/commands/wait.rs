@@ -1,0 +1,229 @@
+//! `wt wait`, and waiting for the journal to change.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use clap::Args as ClapArgs;
+use notify::{RecursiveMode, Watcher as _};
+use serde::Serialize;
+
+use super::context::{Context, Global, Trust};
+use crate::error::{self, CommandError, During as _};
+use crate::model::event::WaitReason;
+use crate::model::view::SCHEMA;
+use crate::model::{Clock as _, State, Task, TaskId, duration};
+use crate::supervise::schedule;
+use crate::ui;
+
+/// Wait until tasks are done or need somebody.
+///
+/// Waits while any of them is queued, running, or waiting for a slot, a back-off or a limit. Exit code: 0 all done or
+/// landed, 1 all failed, 3 some failed, 4 a decision is needed, 124 time limit reached.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Tasks to wait for; none: all live ones.
+    names: Vec<String>,
+    /// Wait for all live tasks.
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Return as soon as one of them is done.
+    #[arg(long)]
+    any: bool,
+    /// Give up after this long (`90s`, `2h`).
+    #[arg(long, value_name = "DURATION")]
+    timeout: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct WaitView {
+    schema: u32,
+    timed_out: bool,
+    tasks: Vec<WaitedView>,
+}
+
+#[derive(Debug, Serialize)]
+struct WaitedView {
+    name: String,
+    state: String,
+    outcome: Option<String>,
+}
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let limit = args.timeout.as_deref().map(duration::parse).transpose();
+    let limit = limit.map_err(|error| CommandError::usage(error.to_string()))?;
+    let ids = chosen(&mut context, &args.names)?;
+    let ended = wait(&mut context, &ids, args.any, limit)?;
+    finish(&mut context, &ids, ended, args.json)
+}
+
+/// Waits for tasks that were just made; tells and returns the exit code as `wt wait` would.
+pub fn for_tasks(context: &mut Context, names: Vec<String>) -> Result<u8, CommandError> {
+    let ids = chosen(context, &names)?;
+    let ended = wait(context, &ids, false, None)?;
+    finish(context, &ids, ended, false)
+}
+
+fn chosen(context: &mut Context, names: &[String]) -> Result<Vec<TaskId>, CommandError> {
+    if names.is_empty() {
+        return Ok(context.roster()?.live().map(|task| task.id.clone()).collect());
+    }
+    names.iter().map(|name| Ok(context.task(name)?.id)).collect()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    AtRest,
+    TimedOut,
+}
+
+/// Whether waiting for the task makes sense: something will happen to it without a person.
+fn moving(task: &Task, context: &mut Context) -> bool {
+    match &task.state {
+        State::Running { .. } | State::Landing { .. } | State::Lost { rebooted: false } => true,
+        State::Queued => schedule::unlanded_parents(task, context.journal().roster()).is_empty(),
+        State::Waiting { reason, .. } => *reason != WaitReason::Parked,
+        _ => false,
+    }
+}
+
+fn wait(
+    context: &mut Context,
+    ids: &[TaskId],
+    any: bool,
+    limit: Option<Duration>,
+) -> Result<Ended, CommandError> {
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    let mut changes = Changes::of(context)?;
+    loop {
+        context.pass();
+        let tasks: Vec<Task> = {
+            let roster = context.roster()?;
+            ids.iter().filter_map(|id| roster.get(id).cloned()).collect()
+        };
+        let resting = tasks.iter().filter(|task| !moving(task, context)).count();
+        if resting == tasks.len() || (any && resting > 0) {
+            return Ok(Ended::AtRest);
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Ok(Ended::TimedOut);
+        }
+        changes.next(context, deadline)?;
+    }
+}
+
+fn finish(context: &mut Context, ids: &[TaskId], ended: Ended, json: bool) -> Result<u8, CommandError> {
+    let roster = context.roster()?;
+    let tasks: Vec<Task> = ids.iter().filter_map(|id| roster.get(id).cloned()).collect();
+    if json {
+        let tasks = tasks
+            .iter()
+            .map(|task| WaitedView {
+                name: task.name().to_string(),
+                state: task.state.word().to_owned(),
+                outcome: task.outcome.clone(),
+            })
+            .collect();
+        ui::json(&WaitView { schema: SCHEMA, timed_out: ended == Ended::TimedOut, tasks });
+    } else {
+        for task in &tasks {
+            let outcome = task.outcome.as_deref().map(|outcome| format!(": {outcome}")).unwrap_or_default();
+            ui::answer(&crate::model::text::one_line(
+                &format!("{} {}{outcome}", task.name(), task.state.word()),
+                160,
+            ));
+        }
+    }
+    Ok(if ended == Ended::TimedOut { error::TIMED_OUT } else { code(&tasks) })
+}
+
+fn code(tasks: &[Task]) -> u8 {
+    let decision = |task: &&Task| {
+        matches!(
+            task.state,
+            State::Conflict | State::Review | State::Waiting { reason: WaitReason::Parked, .. }
+        )
+    };
+    let failed = |task: &&Task| {
+        matches!(
+            task.state,
+            State::Failed
+                | State::Dead
+                | State::Stopped
+                | State::Rejected
+                | State::Lost { .. }
+                | State::Removed { .. }
+        )
+    };
+    let failures = tasks.iter().filter(failed).count();
+    if tasks.iter().any(|task| decision(&task)) {
+        error::DECISION
+    } else if failures == 0 {
+        error::DONE
+    } else if failures == tasks.len() {
+        error::REFUSED
+    } else {
+        error::SOME_FAILED
+    }
+}
+
+/// Shows something again whenever the journal changes, until interrupted.
+pub fn watch(
+    context: &mut Context,
+    mut show: impl FnMut(&mut Context) -> Result<(), CommandError>,
+) -> Result<u8, CommandError> {
+    let mut changes = Changes::of(context)?;
+    loop {
+        ui::clear();
+        show(context)?;
+        changes.next(context, Some(Instant::now() + Duration::from_secs(5)))?;
+    }
+}
+
+/// Wakes when the journal changes, when a waiting task's time has come, or at a deadline; asks the kernel, not the disk.
+pub struct Changes {
+    woken: mpsc::Receiver<()>,
+    _watcher: notify::RecommendedWatcher,
+}
+
+impl Changes {
+    /// Starts to watch the state folder.
+    pub fn of(context: &Context) -> Result<Self, CommandError> {
+        context.layout().prepare()?;
+        Self::below(context.layout().root())
+    }
+
+    /// Starts to watch a folder, not what is below its folders.
+    pub fn below(folder: &std::path::Path) -> Result<Self, CommandError> {
+        let (wake, woken) = mpsc::channel();
+        let what = || "changes cannot be watched".to_owned();
+        let mut watcher = notify::recommended_watcher(move |change: notify::Result<notify::Event>| {
+            // Reading wakes too; only what was written counts.
+            if change.is_ok_and(|change| !change.kind.is_access()) {
+                let _ = wake.send(());
+            }
+        })
+        .during(what)?;
+        watcher.watch(folder, RecursiveMode::NonRecursive).during(what)?;
+        Ok(Self { woken, _watcher: watcher })
+    }
+
+    /// Waits for the next change.
+    pub fn next(&mut self, context: &mut Context, deadline: Option<Instant>) -> Result<(), CommandError> {
+        let now = context.clock().now();
+        let wake = schedule::next_wake(context.roster()?, now);
+        let by_time = wake.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
+        let by_deadline = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match by_time.into_iter().chain(by_deadline).min() {
+            // A time-out is as good a reason to look as a change.
+            Some(limit) => drop(self.woken.recv_timeout(limit)),
+            None => drop(self.woken.recv()),
+        }
+        while self.woken.try_recv().is_ok() {}
+        Ok(())
+    }
+}

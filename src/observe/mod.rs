@@ -1,0 +1,3 @@
+//! Looking at tasks: views folded from the journal, git and live facts. Changes nothing.
+
+pub mod status;

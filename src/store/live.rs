@@ -1,0 +1,42 @@
+//! Live facts of a running attempt, for `status`: written by its runner alone, replaced as a whole, never the truth.
+
+use std::io;
+use std::time::Duration;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use super::layout::TaskFolder;
+use crate::model::Usage;
+
+/// What is known of an attempt while it runs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// The attempt's number.
+    pub attempt: u32,
+    /// What the agent did last.
+    pub last: Option<String>,
+    /// What it used so far.
+    pub usage: Usage,
+}
+
+impl Live {
+    /// Replaces the live facts of a task.
+    pub fn save(&self, folder: &TaskFolder) -> io::Result<()> {
+        let fresh = folder.live().with_extension("new");
+        fs::write(&fresh, serde_json::to_vec(self).map_err(io::Error::other)?)?;
+        fs::rename(&fresh, folder.live())
+    }
+
+    /// Returns the live facts of `attempt`, if its runner wrote any.
+    pub fn load(folder: &TaskFolder, attempt: u32) -> Option<Self> {
+        let live: Self = serde_json::from_slice(&fs::read(folder.live()).ok()?).ok()?;
+        (live.attempt == attempt).then_some(live)
+    }
+}
+
+/// Returns how long ago the agent of an attempt last printed anything.
+pub fn silence(folder: &TaskFolder, attempt: u32) -> Option<Duration> {
+    let logs = [folder.stream(attempt), folder.stderr(attempt)];
+    logs.iter().filter_map(|log| fs::metadata(log).ok()?.modified().ok()?.elapsed().ok()).min()
+}

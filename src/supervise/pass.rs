@@ -1,0 +1,133 @@
+//! One pass of the scheduler: settle what vanished, start what is ready.
+//!
+//! Nobody is forgotten: a task is queued before its own pass, and a freed slot is always followed by one. A pass runs
+//! under `sched.lock`, so that no task is started twice, and takes the task's lock and a slot's before it launches the
+//! runner that inherits both.
+
+use std::path::PathBuf;
+
+use super::{Fleet, schedule, settle};
+use crate::failpoint;
+use crate::model::{State, TaskId};
+use crate::process::launch;
+use crate::store::lock::{DEADLINE, Lock, LockError};
+use crate::store::{Journal, JournalError};
+
+/// The hidden command that becomes a runner.
+pub const RUNNER: &str = "__run";
+
+/// The hidden command that is a pass of its own.
+pub const PASS: &str = "__pass";
+
+/// What a pass did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// Attempts whose supervision had vanished.
+    pub settled: Vec<TaskId>,
+    /// Tasks whose runner was launched.
+    pub started: Vec<TaskId>,
+}
+
+/// Why a pass stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    /// The scheduler's lock.
+    #[error("the scheduler is busy")]
+    Lock(#[from] LockError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A runner could not be launched; its task stays queued.
+    #[error("the runner of `{task}` cannot be started; the task stays queued")]
+    Launch {
+        /// The task.
+        task: TaskId,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Runs a pass, or finds at a glance that there is nothing for one to do.
+pub fn pass(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Passed, PassError> {
+    journal.read()?;
+    if !worthwhile(fleet, journal) {
+        return Ok(Passed::default());
+    }
+    let _turn = Lock::take(&fleet.layout.lock("sched"), DEADLINE, "scheduling pass")?;
+    journal.read()?;
+    let settled = settle_vanished(fleet, journal)?;
+    let started = start_ready(fleet, journal)?;
+    Ok(Passed { settled, started })
+}
+
+fn worthwhile(fleet: &Fleet<'_>, journal: &Journal) -> bool {
+    let roster = journal.roster();
+    let vanished = |id: &TaskId| !Lock::is_held(&fleet.layout.task(id).lock());
+    roster.live().any(|task| matches!(task.state, State::Running { .. }) && vanished(&task.id))
+        || schedule::line(roster, fleet.clock.now()).iter().any(|task| vanished(&task.id))
+}
+
+fn settle_vanished(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, PassError> {
+    let running: Vec<TaskId> = journal
+        .roster()
+        .live()
+        .filter(|task| matches!(task.state, State::Running { .. }))
+        .map(|task| task.id.clone())
+        .collect();
+    let mut settled = Vec::new();
+    for id in running {
+        let Ok(Some(lock)) = Lock::try_take(&fleet.layout.task(&id).lock()) else { continue };
+        // Its runner may have ended it just before it let go of the lock.
+        let Some(task) = journal.read()?.get(&id).cloned() else { continue };
+        if matches!(task.state, State::Running { .. }) {
+            settle::settle(fleet, journal, &task, &lock)?;
+            settled.push(id);
+        }
+    }
+    Ok(settled)
+}
+
+fn start_ready(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, PassError> {
+    let line: Vec<TaskId> =
+        schedule::line(journal.read()?, fleet.clock.now()).into_iter().map(|task| task.id.clone()).collect();
+    let mut started = Vec::new();
+    for id in line {
+        // Held: its spawn is still furnishing it, or a runner in back-off is about to queue it again.
+        let Ok(Some(lock)) = Lock::try_take(&fleet.layout.task(&id).lock()) else { continue };
+        let roster = journal.read()?;
+        if !roster.get(&id).is_some_and(|task| schedule::ready(task, roster, fleet.clock.now())) {
+            continue;
+        }
+        let Some(slot) = free_slot(fleet) else { break };
+        failpoint::hit("pass.before_launch");
+        start(fleet, &id, &lock, &slot).map_err(|source| PassError::Launch { task: id.clone(), source })?;
+        failpoint::hit("pass.after_launch");
+        started.push(id);
+    }
+    Ok(started)
+}
+
+/// Returns the first free slot, taken.
+pub fn free_slot(fleet: &Fleet<'_>) -> Option<Lock> {
+    (0..fleet.settings.limits.slots).find_map(|n| Lock::try_take(&fleet.layout.slot(n)).ok().flatten())
+}
+
+/// Returns how many slots are held right now.
+pub fn used_slots(fleet: &Fleet<'_>) -> u32 {
+    let held = (0..fleet.settings.limits.slots).filter(|n| Lock::is_held(&fleet.layout.slot(*n)));
+    u32::try_from(held.count()).unwrap_or(u32::MAX)
+}
+
+fn start(fleet: &Fleet<'_>, id: &TaskId, lock: &Lock, slot: &Lock) -> std::io::Result<()> {
+    let common = fleet.repo.common_dir();
+    let id = id.to_string();
+    let arguments = [RUNNER, common.to_str().unwrap_or_default(), &id];
+    launch::launch(&arguments, common, lock.share()?, slot.share()?)
+}
+
+/// Returns the `wt` command that a guard becomes when its runner died: a pass that also waits for the task's back-off.
+pub fn follow_up(fleet: &Fleet<'_>, id: &TaskId) -> Vec<String> {
+    let common: PathBuf = fleet.repo.common_dir().to_owned();
+    vec![PASS.to_owned(), common.to_string_lossy().into_owned(), id.to_string()]
+}

@@ -1,0 +1,89 @@
+//! What becomes of an attempt whose supervision vanished: nobody holds its lock, and the journal has no end for it.
+//!
+//! Order matters: first its processes are ended (by token), then what it left uncommitted is kept below a checkpoint ref,
+//! then the debris that only a killed process can have left is cleared, then the journal says `lost`. The caller holds the
+//! task's lock throughout.
+
+use std::time::SystemTime;
+
+use fs_err as fs;
+
+use super::{Fleet, recovery};
+use crate::git::refs::{self, RefEdit};
+use crate::git::{LinkedWorktree, snapshot, status};
+use crate::model::{Event, State, Task};
+use crate::process::{boot, sweep};
+use crate::store::journal::Entry;
+use crate::store::{Journal, JournalError, Lock, exit};
+
+/// Settles `task`, whose `lock` is held, if it is recorded as running.
+pub fn settle(
+    fleet: &Fleet<'_>,
+    journal: &mut Journal,
+    task: &Task,
+    _lock: &Lock,
+) -> Result<(), JournalError> {
+    let State::Running { attempt, token, boot: its_boot } = &task.state else { return Ok(()) };
+    let rebooted = *its_boot != boot::id();
+    if !rebooted {
+        sweep::end(token);
+    }
+    let now = fleet.clock.now();
+    let folder = fleet.layout.task(&task.id);
+    super::order::forget(&folder);
+    if let Some(record) = exit::load(&folder, *attempt) {
+        // It ended, but could not tell the journal (a full disk, a kill in between).
+        return journal.append(now, vec![(Some(task.id.clone()), record.event)]);
+    }
+    clear_debris(fleet, task);
+    let reason = if rebooted { "the machine restarted" } else { "its supervision was killed" };
+    let checkpoint = checkpoint(fleet, task, *attempt);
+    let reason = match &checkpoint {
+        Err(error) => format!("{reason}; its uncommitted work stays in the workspace only ({error})"),
+        Ok(_) => reason.to_owned(),
+    };
+    let lost = Event::Lost { attempt: *attempt, reason, checkpoint: checkpoint.ok().flatten(), rebooted };
+    let mut entries: Vec<Entry> = vec![(Some(task.id.clone()), lost)];
+    if let Some(next) = recovery::after_loss(task, rebooted, now) {
+        entries.push((Some(task.id.clone()), next));
+    }
+    journal.append(now, entries)
+}
+
+/// Keeps uncommitted work below a ref; `None`: there is none.
+fn checkpoint(fleet: &Fleet<'_>, task: &Task, attempt: u32) -> Result<Option<String>, crate::git::GitError> {
+    let Some(workspace) = &task.workspace else { return Ok(None) };
+    let worktree = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref())?;
+    if !worktree.path().exists() || !status::status(worktree.checkout())?.dirty() {
+        return Ok(None);
+    }
+    let message = format!("wt: checkpoint of {} after attempt {attempt} was lost", task.id);
+    let kept = snapshot::take(worktree.checkout(), &workspace.copied, &message)?;
+    let name = format!("refs/wt/checkpoint/{}/{attempt}", task.name());
+    let old = fleet.repo.ref_tip(&name)?;
+    let edit = match old {
+        Some(old) => RefEdit::swap(&name, old, kept),
+        None => RefEdit::create(&name, kept),
+    };
+    refs::apply(fleet.repo, &[edit])?;
+    Ok(Some(name))
+}
+
+/// Removes the locks that the killed attempt's git left in its own worktree and on its own branch, if they are newer
+/// than its start: its processes are gone, so nobody holds them. No other lock is ever touched.
+fn clear_debris(fleet: &Fleet<'_>, task: &Task) {
+    let (Some(workspace), Some(started)) = (&task.workspace, task.started_at) else { return };
+    let Ok(worktree) = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref()) else {
+        return;
+    };
+    let branch = fleet.repo.common_dir().join("refs/heads").join(format!("{}.lock", workspace.branch));
+    let git_dir = worktree.checkout().git_dir();
+    for lock in [git_dir.join("index.lock"), git_dir.join("HEAD.lock"), branch] {
+        let newer = fs::metadata(&lock)
+            .and_then(|about| about.modified())
+            .is_ok_and(|at| at >= SystemTime::from(started));
+        if newer {
+            drop(fs::remove_file(&lock));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The real program on a real repository, with the scripted agent: what the tests of verbs and faults stand on.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::env::{Env, TestRepo};
+
+/// The longest any test waits for anything.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The scripted agent.
+pub const FAKE: &str = env!("CARGO_BIN_EXE_wt-fake-agent");
+
+/// The program under test.
+pub const WT: &str = env!("CARGO_BIN_EXE_wt");
+
+/// A repository to run `wt` in, with the scripted agent configured as `fake`.
+pub struct Program {
+    /// The place.
+    pub env: Env,
+    /// The repository, one commit on `main`.
+    pub repo: TestRepo,
+}
+
+/// What a run of `wt` came to.
+#[must_use]
+#[derive(Debug)]
+pub struct Ran {
+    /// The exit code; -1: ended by a signal.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Ran {
+    /// Returns standard output of a run that must have gone well.
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, 0, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self.out
+    }
+
+    /// Returns standard error of a run that must have ended with `code`.
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self.err
+    }
+
+    /// Returns standard output as JSON, whatever the exit code.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {}\n{}", self.out, self.err))
+    }
+}
+
+impl Program {
+    /// Makes a repository with the scripted agent as default and no time lost between retries.
+    pub fn new() -> Self {
+        let (env, repo) = Env::with_repo();
+        let program = Self { env, repo };
+        program.configure("");
+        program
+    }
+
+    /// Replaces the user's configuration: the scripted agent, and `more`.
+    pub fn configure(&self, more: &str) {
+        let text = format!(
+            "[agent]\ndefault = \"fake\"\n[agents.fake]\ncommand = [\"{FAKE}\"]\nevents = \"text\"\nstop = {{ grace = \"500ms\" }}\n{more}"
+        );
+        let folder = self.env.root().join("home/.config/wt");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.toml"), text).unwrap();
+    }
+
+    /// Returns a `wt` to be run in the main checkout.
+    pub fn command(&self, args: &[&str]) -> Command {
+        self.command_in(self.repo.path(), args)
+    }
+
+    /// Returns a `wt` to be run in that folder.
+    pub fn command_in(&self, folder: &Path, args: &[&str]) -> Command {
+        let mut command = self.env.command(WT, folder);
+        command.args(args);
+        command
+    }
+
+    /// Runs `wt` in the main checkout.
+    pub fn wt(&self, args: &[&str]) -> Ran {
+        ran(self.command(args).output().unwrap())
+    }
+
+    /// Runs `wt` in that folder.
+    pub fn wt_in(&self, folder: &Path, args: &[&str]) -> Ran {
+        ran(self.command_in(folder, args).output().unwrap())
+    }
+
+    /// Spawns a task whose scripted agent takes these steps.
+    pub fn spawn(&self, name: &str, steps: &[&str], more: &[&str]) -> Ran {
+        let prompt = format!("SCRIPT:\n{}\n", steps.join("\n"));
+        let args: Vec<&str> = ["spawn", name, &prompt].into_iter().chain(more.iter().copied()).collect();
+        self.wt(&args)
+    }
+
+    /// Returns the state folder.
+    pub fn state(&self) -> PathBuf {
+        self.repo.path().join(".git/wt")
+    }
+
+    /// Returns where a task's workspace is.
+    pub fn worktree(&self, name: &str) -> PathBuf {
+        self.env.root().join("repo-worktrees").join(name)
+    }
+
+    /// Returns `wt status --json` of one task.
+    pub fn task(&self, name: &str) -> Value {
+        let ran = self.wt(&["status", name, "--json"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        ran.json()["tasks"][0].clone()
+    }
+
+    /// Returns the state's word of one task.
+    pub fn state_of(&self, name: &str) -> String {
+        self.task(name)["state"].as_str().unwrap().to_owned()
+    }
+
+    /// Returns the journal's records.
+    pub fn journal(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.state().join("journal.jsonl")).unwrap_or_default();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Waits, asking `ask` again and again, until it says something; panics with the journal when patience is up.
+    pub fn until<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        let begun = Instant::now();
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            assert!(begun.elapsed() < PATIENCE, "waited for {what}; journal:\n{:#?}", self.journal());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until a file exists and returns its text.
+    pub fn file(&self, path: &Path) -> String {
+        self.until(&path.display().to_string(), || {
+            std::fs::read_to_string(path).ok().filter(|text| !text.is_empty())
+        })
+    }
+}
+
+/// Reads what a finished `wt` came to.
+pub fn ran(output: Output) -> Ran {
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Returns whether a process of that number runs (a zombie does not).
+pub fn alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with(['Z', 'X'])
+}
