@@ -44,12 +44,14 @@ struct Cli {
 enum Verb {
     Spawn(commands::spawn::Args),
     Status(commands::status::Args),
+    Merge(commands::merge::Args),
 }
 
 fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
     match verb {
         Verb::Spawn(args) => commands::spawn::run(global, args),
         Verb::Status(args) => commands::status::run(global, &args),
+        Verb::Merge(args) => commands::merge::run(global, &args),
     }
 }
 

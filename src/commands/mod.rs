@@ -2,6 +2,7 @@
 //! hand the answer to `ui`. What joins engines is composed here.
 
 pub mod context;
+pub mod merge;
 pub mod roles;
 pub mod spawn;
 pub mod status;

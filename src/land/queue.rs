@@ -95,6 +95,12 @@ pub fn queue<'a>(
 
 fn named<'a>(roster: &'a Roster, name: &TaskName) -> Result<&'a Task, Refusal> {
     let task = roster.newest(name).ok_or_else(|| Refusal::Unknown { name: name.clone() })?;
+    require_landable(task)?;
+    Ok(task)
+}
+
+/// Makes sure that a task is in a state that can be landed when it is named.
+pub fn require_landable(task: &Task) -> Result<(), Refusal> {
     match task.state {
         State::Done { .. }
         | State::Conflict
@@ -102,8 +108,8 @@ fn named<'a>(roster: &'a Roster, name: &TaskName) -> Result<&'a Task, Refusal> {
         | State::Review
         | State::Failed
         | State::Dead
-        | State::Stopped => Ok(task),
-        _ => Err(Refusal::State { name: name.clone(), state: task.state.word() }),
+        | State::Stopped => Ok(()),
+        _ => Err(Refusal::State { name: task.name().clone(), state: task.state.word() }),
     }
 }
 
