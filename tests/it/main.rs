@@ -13,5 +13,6 @@ mod git_replay;
 mod git_repo;
 mod git_worktree;
 mod journal;
+mod land;
 mod program;
 mod real_claude;
