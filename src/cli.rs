@@ -56,6 +56,7 @@ enum Verb {
     Trust(commands::trust::Args),
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
+    Merge(commands::merge::Args),
 }
 
 fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
@@ -73,6 +74,7 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
         Verb::Demo(args) => commands::demo::run(global, &args),
         Verb::Trust(args) => commands::trust::run(global, &args),
         Verb::Completions(args) => commands::completions::run(&args),
+        Verb::Merge(args) => commands::merge::run(global, &args),
     }
 }
 

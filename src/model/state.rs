@@ -280,7 +280,7 @@ mod tests {
             Just(Event::LandingStarted { head: oid() }),
             Just(Event::LandingAborted { reason: String::new() }),
             Just(Event::Conflicted { paths: vec![], onto: oid() }),
-            Just(Event::Rejected { reason: String::new(), onto: oid() }),
+            Just(Event::Rejected { reason: String::new(), onto: oid(), log: None }),
             Just(Event::Landed { tip: oid(), commits: 1 }),
             Just(Event::Removed { reason: String::new(), trash: None }),
             Just(Event::Unknown),
@@ -331,7 +331,7 @@ mod tests {
     #[test]
     fn a_removed_task_comes_back_as_it_was() {
         let rejected = State::Landing { from: Box::new(State::Done { skipped: false }) }
-            .apply(&Event::Rejected { reason: "red".to_owned(), onto: oid() })
+            .apply(&Event::Rejected { reason: "red".to_owned(), onto: oid(), log: None })
             .unwrap();
         let removed = rejected.clone().apply(&Event::Removed { reason: String::new(), trash: None }).unwrap();
         assert!(removed.ended());

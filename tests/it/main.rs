@@ -5,7 +5,6 @@
     clippy::disallowed_methods,
     reason = "a test that cannot go on panics, and says where"
 )]
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod agent_verdict;
 mod architecture;
@@ -21,6 +20,7 @@ mod git_repo;
 mod git_snapshot;
 mod git_worktree;
 mod journal;
+mod land;
 mod program;
 mod real_claude;
 mod workspace;
