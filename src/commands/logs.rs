@@ -135,8 +135,7 @@ fn follow(context: &mut Context, task: &Task, args: &Args) -> Result<u8, Command
         }
         if matches!(now.state, State::Running { .. }) {
             let attempt_folder = folder.attempt(shown);
-            // The end of the attempt is written beside the log, so one watch is enough for both.
-            match Changes::below_both(&attempt_folder, folder.root()) {
+            match Changes::below_both(&attempt_folder, context.layout().root()) {
                 Ok(mut changes) => {
                     // Something may have come between the look and the watch.
                     let before = offset;
