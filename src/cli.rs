@@ -41,6 +41,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value a run; a box would only add words")]
 enum Verb {
     Spawn(commands::spawn::Args),
     Status(commands::status::Args),
@@ -53,12 +54,14 @@ enum Verb {
     Exec(commands::exec::Args),
     Path(commands::path::Args),
     Trust(commands::trust::Args),
+    Demo(commands::demo::Args),
     Completions(commands::completions::Args),
+    Merge(commands::merge::Args),
 }
 
 fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
     match verb {
-        Verb::Spawn(args) => commands::spawn::run(global, args),
+        Verb::Spawn(args) => commands::spawn::run(global, &args),
         Verb::Status(args) => commands::status::run(global, &args),
         Verb::Logs(args) => commands::logs::run(global, &args),
         Verb::Wait(args) => commands::wait::run(global, &args),
@@ -68,8 +71,10 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
         Verb::Diff(args) => commands::diff::run(global, &args),
         Verb::Exec(args) => commands::exec::run(global, &args),
         Verb::Path(args) => commands::path::run(global, &args),
+        Verb::Demo(args) => commands::demo::run(global, &args),
         Verb::Trust(args) => commands::trust::run(global, &args),
         Verb::Completions(args) => commands::completions::run(&args),
+        Verb::Merge(args) => commands::merge::run(global, &args),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod config;
 pub mod error;
 pub mod failpoint;
 pub mod git;
+pub mod land;
 pub mod model;
 pub mod observe;
 pub mod process;

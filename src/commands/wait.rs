@@ -65,8 +65,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 }
 
 /// Waits for tasks that were just made; tells and returns the exit code as `wt wait` would.
-pub fn for_tasks(context: &mut Context, names: Vec<String>) -> Result<u8, CommandError> {
-    let ids = chosen(context, &names)?;
+pub fn for_tasks(context: &mut Context, names: &[String]) -> Result<u8, CommandError> {
+    let ids = chosen(context, names)?;
     let ended = wait(context, &ids, false, None)?;
     finish(context, &ids, ended, false)
 }

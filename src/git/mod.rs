@@ -6,8 +6,10 @@
 
 pub mod command;
 pub mod commit;
+pub mod detached;
 pub mod diff;
 mod error;
+pub mod ignored;
 pub mod landed;
 mod objects;
 pub mod publish;

@@ -229,6 +229,9 @@ pub enum Event {
         reason: String,
         /// The target's commit that was tried.
         onto: Oid,
+        /// The file that has the check's output.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        log: Option<String>,
     },
     /// Its commits are on the target.
     Landed {

@@ -192,8 +192,10 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             landing.onto = Some(onto.clone());
             task.outcome = Some(format!("conflict in {}", super::text::count(paths.len(), "file")));
         }
-        Event::Rejected { reason, onto } => {
-            task.landing.get_or_insert_default().onto = Some(onto.clone());
+        Event::Rejected { reason, onto, log } => {
+            let landing = task.landing.get_or_insert_default();
+            landing.onto = Some(onto.clone());
+            landing.log.clone_from(log);
             task.outcome = Some(reason.clone());
         }
         Event::Landed { tip, commits } => {

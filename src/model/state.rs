@@ -137,7 +137,6 @@ impl State {
             (state, E::WorkspaceMade { .. } | E::Publishing { .. } | E::Published { .. } | E::Unknown) => {
                 state
             }
-            (state @ Self::Running { .. }, E::Session { .. }) => state,
             (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
                 Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
             }
@@ -191,13 +190,11 @@ impl State {
                 | Self::Open),
                 E::LandingStarted { .. },
             ) => Self::Landing { from: Box::new(from) },
-            (Self::Landing { from }, E::LandingAborted { .. }) => *from,
             (Self::Landing { .. }, E::Conflicted { .. }) => Self::Conflict,
             (Self::Landing { .. }, E::Rejected { .. }) => Self::Rejected,
             (Self::Landing { .. }, E::Landed { .. }) => Self::Landed,
-            (state @ Self::Landed, E::Pruned { .. }) => state,
-            (Self::Removed { from }, E::Restored { .. }) => *from,
-            (state @ Self::Landed, E::Restored { .. }) => state,
+            (Self::Landing { from }, E::LandingAborted { .. })
+            | (Self::Removed { from }, E::Restored { .. }) => *from,
             (Self::Running { .. } | Self::Landing { .. } | Self::Removed { .. }, E::Removed { .. }) => {
                 return Err(bad);
             }
@@ -283,7 +280,7 @@ mod tests {
             Just(Event::LandingStarted { head: oid() }),
             Just(Event::LandingAborted { reason: String::new() }),
             Just(Event::Conflicted { paths: vec![], onto: oid() }),
-            Just(Event::Rejected { reason: String::new(), onto: oid() }),
+            Just(Event::Rejected { reason: String::new(), onto: oid(), log: None }),
             Just(Event::Landed { tip: oid(), commits: 1 }),
             Just(Event::Removed { reason: String::new(), trash: None }),
             Just(Event::Unknown),
@@ -334,7 +331,7 @@ mod tests {
     #[test]
     fn a_removed_task_comes_back_as_it_was() {
         let rejected = State::Landing { from: Box::new(State::Done { skipped: false }) }
-            .apply(&Event::Rejected { reason: "red".to_owned(), onto: oid() })
+            .apply(&Event::Rejected { reason: "red".to_owned(), onto: oid(), log: None })
             .unwrap();
         let removed = rejected.clone().apply(&Event::Removed { reason: String::new(), trash: None }).unwrap();
         assert!(removed.ended());

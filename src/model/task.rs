@@ -116,6 +116,9 @@ pub struct Landing {
     /// How many commits landed.
     #[serde(default)]
     pub commits: usize,
+    /// The output of the check that failed, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// A task with everything the journal says of it.

@@ -140,6 +140,9 @@ pub struct LandedView {
     /// What does not merge.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<ConflictedPath>,
+    /// The file that has the output of the check that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// A path that was resolved.

@@ -153,7 +153,7 @@ pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<F
     }
     let head = match judge::by_git(fleet, &task, &workspace, worktree.checkout(), None)? {
         Work::Verified { head } => head,
-        Work::NoCommit { .. } | Work::Nothing { .. } | Work::NotJudged => return Ok(Finished::NothingToLand),
+        Work::NoCommit | Work::Nothing { .. } | Work::NotJudged => return Ok(Finished::NothingToLand),
         Work::Unfinished { reason } | Work::Blocked { reason } => return Ok(Finished::Refused(reason)),
     };
     let attempt = task.attempt + 1;

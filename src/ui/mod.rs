@@ -3,6 +3,7 @@
 //! Invariant: a line belongs to standard output exactly if `--json` would carry it. Text that is not ours is neutralised
 //! before it is shown. A closed pipe ends the program quietly. Nothing here reads a repository or decides anything.
 
+pub mod landing;
 pub mod message;
 pub mod progress;
 pub mod table;
@@ -34,6 +35,7 @@ pub fn json(document: &impl Serialize) {
 
 /// Ends quietly when nobody reads any more.
 #[expect(clippy::exit, reason = "a closed pipe is the reader's way to say enough; nothing is left to unwind")]
+#[expect(clippy::needless_pass_by_value, reason = "it takes what a write returns")]
 fn finish(written: io::Result<()>) {
     if written.is_err() {
         std::process::exit(0);

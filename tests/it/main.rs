@@ -1,5 +1,11 @@
 //! One binary for every test that needs a repository, a process or the program itself.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on panics, and says where"
+)]
+
 mod agent_verdict;
 mod architecture;
 mod config;
@@ -14,5 +20,7 @@ mod git_repo;
 mod git_snapshot;
 mod git_worktree;
 mod journal;
+mod land;
 mod program;
 mod real_claude;
+mod workspace;

@@ -1,0 +1,178 @@
+//! `wt merge`.
+
+mod advice;
+
+use std::collections::BTreeSet;
+
+use clap::Args as ClapArgs;
+
+use super::context::{Context, Global, Trust};
+use crate::error::CommandError;
+use crate::land::{self, Checks, Fate, Landing, Mode, Report, Wanted};
+use crate::model::{State, Task};
+use crate::ui;
+use crate::ui::message;
+
+/// How many lines of a failed check's output are shown.
+const SHOWN: usize = 12;
+
+/// Land finished tasks: rebase each onto the target, verify the exact result, fast-forward, prune.
+///
+/// Tasks land one after the other, parents first, then by priority and age. One that conflicts or fails its checks is
+/// set aside with the reason and keeps its branch; the others go on. Exit code: 0 all landed, 4 a conflict needs a
+/// decision, 5 a check failed, 3 some were left out.
+#[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub struct Args {
+    /// Tasks to land.
+    #[arg(required_unless_present = "all")]
+    names: Vec<String>,
+    /// Land every task that is done, and conflicts and rejections where something has changed since.
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Land on this branch instead of the one that each task was meant for.
+    #[arg(long, value_name = "BRANCH")]
+    into: Option<String>,
+    /// Show what would land, and change nothing; no check is run.
+    #[arg(long)]
+    dry_run: bool,
+    /// Verify with this command instead of the configured checks and the tasks' own.
+    #[arg(long, value_name = "CMD", conflicts_with = "no_verify")]
+    check: Option<String>,
+    /// Verify nothing.
+    #[arg(long)]
+    no_verify: bool,
+    /// Leave conflicts to people: start no agent to resolve them.
+    #[arg(long)]
+    no_agent: bool,
+    /// Keep the workspaces of landed tasks.
+    #[arg(long)]
+    keep: bool,
+    /// Print JSON, one document for each branch that is landed on.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    fn checks(&self) -> Checks {
+        match &self.check {
+            Some(command) => Checks::Replaced(command.clone()),
+            None if self.no_verify => Checks::None,
+            None => Checks::Configured,
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        if self.dry_run { Mode::DryRun } else { Mode::Real }
+    }
+}
+
+/// What is landed on one branch.
+struct Share {
+    target: String,
+    wanted: Wanted,
+}
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    let runs_commands = !args.dry_run && !args.no_verify;
+    let trust = if runs_commands { Trust::Required } else { Trust::NotNeeded };
+    let mut context = Context::open(global, trust)?;
+    if args.mode() == Mode::Real {
+        context.layout().prepare()?;
+    }
+    let mut reports = Vec::new();
+    for share in shares(&mut context, args)? {
+        let report = land(&mut context, args, &share)?;
+        tell(args, &report);
+        if args.mode() == Mode::Real && !args.keep {
+            prune(&mut context, &report);
+        }
+        let stopped = report.stopped.is_some();
+        reports.push(report);
+        if stopped {
+            break;
+        }
+    }
+    if args.mode() == Mode::Real {
+        context.pass();
+    }
+    advice::verdict(reports)
+}
+
+fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, CommandError> {
+    let progress = context.progress();
+    let checks = args.checks();
+    let (fleet, journal) = context.parts();
+    let landing = Landing {
+        repo: fleet.repo,
+        layout: fleet.layout,
+        settings: fleet.settings,
+        clock: fleet.clock,
+        observer: &progress,
+        target: &share.target,
+        wanted: &share.wanted,
+        checks: &checks,
+        mode: args.mode(),
+    };
+    land::land(&landing, journal).map_err(advice::refusal)
+}
+
+/// Sorts what is asked for by the branch that it lands on.
+fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError> {
+    let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
+    for task in &named {
+        land::queue::require_landable(task).map_err(|error| advice::refusal(error.into()))?;
+    }
+    if let Some(target) = &args.into {
+        let every = || named.iter().map(|task| task.name().clone()).collect();
+        let wanted = if args.all { Wanted::ReadyForAny } else { Wanted::Named(every()) };
+        return Ok(vec![Share { target: target.clone(), wanted }]);
+    }
+    if args.all {
+        let ready = |task: &&Task| {
+            matches!(
+                task.state,
+                State::Done { .. } | State::Conflict | State::Rejected | State::Landing { .. }
+            )
+        };
+        let roster = context.roster()?;
+        let targets: BTreeSet<String> = roster.live().filter(ready).map(|t| t.spec.target.clone()).collect();
+        if targets.is_empty() {
+            return Ok(vec![Share { target: context.target()?, wanted: Wanted::Ready }]);
+        }
+        return Ok(targets.into_iter().map(|target| Share { target, wanted: Wanted::Ready }).collect());
+    }
+    let targets: BTreeSet<&String> = named.iter().map(|task| &task.spec.target).collect();
+    let of = |target: &String| {
+        let mine = named.iter().filter(|task| task.spec.target == *target);
+        let wanted = Wanted::Named(mine.map(|task| task.name().clone()).collect());
+        Share { target: target.clone(), wanted }
+    };
+    Ok(targets.into_iter().map(of).collect())
+}
+
+fn tell(args: &Args, report: &Report) {
+    if args.json {
+        ui::json(&report.view());
+    } else {
+        ui::answer(&ui::landing::merge(&report.view()));
+    }
+    for landed in &report.tasks {
+        if let Fate::Rejected(failure) = &landed.fate {
+            let lines: Vec<&str> = failure.tail.lines().collect();
+            for line in &lines[lines.len().saturating_sub(SHOWN)..] {
+                message::note(&format!("{} | {line}", landed.id.name));
+            }
+        }
+    }
+}
+
+/// Removes the workspaces of landed tasks; one that somebody has changed meanwhile stays, and is told of.
+fn prune(context: &mut Context, report: &Report) {
+    for landed in report.tasks.iter().filter(|landed| landed.fate.is_landed()) {
+        if let Err(refusal) = super::prune::prune(context, &landed.id) {
+            message::warning(&format!("the workspace of `{}` stays: {}", landed.id.name, refusal.message));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What `wt merge` says where something did not land: the exit code, the reasons, and commands that help.
+
+use crate::error::{self, CommandError};
+use crate::land::{Fate, LandError, Landed, LeftOut, Refusal, Report};
+use crate::model::TaskName;
+use crate::model::text::count;
+use crate::ui::message;
+
+/// How many reasons are told in full.
+const TOLD: usize = 8;
+
+/// Turns a landing that did not begin, or did not go on, into a refusal with a way out.
+pub(super) fn refusal(error: LandError) -> CommandError {
+    let refusal = CommandError::caused("nothing was landed", &error);
+    match error {
+        LandError::Refused(Refusal::State { name, state }) => match state {
+            "open" => refusal.hint(format!("say that it is finished with `wt done {name}`")),
+            "removed" => refusal.hint(format!("bring it back with `wt restore {name}`")),
+            "lost" => refusal.hint(format!("run it again with `wt retry {name}`")),
+            "queued" | "waiting" | "running" => refusal.hint(format!("wait for it with `wt wait {name}`")),
+            _ => refusal,
+        },
+        LandError::Refused(Refusal::Unknown { .. }) => refusal.hint("see all tasks with `wt status --all`"),
+        LandError::NoTarget { .. } => {
+            refusal.hint("see the branches with `git branch`, and name one with `--into BRANCH`")
+        }
+        LandError::HeldTwice { .. } => refusal.hint("see where with `git worktree list`"),
+        LandError::Unfinished { checkout, .. } => {
+            refusal.hint(format!("see how to end it with `git -C {} status`", checkout.display()))
+        }
+        _ => refusal,
+    }
+}
+
+/// Returns the exit code, and what is to be said, of landings that went through: 4 before 5 before 3.
+pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
+    let mut failed: Vec<(Landed, String)> = Vec::new();
+    let (mut landed, mut stopped, mut waiting) = (0, None, Vec::new());
+    for mut report in reports {
+        stopped = report.stopped.take().or(stopped);
+        waiting.append(&mut report.unchanged);
+        for task in report.tasks {
+            if task.fate.is_landed() {
+                landed += 1;
+            } else {
+                failed.push((task, report.target.clone()));
+            }
+        }
+    }
+    let fates = || failed.iter().map(|(task, _)| &task.fate);
+    let code = if fates().any(|fate| matches!(fate, Fate::Conflict { .. })) {
+        Some(error::DECISION)
+    } else if fates().any(|fate| matches!(fate, Fate::Rejected(_))) {
+        Some(error::VERIFICATION)
+    } else if landed > 0 && (stopped.is_some() || !failed.is_empty()) {
+        Some(error::SOME_FAILED)
+    } else {
+        None
+    };
+    let each = || failed.iter().take(TOLD).map(|(task, _)| format!("`{}`: {}", task.id.name, why(task)));
+    let mut said = match (stopped, failed.as_slice()) {
+        (None, []) => {
+            note_unchanged(&waiting);
+            return Ok(error::DONE);
+        }
+        (Some(stopped), _) => {
+            let mut said = refusal(stopped);
+            said.message = format!("the landing stopped after {}", count(landed, "task"));
+            said.causes.extend(each());
+            said
+        }
+        (None, [(task, _)]) => {
+            let mut said = CommandError::refused(format!("`{}` was not landed", task.id.name));
+            said.causes.push(why(task));
+            said
+        }
+        (None, several) => {
+            let all = count(several.len() + landed, "task");
+            let mut said = CommandError::refused(format!("{} of {all} were not landed", several.len()));
+            said.causes.extend(each());
+            said
+        }
+    };
+    for hint in failed.iter().take(TOLD).filter_map(|(task, target)| advice(task, target)) {
+        said = said.hint(hint);
+    }
+    Err(match code {
+        Some(code) => said.code(code),
+        None => said,
+    })
+}
+
+fn note_unchanged(waiting: &[TaskName]) {
+    if !waiting.is_empty() {
+        let names: Vec<String> = waiting.iter().map(|name| format!("`{name}`")).collect();
+        message::note(&format!("not tried again, since nothing has changed: {}", names.join(", ")));
+    }
+}
+
+fn why(task: &Landed) -> String {
+    match &task.fate {
+        Fate::Landed { .. } | Fate::Nothing => String::new(),
+        Fate::Conflict { paths, .. } => {
+            format!("conflict in {}; its branch is as it was", count(paths.len(), "file"))
+        }
+        Fate::Rejected(failure) => format!("{failure}; its branch is as it was"),
+        Fate::LeftOut(why) => why.to_string(),
+    }
+}
+
+fn advice(task: &Landed, target: &str) -> Option<String> {
+    let name = &task.id.name;
+    match &task.fate {
+        Fate::Landed { .. } | Fate::Nothing => None,
+        Fate::Conflict { .. } => Some(format!(
+            "resolve it with `wt exec {name} -- git rebase {target}`, then `wt done {name}` and `wt merge {name}`"
+        )),
+        Fate::Rejected(failure) => {
+            Some(format!("see the whole output with `less {}`", failure.log.display()))
+        }
+        Fate::LeftOut(why) => left_out(name, why),
+    }
+}
+
+fn left_out(name: &TaskName, why: &LeftOut) -> Option<String> {
+    match why {
+        LeftOut::Parent { parent, .. } => Some(format!("see what it waits for with `wt status {parent}`")),
+        LeftOut::Dirty { .. } => Some(format!(
+            "see them with `wt exec {name} -- git status`; commit or remove them, then `wt merge {name}`"
+        )),
+        LeftOut::Unfinished { .. } => Some(format!("see how to end it with `wt exec {name} -- git status`")),
+        LeftOut::Strayed { .. } => {
+            Some(format!("see where it is with `wt exec {name} -- git log --oneline -5`"))
+        }
+        LeftOut::Overlap { checkout, .. } => Some(format!(
+            "commit or move them, see `git -C {} status`; then `wt merge {name}`",
+            checkout.display()
+        )),
+        LeftOut::Outrun { .. } | LeftOut::Changed { .. } => Some(format!("try again with `wt merge {name}`")),
+        LeftOut::Empty => Some(format!("let its agent go on with `wt retry {name}`")),
+        LeftOut::NoBranch | LeftOut::Unrelated { .. } => None,
+    }
+}

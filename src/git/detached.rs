@@ -1,0 +1,16 @@
+//! A worktree that is on no branch and is brought from commit to commit.
+//!
+//! For worktrees of `wt`'s own only: every edit and every untracked file in them goes, without a trace.
+
+use super::command::Git;
+use super::{GitError, LinkedWorktree};
+use crate::model::Oid;
+
+/// Makes the worktree's tracked files those of `commit`; of the others only ignored ones stay.
+pub fn switch(worktree: &LinkedWorktree, commit: &Oid) -> Result<(), GitError> {
+    let checkout = worktree.checkout();
+    checkout.require_honest()?;
+    Git::at(checkout, "checkout").args(["--quiet", "--detach", "--force", commit.as_str()]).run()?;
+    // Twice forced: also repositories that a check has made. What stood in the way of a tracked file is gone already.
+    Git::at(checkout, "clean").args(["-ffd", "--quiet"]).run()
+}

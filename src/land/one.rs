@@ -1,0 +1,282 @@
+//! The queue worked through: task after task, really ([`Course`]) or only told ([`Rehearsal`]).
+//!
+//! Invariant: a task that was taken up leaves `landing` before the next one is: landed, conflict, rejected, or back.
+
+use std::path::PathBuf;
+
+use super::publish::{Outcome, Publication, Way, settle_held};
+use super::replay::{Replay, replay};
+use super::report::{Fate, Landed, LeftOut, Report};
+use super::verify::{Bench, Verdict, steps};
+use super::{LandError, Landing};
+use crate::failpoint;
+use crate::git::status::{InProgress, status};
+use crate::git::{GitError, LinkedWorktree, Repo};
+use crate::model::text::one_line;
+use crate::model::{Event, Oid, State, Task, Workspace};
+use crate::store::{Journal, Lock};
+
+/// How often a task is replayed because the target moved under it.
+const ROUNDS: u32 = 5;
+
+/// A task that may be landed now.
+struct Ready<'a> {
+    workspace: &'a Workspace,
+    head: Oid,
+}
+
+/// Looks at a task's parents, branch and workspace before anything is begun.
+fn ready<'a>(repo: &Repo, task: &'a Task, report: &Report) -> Result<Result<Ready<'a>, LeftOut>, GitError> {
+    // A parent that is not in this report has landed before: the queue says so.
+    let parent = |done: &&Landed| task.spec.after.contains(&done.id) && !done.fate.is_landed();
+    if let Some(parent) = report.tasks.iter().find(parent) {
+        let (parent, state) = (parent.id.name.clone(), parent.fate.word());
+        return Ok(Err(LeftOut::Parent { parent, state }));
+    }
+    let Some(workspace) = &task.workspace else { return Ok(Err(LeftOut::NoBranch)) };
+    let Some(head) = repo.branch_tip(&workspace.branch)? else { return Ok(Err(LeftOut::NoBranch)) };
+    if head == workspace.base && !matches!(task.state, State::Done { skipped: true }) {
+        return Ok(Err(LeftOut::Empty));
+    }
+    Ok(match unfit(repo, workspace)? {
+        Some(why) => Err(why),
+        None => Ok(Ready { workspace, head }),
+    })
+}
+
+/// Returns what in the workspace would be forgotten if its branch were landed now.
+fn unfit(repo: &Repo, workspace: &Workspace) -> Result<Option<LeftOut>, GitError> {
+    let path = std::path::Path::new(&workspace.path);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let worktree = LinkedWorktree::open(repo, &workspace.entry, path)?;
+    let status = status(worktree.checkout())?;
+    if let Some(what) = status.in_progress.map(InProgress::words) {
+        return Ok(Some(LeftOut::Unfinished { what }));
+    }
+    if status.dirty() {
+        let mut paths = [status.staged, status.unstaged, status.untracked, status.unmerged].concat();
+        paths.sort();
+        paths.dedup();
+        return Ok(Some(LeftOut::Dirty { paths }));
+    }
+    let entries = crate::git::worktree::list(repo)?;
+    let on = entries.into_iter().find(|e| e.entry.as_ref() == Some(&workspace.entry)).and_then(|e| e.branch);
+    Ok((on.as_ref() != Some(&workspace.branch)).then_some(LeftOut::Strayed { on }))
+}
+
+/// Tells what a task with these commits counts as.
+fn landed(task: &Task, tip: Oid, commits: usize) -> Fate {
+    match task.state {
+        State::Done { skipped: true } if commits == 0 => Fate::Nothing,
+        _ => Fate::Landed { tip, commits },
+    }
+}
+
+/// A landing that is done.
+pub(super) struct Course<'a> {
+    landing: &'a Landing<'a>,
+    lock: &'a Lock,
+    id: String,
+    logs: PathBuf,
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(landing: &'a Landing<'a>, lock: &'a Lock) -> Self {
+        let id = uuid::Uuid::now_v7().simple().to_string();
+        let logs = landing.layout.landing(&id);
+        Self { landing, lock, id, logs }
+    }
+
+    /// Lands `tasks` one after the other; what cannot go on ends it, with every task put right.
+    pub(super) fn run(&self, tasks: &[Task], journal: &mut Journal, report: &mut Report) {
+        for task in tasks {
+            match self.land(task, journal, report) {
+                Ok(landed) => report.tasks.push(landed),
+                Err(cause) => {
+                    self.put_right(&cause, journal);
+                    report.stopped = Some(cause);
+                    break;
+                }
+            }
+        }
+        if let Ok(Some(after)) = self.landing.repo.branch_tip(self.landing.target) {
+            report.after = after;
+        }
+    }
+
+    /// A full disk, say, may make this impossible too; then the next command does it.
+    fn put_right(&self, cause: &LandError, journal: &mut Journal) {
+        let reason = format!("not landed: {}", one_line(&cause.to_string(), 200));
+        if let Err(also) = settle_held(self.landing.repo, journal, self.landing.clock.now(), &reason) {
+            self.landing.observer.warn(&format!("the landing is settled by the next command: {also}"));
+        }
+    }
+
+    fn land(&self, task: &Task, journal: &mut Journal, report: &Report) -> Result<Landed, LandError> {
+        let mut landed = Landed { id: task.id.clone(), head: None, fate: Fate::Nothing, flaky: Vec::new() };
+        landed.fate = match ready(self.landing.repo, task, report)? {
+            Err(why) => Fate::LeftOut(why),
+            Ok(ready) => {
+                landed.head = Some(ready.head.clone());
+                match self.take_up(task, &ready.head, journal)? {
+                    Some(why) => Fate::LeftOut(why),
+                    None => self.rounds(task, &ready, journal, &mut landed.flaky)?,
+                }
+            }
+        };
+        Ok(landed)
+    }
+
+    /// Records the beginning, unless somebody else changed the task since the queue was made.
+    fn take_up(&self, task: &Task, head: &Oid, journal: &mut Journal) -> Result<Option<LeftOut>, LandError> {
+        let changed = journal.transact(self.landing.clock.now(), |roster| {
+            let now = roster.get(&task.id).map(|task| &task.state);
+            if now != Some(&task.state) {
+                let state = now.map_or("unknown", State::word);
+                return Ok::<_, LandError>((vec![], Some(LeftOut::Changed { state })));
+            }
+            let event = Event::LandingStarted { head: head.clone() };
+            Ok((vec![(Some(task.id.clone()), event)], None))
+        })?;
+        failpoint::hit("land.after_started");
+        Ok(changed)
+    }
+
+    fn rounds(
+        &self,
+        task: &Task,
+        ready: &Ready<'_>,
+        journal: &mut Journal,
+        flaky: &mut Vec<String>,
+    ) -> Result<Fate, LandError> {
+        let record = |journal: &mut Journal, event| {
+            journal.append(self.landing.clock.now(), vec![(Some(task.id.clone()), event)])
+        };
+        for _ in 0..ROUNDS {
+            let (fate, event) = match self.round(task, ready, journal, flaky)? {
+                Round::Moved => continue,
+                Round::Published(fate) => return Ok(fate),
+                Round::Over(fate, event) => (fate, *event),
+            };
+            record(journal, event)?;
+            return Ok(fate);
+        }
+        let why = LeftOut::Outrun { times: ROUNDS };
+        record(journal, Event::LandingAborted { reason: why.to_string() })?;
+        Ok(Fate::LeftOut(why))
+    }
+
+    fn round(
+        &self,
+        task: &Task,
+        ready: &Ready<'_>,
+        journal: &mut Journal,
+        flaky: &mut Vec<String>,
+    ) -> Result<Round, LandError> {
+        let Landing { repo, observer, target, .. } = *self.landing;
+        let gone = || LandError::NoTarget { target: target.to_owned() };
+        let old = repo.branch_tip(target)?.ok_or_else(gone)?;
+        observer.step(&format!("replaying `{}` onto `{target}`", task.name()));
+        let (new, commits) = match replay(repo, ready.workspace, &old, &ready.head)? {
+            Replay::Clean { tip, commits } => (tip, commits),
+            Replay::Conflict { paths, commit } => {
+                let event = Event::Conflicted { paths: paths.clone(), onto: old };
+                return Ok(Round::over(Fate::Conflict { paths, commit }, event));
+            }
+            Replay::Impossible(why) => return Ok(Round::left_out(why)),
+        };
+        failpoint::hit("land.after_replay");
+        if new == old {
+            let event = Event::Landed { tip: old.clone(), commits: 0 };
+            return Ok(Round::over(landed(task, old, 0), event));
+        }
+        // Asked here too: nobody should wait for checks to learn that a file is in the way.
+        if let Some(why) = Way::to(repo, target)?.obstacle(repo, &old, &new)? {
+            return Ok(Round::left_out(why));
+        }
+        let bench = Bench { landing: self.landing, lock: self.lock, logs: &self.logs };
+        let steps = steps(self.landing.checks, self.landing.settings, task);
+        match bench.verify(task, &new, &steps)? {
+            Verdict::Passed { flaky: found } => *flaky = found,
+            Verdict::Failed(failure) => {
+                let log = Some(failure.log.to_string_lossy().into_owned());
+                let event = Event::Rejected { reason: failure.to_string(), onto: old, log };
+                return Ok(Round::over(Fate::Rejected(failure), event));
+            }
+        }
+        observer.step(&format!("moving `{target}` to {}", new.short()));
+        let (landing, id) = (self.landing, self.id.as_str());
+        let publication = Publication { landing, id, task: &task.id, old: &old, new: &new, commits };
+        Ok(match publication.publish(journal)? {
+            Outcome::Published => Round::Published(landed(task, new, commits)),
+            Outcome::Moved => Round::Moved,
+            Outcome::Blocked(why) => Round::left_out(why),
+        })
+    }
+}
+
+/// What one try came to.
+enum Round {
+    /// The target moved meanwhile.
+    Moved,
+    /// Landed, and recorded.
+    Published(Fate),
+    /// Decided, and to be recorded so.
+    Over(Fate, Box<Event>),
+}
+
+impl Round {
+    fn over(fate: Fate, event: Event) -> Self {
+        Self::Over(fate, Box::new(event))
+    }
+
+    fn left_out(why: LeftOut) -> Self {
+        let event = Event::LandingAborted { reason: why.to_string() };
+        Self::over(Fate::LeftOut(why), event)
+    }
+}
+
+/// A landing that is only told.
+pub(super) struct Rehearsal<'a> {
+    landing: &'a Landing<'a>,
+    tip: Oid,
+}
+
+impl<'a> Rehearsal<'a> {
+    pub(super) fn new(landing: &'a Landing<'a>, tip: Oid) -> Self {
+        Self { landing, tip }
+    }
+
+    /// Replays `tasks` one on top of the other, without checks.
+    pub(super) fn run(mut self, tasks: &[Task], report: &mut Report) -> Result<(), LandError> {
+        let repo = self.landing.repo;
+        let way = Way::to(repo, self.landing.target)?;
+        for task in tasks {
+            self.landing.observer.step(&format!("replaying `{}`", task.name()));
+            let (head, fate) = match ready(repo, task, report)? {
+                Err(why) => (None, Fate::LeftOut(why)),
+                Ok(ready) => (Some(ready.head.clone()), self.tell(task, &ready, &way)?),
+            };
+            report.tasks.push(Landed { id: task.id.clone(), head, fate, flaky: Vec::new() });
+        }
+        report.after = self.tip;
+        Ok(())
+    }
+
+    fn tell(&mut self, task: &Task, ready: &Ready<'_>, way: &Way) -> Result<Fate, LandError> {
+        let repo = self.landing.repo;
+        Ok(match replay(repo, ready.workspace, &self.tip, &ready.head)? {
+            Replay::Conflict { paths, commit } => Fate::Conflict { paths, commit },
+            Replay::Impossible(why) => Fate::LeftOut(why),
+            Replay::Clean { tip, commits } => {
+                if let Some(why) = way.obstacle(repo, &self.tip, &tip)? {
+                    return Ok(Fate::LeftOut(why));
+                }
+                self.tip = tip.clone();
+                landed(task, tip, commits)
+            }
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! What a landing came to: one fate a task, as values, and the view that people and scripts read.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::LandError;
+use super::verify::Failure;
+use crate::model::event::ConflictedPath;
+use crate::model::text::count;
+use crate::model::view::{LandResult, LandedView, MergeView, SCHEMA};
+use crate::model::{Oid, TaskId, TaskName};
+
+/// Whether it is done or only told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It is done.
+    Real,
+    /// It is only told: no event, no ref, no file.
+    DryRun,
+}
+
+/// What a landing came to.
+#[derive(Debug)]
+pub struct Report {
+    /// The branch that was landed on, short.
+    pub target: String,
+    /// Its commit before.
+    pub before: Oid,
+    /// Its commit after; in a dry run, what it would be.
+    pub after: Oid,
+    /// Whether it was done.
+    pub mode: Mode,
+    /// What became of each task, in the order of the queue, then those that were never in it.
+    pub tasks: Vec<Landed>,
+    /// Conflicts and rejections that were not tried again, since nothing has changed.
+    pub unchanged: Vec<TaskName>,
+    /// What ended the landing before its queue was empty; every task that is not in `tasks` is as it was.
+    pub stopped: Option<LandError>,
+}
+
+/// What became of one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Landed {
+    /// The task.
+    pub id: TaskId,
+    /// Its branch's commit that was looked at, if it was.
+    pub head: Option<Oid>,
+    /// What became of it.
+    pub fate: Fate,
+    /// Checks that passed only when they were run again.
+    pub flaky: Vec<String>,
+}
+
+/// What became of one task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Its work is on the target.
+    Landed {
+        /// The commit that its last commit became, or the target's where all of it was there already.
+        tip: Oid,
+        /// How many commits.
+        commits: usize,
+    },
+    /// Its agent found nothing to do: it counts as landed.
+    Nothing,
+    /// It does not merge.
+    Conflict {
+        /// What does not merge.
+        paths: Vec<ConflictedPath>,
+        /// The first commit that does not, as it is on the branch; `None`: only its merges as a whole do not.
+        commit: Option<Oid>,
+    },
+    /// A check failed on the merged tree.
+    Rejected(Failure),
+    /// It was not landed and is as it was.
+    LeftOut(LeftOut),
+}
+
+impl Fate {
+    /// Tells whether the task is landed now, with commits or without.
+    pub fn is_landed(&self) -> bool {
+        matches!(self, Self::Landed { .. } | Self::Nothing)
+    }
+
+    /// Returns the word for it in a sentence about another task.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Self::Landed { .. } | Self::Nothing => "landed",
+            Self::Conflict { .. } => "in conflict",
+            Self::Rejected(_) => "rejected",
+            Self::LeftOut(_) => "left out",
+        }
+    }
+}
+
+/// Why a task was not landed, though nothing is wrong with its commits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeftOut {
+    /// A task that must land first has not.
+    #[error("`{parent}` must land first and is {state}")]
+    Parent {
+        /// That task.
+        parent: TaskName,
+        /// Its state's word.
+        state: &'static str,
+    },
+    /// It has no branch.
+    #[error("its branch is missing")]
+    NoBranch,
+    /// Nothing was ever committed on its branch.
+    #[error("its branch has no commits")]
+    Empty,
+    /// Its workspace has changes that are in no commit.
+    #[error("its workspace has uncommitted changes: {}", listed(.paths))]
+    Dirty {
+        /// Them, relative to the worktree.
+        paths: Vec<String>,
+    },
+    /// Something was begun in its workspace and not ended.
+    #[error("{what} is unfinished in its workspace")]
+    Unfinished {
+        /// What (`a rebase`).
+        what: &'static str,
+    },
+    /// Its workspace is on another branch.
+    #[error("its workspace is on {}, not on its own branch", .on.as_ref().map_or_else(|| "no branch".to_owned(), |on| format!("`{on}`")))]
+    Strayed {
+        /// That branch; `None`: detached.
+        on: Option<String>,
+    },
+    /// Its history has nothing in common with the target's.
+    #[error("its commit {} has no parent, so its history is not the target's", .commit.short())]
+    Unrelated {
+        /// The commit without parent.
+        commit: Oid,
+    },
+    /// Files in the target's checkout are in the way.
+    #[error("uncommitted files in {} are in the way: {}", .checkout.display(), listed(.paths))]
+    Overlap {
+        /// The checkout.
+        checkout: PathBuf,
+        /// The files, relative to it.
+        paths: Vec<String>,
+    },
+    /// Other commits came onto the target each time before these could.
+    #[error("the target moved {} while it was being landed", count(usize::try_from(*.times).unwrap_or(usize::MAX), "time"))]
+    Outrun {
+        /// How often it was tried.
+        times: u32,
+    },
+    /// Somebody else changed it meanwhile.
+    #[error("it became {state} meanwhile")]
+    Changed {
+        /// Its state's word.
+        state: &'static str,
+    },
+}
+
+fn listed(paths: &[String]) -> String {
+    let shown = if paths.len() <= 3 { paths.len() } else { 2 };
+    let mut text = paths[..shown].iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
+    if shown < paths.len() {
+        let _ = write!(text, " and {} more", paths.len() - shown);
+    }
+    text
+}
+
+impl Report {
+    /// Returns the tasks that are landed now, with commits or without.
+    pub fn landed(&self) -> impl Iterator<Item = &Landed> {
+        self.tasks.iter().filter(|task| task.fate.is_landed())
+    }
+
+    /// Returns what people and scripts read.
+    pub fn view(&self) -> MergeView {
+        MergeView {
+            schema: SCHEMA,
+            target: self.target.clone(),
+            before: self.before.clone(),
+            after: self.after.clone(),
+            dry_run: self.mode == Mode::DryRun,
+            tasks: self.tasks.iter().map(Landed::view).collect(),
+        }
+    }
+}
+
+impl Landed {
+    fn view(&self) -> LandedView {
+        let mut view = LandedView {
+            name: self.id.name.to_string(),
+            result: LandResult::Skipped,
+            commits: 0,
+            resolved: Vec::new(),
+            reason: None,
+            conflicts: Vec::new(),
+            log: None,
+        };
+        match &self.fate {
+            Fate::Landed { commits, .. } => {
+                view.result = LandResult::Landed;
+                view.commits = *commits;
+                view.reason = match self.flaky.as_slice() {
+                    [] if *commits == 0 => Some("all of it was on the target already".to_owned()),
+                    [] => None,
+                    flaky => Some(format!("passed only when run again: {}", listed(flaky))),
+                };
+            }
+            Fate::Nothing => view.reason = Some("nothing to do".to_owned()),
+            Fate::Conflict { paths, commit } => {
+                view.result = LandResult::Conflict;
+                view.conflicts.clone_from(paths);
+                let what = commit.as_ref().map_or_else(
+                    || "its merges cannot be replayed".to_owned(),
+                    |commit| format!("commit {} does not merge", commit.short()),
+                );
+                view.reason = Some(format!("{what}: conflict in {}", count(paths.len(), "file")));
+            }
+            Fate::Rejected(failure) => {
+                view.result = LandResult::Rejected;
+                view.reason = Some(failure.to_string());
+                view.log = Some(failure.log.to_string_lossy().into_owned());
+            }
+            Fate::LeftOut(why) => view.reason = Some(why.to_string()),
+        }
+        view
+    }
+}

@@ -1,0 +1,278 @@
+//! Checks on the exact commit that would be published, in a worktree that is `wt`'s own.
+//!
+//! Invariants: nobody's checkout is used, and what is checked is a commit, so nothing that a check writes can get onto the
+//! target. The worktree is used by who holds the landing lock; each check's guard shares that lock, so that nobody else
+//! starts there while anything of a killed landing lives. Ignored files stay from check to check: build caches.
+
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fs_err as fs;
+
+use super::Landing;
+use crate::git::worktree::{self, LinkedWorktree};
+use crate::git::{GitError, command::REDIRECTING, detached};
+use crate::model::settings::{Settings, VerifyStep};
+use crate::model::text::duration;
+use crate::model::verdict::Exit;
+use crate::model::{Oid, Task};
+use crate::process::run::{self, Outcome, Shell};
+use crate::store::layout::private_folder;
+use crate::store::{Lock, LockError, lock};
+
+/// The folder of the worktree, below the root of all worktrees.
+pub const FOLDER: &str = ".verify";
+
+/// Says, below the worktree's own git folder, which set-up commands have run there.
+const FURNISHED: &str = "wt-furnished";
+
+/// Which checks are run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checks {
+    /// The configured ones, and the task's own.
+    Configured,
+    /// This command instead.
+    Replaced(String),
+    /// None.
+    None,
+}
+
+/// What the checks said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// All of them passed; `flaky`: only when run again.
+    Passed { flaky: Vec<String> },
+    /// One failed; the ones after it were not run.
+    Failed(Failure),
+}
+
+/// A check that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What people call it.
+    pub step: String,
+    /// How it failed ("exited with code 1 after 42s").
+    pub how: String,
+    /// The file that has its output.
+    pub log: PathBuf,
+    /// The end of its output.
+    pub tail: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` {}", self.step, self.how)
+    }
+}
+
+/// Why the checks could not be run; nothing is known of the commit.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Something that is not a worktree of this repository stands in its place.
+    #[error("{} is in the way of the worktree for checks", .0.display())]
+    InTheWay(PathBuf),
+    /// The worktree cannot be made or brought to the commit.
+    #[error("the worktree for checks cannot be brought to commit {}", .commit.short())]
+    Worktree {
+        /// The commit.
+        commit: Oid,
+        /// What git said.
+        source: GitError,
+    },
+    /// A set-up command failed.
+    #[error("the worktree for checks cannot be set up: {0}")]
+    Setup(Failure),
+    /// A check could not be started, or its guard was killed.
+    #[error("`{step}` could not be run: {reason}")]
+    NotRun {
+        /// The check.
+        step: String,
+        /// Why.
+        reason: String,
+    },
+    /// The lock for worktrees stayed busy.
+    #[error("the worktree for checks cannot be made")]
+    Lock(#[source] LockError),
+    /// Folders or logs cannot be written.
+    #[error("the checks cannot be run")]
+    Io(#[from] io::Error),
+}
+
+/// Returns the checks of a task: the configured ones, then its own where they are not among them.
+pub(super) fn steps(checks: &Checks, settings: &Settings, task: &Task) -> Vec<VerifyStep> {
+    let plain = |run: &String| VerifyStep {
+        name: run.clone(),
+        run: run.clone(),
+        timeout: settings.limits.timeout,
+        retries: 0,
+    };
+    match checks {
+        Checks::None => Vec::new(),
+        Checks::Replaced(command) => vec![plain(command)],
+        Checks::Configured => {
+            let mut steps = settings.verify.clone();
+            for own in &task.spec.verify {
+                if !steps.iter().any(|step| step.run == *own) {
+                    steps.push(plain(own));
+                }
+            }
+            steps
+        }
+    }
+}
+
+/// Where and how the checks of one landing run.
+#[derive(Debug)]
+pub(super) struct Bench<'a> {
+    pub landing: &'a Landing<'a>,
+    pub lock: &'a Lock,
+    /// The folder of this landing's logs.
+    pub logs: &'a Path,
+}
+
+impl Bench<'_> {
+    /// Runs `steps` on `commit`, one after the other, up to the first that fails.
+    pub(super) fn verify(
+        &self,
+        task: &Task,
+        commit: &Oid,
+        steps: &[VerifyStep],
+    ) -> Result<Verdict, VerifyError> {
+        let mut flaky = Vec::new();
+        if steps.is_empty() {
+            return Ok(Verdict::Passed { flaky });
+        }
+        private_folder(self.logs)?;
+        let place = self.worktree(commit)?;
+        for (n, step) in steps.iter().enumerate() {
+            let mut round = 0;
+            loop {
+                round += 1;
+                self.landing.observer.step(&match round {
+                    1 => format!("checking `{}`: {}", task.name(), step.name),
+                    _ => format!("checking `{}` again: {}", task.name(), step.name),
+                });
+                let log = self.logs.join(format!("{}.{}.{round}.log", task.name(), n + 1));
+                let outcome = self.run(&step.run, step.timeout, &place, &log)?;
+                if outcome.passed() {
+                    if round > 1 {
+                        flaky.push(step.name.clone());
+                    }
+                    break;
+                }
+                let how = how(&outcome, step.timeout);
+                let how = how.map_err(|reason| VerifyError::NotRun { step: step.name.clone(), reason })?;
+                if round > step.retries {
+                    return Ok(Verdict::Failed(Failure {
+                        step: step.name.clone(),
+                        how,
+                        log,
+                        tail: outcome.tail,
+                    }));
+                }
+            }
+        }
+        Ok(Verdict::Passed { flaky })
+    }
+
+    fn run(&self, command: &str, limit: Duration, place: &Path, log: &Path) -> io::Result<Outcome> {
+        // What tells an agent where it is would tell a check lies.
+        let own = ["WT_TASK", "WT_WORKTREE", "WT_BRANCH", "WT_ITERATION"];
+        let without: Vec<&str> = REDIRECTING.iter().copied().chain(own).collect();
+        run::shell_blocking(&Shell {
+            command,
+            folder: place,
+            env: &[],
+            without: &without,
+            timeout: limit,
+            log,
+            token: &uuid::Uuid::new_v4().simple().to_string(),
+            shared: &[self.lock.as_fd()],
+            then: &[],
+        })
+    }
+
+    /// Brings the worktree to `commit` and returns its folder; made, and furnished, where it is missing.
+    fn worktree(&self, commit: &Oid) -> Result<PathBuf, VerifyError> {
+        let trouble = |source| VerifyError::Worktree { commit: commit.clone(), source };
+        let path = self.landing.repo.worktrees_root().join(FOLDER);
+        let found = if let Some(there) = self.existing(&path)? {
+            detached::switch(&there, commit).map_err(trouble)?;
+            there
+        } else {
+            let deadline = lock::DEADLINE;
+            let git = Lock::take(&self.landing.layout.lock("git"), deadline, "wt merge");
+            let _git = git.map_err(VerifyError::Lock)?;
+            worktree::add_detached(self.landing.repo, &path, commit).map_err(trouble)?
+        };
+        self.furnish(&found)?;
+        Ok(found.path().to_owned())
+    }
+
+    /// Returns the worktree if git knows it and its folder is there.
+    fn existing(&self, path: &Path) -> Result<Option<LinkedWorktree>, VerifyError> {
+        let io = |cause: GitError| VerifyError::Io(io::Error::other(cause));
+        let real = match fs::canonicalize(path) {
+            Ok(real) => real,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => path.to_owned(),
+            Err(cause) => return Err(cause.into()),
+        };
+        let entries = worktree::list(self.landing.repo).map_err(io)?;
+        let entry = entries.into_iter().find(|entry| entry.path == real);
+        let Some((name, entry)) = entry.and_then(|entry| Some((entry.entry.clone()?, entry))) else {
+            let empty = || fs::read_dir(path).is_ok_and(|mut inside| inside.next().is_none());
+            return if !path.exists() || empty() { Ok(None) } else { Err(VerifyError::InTheWay(real)) };
+        };
+        let there = LinkedWorktree::open(self.landing.repo, &name, &real).map_err(io)?;
+        if !entry.missing {
+            return Ok(Some(there));
+        }
+        if real.exists() {
+            // Without its `.git` file it is nothing that git could use; it held nothing but what we put there.
+            fs::remove_dir_all(&real)?;
+        }
+        worktree::remove_entry(&there).map_err(io)?;
+        Ok(None)
+    }
+
+    /// Runs the set-up commands if they have not run here yet.
+    fn furnish(&self, place: &LinkedWorktree) -> Result<(), VerifyError> {
+        let wanted = self.landing.settings.workspace.setup.join("\n");
+        let mark = place.checkout().git_dir().join(FURNISHED);
+        if wanted.is_empty() || fs::read_to_string(&mark).is_ok_and(|done| done == wanted) {
+            return Ok(());
+        }
+        for (n, command) in self.landing.settings.workspace.setup.iter().enumerate() {
+            self.landing.observer.step(&format!("setting up the worktree for checks: {command}"));
+            let log = self.logs.join(format!("setup.{}.log", n + 1));
+            let limit = self.landing.settings.limits.timeout;
+            let outcome = self.run(command, limit, place.path(), &log)?;
+            if !outcome.passed() {
+                let how = how(&outcome, limit).unwrap_or_else(|reason| reason);
+                return Err(VerifyError::Setup(Failure {
+                    step: command.clone(),
+                    how,
+                    log,
+                    tail: outcome.tail,
+                }));
+            }
+        }
+        fs::write(mark, wanted)?;
+        Ok(())
+    }
+}
+
+/// Returns how a command failed; `Err`: it did not run to its end, so nothing is known.
+fn how(outcome: &Outcome, limit: Duration) -> Result<String, String> {
+    let took = duration(outcome.took);
+    match outcome.end.exit {
+        _ if outcome.timed_out => Ok(format!("was ended after its time limit of {}", duration(limit))),
+        Exit::Code(code) => Ok(format!("exited with code {code} after {took}")),
+        Exit::Signal(signal) => Ok(format!("was ended by signal {signal} after {took}")),
+        Exit::NotStarted => Err(outcome.end.error.clone().unwrap_or_else(|| "no reason is known".to_owned())),
+        Exit::Lost => Err("its guard was killed".to_owned()),
+    }
+}

@@ -1,0 +1,50 @@
+//! `wt merge` for people, from the view that `--json` prints.
+
+use anstyle::{AnsiColor, Style};
+
+use crate::model::text::{count, neutralised};
+use crate::model::view::{LandResult, LandedView, MergeView};
+
+fn word(result: LandResult) -> (&'static str, Style) {
+    match result {
+        LandResult::Landed => ("landed", AnsiColor::Green.on_default()),
+        LandResult::Conflict => ("conflict", AnsiColor::Red.on_default()),
+        LandResult::Rejected => ("rejected", AnsiColor::Red.on_default()),
+        LandResult::Review => ("review", AnsiColor::Yellow.on_default()),
+        LandResult::Skipped => ("skipped", AnsiColor::Yellow.on_default()),
+    }
+}
+
+fn line(task: &LandedView, width: usize) -> String {
+    let (word, style) = word(task.result);
+    let mut about = Vec::new();
+    if task.result == LandResult::Landed {
+        about.push(count(task.commits, "commit"));
+    }
+    about.extend(task.reason.as_deref().map(|reason| neutralised(reason).into_owned()));
+    let text = format!("{style}{word:<8}{style:#}  {:<width$}  {}", task.name, about.join(", "));
+    text.trim_end().to_owned()
+}
+
+/// Returns `wt merge` for people: a line a task, its conflicts below it, and where the target is.
+pub fn merge(view: &MergeView) -> String {
+    let width = view.tasks.iter().map(|task| task.name.len()).max().unwrap_or(0);
+    let mut lines = Vec::new();
+    for task in &view.tasks {
+        lines.push(line(task, width));
+        let path = |c: &crate::model::event::ConflictedPath| {
+            format!("            {} ({})", neutralised(&c.path), c.kind.words())
+        };
+        lines.extend(task.conflicts.iter().map(path));
+    }
+    if view.tasks.is_empty() {
+        lines.push("nothing to land".to_owned());
+    }
+    let (target, after) = (&view.target, view.after.short());
+    lines.push(match (view.dry_run, view.before == view.after) {
+        (_, true) => format!("{target} stays at {after}"),
+        (false, false) => format!("{target} is at {after}, was at {}", view.before.short()),
+        (true, false) => format!("{target} would move from {}", view.before.short()),
+    });
+    lines.join("\n")
+}

@@ -1,0 +1,8 @@
+//! Landing, through the real program: what lands, what does not, and what is left after a kill.
+
+mod checks;
+mod clean;
+mod crash;
+mod field;
+mod publish;
+mod setbacks;

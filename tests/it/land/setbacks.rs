@@ -1,0 +1,187 @@
+//! What does not land: conflicts, children without their parents, workspaces with something forgotten, refusals.
+
+use wt::model::{Event, State};
+
+use super::field::Field;
+
+#[test]
+fn a_conflict_is_told_and_leaves_the_branch_alone() {
+    let field = Field::new();
+    field.done("a", &[("same.txt", "a\n")]);
+    let head = field.done("b", &[("own.txt", "b\n"), ("same.txt", "b\n")]);
+    field.done("c", &[("c.txt", "c\n")]);
+    let said = field.merge(&["--all"]);
+    assert_eq!(said.code(), 4);
+    assert_eq!(["a", "b", "c"].map(|name| said.result(name)), ["landed", "conflict", "landed"]);
+    let conflicts = said.of("b")["conflicts"].to_string();
+    assert_eq!(conflicts, r#"[{"path":"same.txt","kind":"add-add"}]"#);
+    assert!(
+        said.ran.err.contains("hint: resolve it with `wt exec b -- git rebase main`"),
+        "{}",
+        said.ran.err
+    );
+    assert_eq!(field.state("b"), State::Conflict);
+    let workspace = field.program.env.at(&field.program.worktree("b"));
+    assert_eq!((field.repo().rev("wt/b"), workspace.head()), (head.clone(), head));
+    assert_eq!(workspace.git(&["status", "--porcelain"]), "");
+    assert!(!field.repo().path().join("own.txt").exists());
+    field.is_whole();
+}
+
+#[test]
+fn a_conflict_is_tried_again_only_when_something_changed() {
+    let field = Field::new();
+    field.done("a", &[("same.txt", "a\n")]);
+    let _ = field.merge(&["--all"]);
+    let workspace = field.open("b", &["--base", "main~1"]);
+    workspace.commit("same.txt", "b\n");
+    field.finish("b");
+    assert_eq!(field.merge(&["--all"]).code(), 4);
+    let events = field.program.journal().len();
+    let again = field.merge(&["--all"]);
+    assert_eq!((again.code(), field.program.journal().len()), (0, events));
+    assert!(again.ran.err.contains("not tried again, since nothing has changed: `b`"), "{}", again.ran.err);
+    // The target moves: the same conflict, looked at anew.
+    field.repo().commit("other", "x\n");
+    assert_eq!(field.merge(&["--all"]).result("b"), "conflict");
+    // The branch moves: it fits.
+    workspace.git(&["reset", "-q", "--hard", "main"]);
+    workspace.commit("same.txt", "a\nb\n");
+    let said = field.merge(&["--all"]);
+    assert_eq!((said.code(), said.result("b")), (0, "landed"));
+}
+
+#[test]
+fn a_child_waits_for_its_parent() {
+    let field = Field::new();
+    field.done("first", &[("same.txt", "first\n")]);
+    field.done("parent", &[("same.txt", "parent\n")]);
+    // A child that was stopped before it began, and worked on by hand.
+    field.program.spawn("child", &["exit:0"], &["--after", "parent"]).ok();
+    field.tell("child", Event::Stopped);
+    let path = field.program.worktree("child");
+    field.repo().git(&["worktree", "add", "-q", "-b", "wt/child", &path.to_string_lossy()]);
+    let workspace = field.program.env.at(&path);
+    let base = wt::model::Oid::parse(&workspace.head()).unwrap();
+    let made = wt::model::Workspace {
+        path: path.to_string_lossy().into_owned(),
+        branch: "wt/child".to_owned(),
+        base,
+        entry: "child".to_owned(),
+        copied: vec![],
+    };
+    field.tell("child", Event::WorkspaceMade { workspace: made });
+    workspace.commit("child.txt", "child\n");
+
+    let alone = field.merge(&["child"]);
+    assert_eq!((alone.code(), alone.result("child")), (1, "skipped"));
+    assert_eq!(alone.reason("child"), "`parent` must land first and is done");
+    let said = field.merge(&["child", "parent", "first"]);
+    assert_eq!(said.code(), 4);
+    assert_eq!(said.reason("child"), "`parent` must land first and is in conflict");
+    assert_eq!(field.state("child"), State::Stopped);
+
+    let workspace = field.program.env.at(&field.program.worktree("parent"));
+    workspace.git(&["reset", "-q", "--hard", "main"]);
+    workspace.commit("parent.txt", "parent\n");
+    let said = field.merge(&["child", "parent"]);
+    assert_eq!((said.code(), field.subjects()[0].as_str()), (0, "change child.txt"), "{}", said.ran.err);
+}
+
+#[test]
+fn a_workspace_with_something_forgotten_is_left_out() {
+    let field = Field::new();
+    for name in ["dirty", "begun", "strayed", "detached", "fine"] {
+        field.done(name, &[(name, "x\n")]);
+    }
+    let at = |name: &str| field.program.env.at(&field.program.worktree(name));
+    at("dirty").write("dirty", "edited\n");
+    at("dirty").write("new", "new\n");
+    at("strayed").git(&["switch", "-q", "-c", "elsewhere"]);
+    at("detached").git(&["checkout", "-q", "--detach"]);
+    at("begun").git(&["branch", "side", "main"]);
+    at("begun").git(&[
+        "merge",
+        "-q",
+        "--no-commit",
+        "--no-ff",
+        "-s",
+        "ours",
+        "--allow-unrelated-histories",
+        "wt/fine",
+    ]);
+    let said = field.merge(&["--all"]);
+    assert_eq!((said.code(), said.result("fine")), (3, "landed"));
+    assert_eq!(said.reason("dirty"), "its workspace has uncommitted changes: `dirty`, `new`");
+    assert_eq!(said.reason("begun"), "a merge is unfinished in its workspace");
+    assert_eq!(said.reason("strayed"), "its workspace is on `elsewhere`, not on its own branch");
+    assert_eq!(said.reason("detached"), "its workspace is on no branch, not on its own branch");
+    for name in ["dirty", "begun", "strayed", "detached"] {
+        assert_eq!(field.state(name), State::Done { skipped: false }, "{name}");
+    }
+    assert!(said.ran.err.contains("wt exec dirty -- git status"), "{}", said.ran.err);
+}
+
+#[test]
+fn a_workspace_that_is_gone_does_not_keep_its_branch_from_landing() {
+    let field = Field::new();
+    let head = field.done("a", &[("a", "a\n")]);
+    std::fs::remove_dir_all(field.program.worktree("a")).unwrap();
+    field.done("b", &[("b", "b\n")]);
+    field.repo().git(&["worktree", "remove", "--force", &field.program.worktree("b").to_string_lossy()]);
+    field.repo().git(&["branch", "-q", "-D", "wt/b"]);
+    let said = field.merge(&["--all"]);
+    assert_eq!((said.code(), said.result("a"), said.reason("b")), (3, "landed", "its branch is missing"));
+    assert_eq!(field.main(), head);
+}
+
+#[test]
+fn what_cannot_land_is_refused_before_anything_is_begun() {
+    let field = Field::new();
+    field.done("a", &[("a", "a\n")]);
+    field.open("b", &[]);
+    let old = field.main();
+    let refused = field.program.wt(&["merge", "a", "b"]).fails(1);
+    assert!(refused.contains("`b` is open"), "{refused}");
+    assert!(refused.contains("hint: say that it is finished with `wt done b`"), "{refused}");
+    let unknown = field.program.wt(&["merge", "a", "nobody"]).fails(1);
+    assert!(unknown.contains("there is no task `nobody`"), "{unknown}");
+    field.program.wt(&["merge"]).fails(2);
+    field.program.wt(&["merge", "a", "--all"]).fails(2);
+    assert_eq!((field.main(), field.state("a")), (old, State::Done { skipped: false }));
+    field.merge(&["a"]).ran.ok();
+    let landed = field.program.wt(&["merge", "a"]).fails(1);
+    assert!(landed.contains("`a` is landed"), "{landed}");
+}
+
+#[test]
+fn a_task_that_failed_can_be_landed_by_name_if_it_has_commits() {
+    let field = Field::new();
+    let steps = ["write:f=x", "commit:half of it", "exit:1"];
+    field.program.spawn("some", &steps, &["--retries", "0"]).ok();
+    field.program.spawn("none", &["exit:1"], &["--retries", "0"]).ok();
+    for name in ["some", "none"] {
+        field.program.until("the agents' end", || field.state(name).at_rest().then_some(()));
+    }
+    assert_eq!(field.merge(&["--all"]).view["tasks"].as_array().unwrap().len(), 0);
+    let said = field.merge(&["some", "none"]);
+    assert_eq!((said.code(), said.result("some")), (3, "landed"), "{}", said.ran.err);
+    assert_eq!(said.reason("none"), "its branch has no commits");
+    assert_eq!(field.subjects(), ["half of it"]);
+}
+
+#[test]
+fn people_read_a_line_a_task() {
+    let field = Field::new();
+    field.done("first", &[("same.txt", "a\n")]);
+    field.done("second-one", &[("same.txt", "b\n")]);
+    let ran = field.program.wt(&["merge", "--all"]);
+    assert_eq!(ran.code, 4);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines[0], "landed    first       1 commit");
+    assert!(lines[1].starts_with("conflict  second-one  commit "), "{}", ran.out);
+    assert_eq!(lines[2], "            same.txt (both added)");
+    assert!(lines[3].starts_with("main is at "), "{}", ran.out);
+    assert!(ran.err.contains("error: `second-one` was not landed"), "{}", ran.err);
+    assert!(ran.err.contains("caused by: conflict in 1 file; its branch is as it was"), "{}", ran.err);
+}
