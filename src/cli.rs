@@ -41,16 +41,37 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "one value a run; a box would only add words")]
 enum Verb {
     Spawn(commands::spawn::Args),
     Status(commands::status::Args),
+    Logs(commands::logs::Args),
+    Wait(commands::wait::Args),
+    Stop(commands::stop::Args),
+    Retry(commands::retry::Args),
+    Done(commands::done::Args),
+    Diff(commands::diff::Args),
+    Exec(commands::exec::Args),
+    Path(commands::path::Args),
+    Trust(commands::trust::Args),
+    Completions(commands::completions::Args),
     Merge(commands::merge::Args),
 }
 
 fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
     match verb {
-        Verb::Spawn(args) => commands::spawn::run(global, args),
+        Verb::Spawn(args) => commands::spawn::run(global, &args),
         Verb::Status(args) => commands::status::run(global, &args),
+        Verb::Logs(args) => commands::logs::run(global, &args),
+        Verb::Wait(args) => commands::wait::run(global, &args),
+        Verb::Stop(args) => commands::stop::run(global, &args),
+        Verb::Retry(args) => commands::retry::run(global, &args),
+        Verb::Done(args) => commands::done::run(global, &args),
+        Verb::Diff(args) => commands::diff::run(global, &args),
+        Verb::Exec(args) => commands::exec::run(global, &args),
+        Verb::Path(args) => commands::path::run(global, &args),
+        Verb::Trust(args) => commands::trust::run(global, &args),
+        Verb::Completions(args) => commands::completions::run(&args),
         Verb::Merge(args) => commands::merge::run(global, &args),
     }
 }

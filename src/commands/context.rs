@@ -66,7 +66,7 @@ pub struct Context {
 impl Context {
     /// Opens the repository at the verb's folder, with its state and settings.
     pub fn open(global: &Global, trust: Trust) -> Result<Self, CommandError> {
-        let repo = Repo::discover(&global.cwd()?).map_err(unusable)?;
+        let repo = Repo::discover(&global.cwd()?).map_err(|error| unusable(&error))?;
         let layout = Layout::below(repo.common_dir());
         if layout.root().exists() {
             layout.prepare()?;
@@ -271,8 +271,8 @@ impl Committed {
 }
 
 /// Turns a refusal of the place itself into words with a way out.
-fn unusable(error: GitError) -> CommandError {
-    let hint = match &error {
+fn unusable(error: &GitError) -> CommandError {
+    let hint = match error {
         GitError::Unusable(Unusable::NoRepository(_)) => {
             Some("go into a repository, or make one with `git init`")
         }

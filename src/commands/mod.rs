@@ -1,11 +1,20 @@
 //! The verbs: one file each, holding its `Args` (whose doc comment is the help) and its `run`: resolve, call an engine,
 //! hand the answer to `ui`. What joins engines is composed here.
 
+pub mod completions;
 pub mod context;
+pub mod diff;
+pub mod done;
+pub mod exec;
+pub mod logs;
 pub mod merge;
+pub mod path;
+pub mod retry;
 pub mod roles;
+mod several;
 pub mod spawn;
 pub mod status;
+pub mod stop;
 pub mod trust;
 pub mod wait;
 

@@ -28,6 +28,7 @@ const LONGEST_PROMPT: u64 = 8 << 20;
 /// The prompt comes from the argument, from `-f FILE`, or from standard input with `-`. Without a free slot, or with
 /// `--after`, the task is queued and its workspace made when it starts.
 #[derive(Debug, Clone, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub struct Args {
     /// The task: a-z, 0-9, `.`, `_`, `-`; also its branch (`wt/NAME`) and folder.
     #[arg(required_unless_present = "from")]
@@ -138,7 +139,7 @@ struct Wish {
 }
 
 /// Runs the verb.
-pub fn run(global: &Global, args: Args) -> Result<u8, CommandError> {
+pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::Required)?;
     context.repo().require_identity().map_err(|error| {
         CommandError::caused("agents could not commit here; nothing was made", &error)
@@ -146,7 +147,7 @@ pub fn run(global: &Global, args: Args) -> Result<u8, CommandError> {
             .hint("git config --global user.email you@example.org")
     })?;
     let lines = match &args.from {
-        Some(path) => read_lines(path, &args)?,
+        Some(path) => read_lines(path, args)?,
         None => vec![args.clone()],
     };
     let wishes: Vec<Wish> = lines.iter().map(|line| wish(&context, line)).collect::<Result<_, _>>()?;
@@ -169,14 +170,14 @@ pub fn run(global: &Global, args: Args) -> Result<u8, CommandError> {
         for view in &mut made {
             let name = view.name.parse().expect("it was a name before");
             if let Some(task) = roster.newest(&name) {
-                view.state = task.state.word().to_owned();
+                task.state.word().clone_into(&mut view.state);
             }
         }
     }
-    tell(&args, &made);
+    tell(args, &made);
     if args.wait {
-        let names = made.into_iter().map(|view| view.name).collect();
-        return super::wait::for_tasks(&mut context, names);
+        let names: Vec<String> = made.into_iter().map(|view| view.name).collect();
+        return super::wait::for_tasks(&mut context, &names);
     }
     Ok(error::DONE)
 }

@@ -1,8 +1,10 @@
 //! `wt status`.
 
 use clap::Args as ClapArgs;
+use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 
+use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::model::view::{SCHEMA, SlotsView, StatusView};
@@ -20,6 +22,7 @@ const RECENT: i64 = 24 * 3600;
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// Tasks to show in full.
+    #[arg(add = ArgValueCandidates::new(task_names))]
     names: Vec<String>,
     /// List every task there ever was.
     #[arg(long)]

@@ -4,9 +4,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Args as ClapArgs;
+use clap_complete::engine::ArgValueCandidates;
 use notify::{RecursiveMode, Watcher as _};
 use serde::Serialize;
 
+use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::model::event::WaitReason;
@@ -22,6 +24,7 @@ use crate::ui;
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// Tasks to wait for; none: all live ones.
+    #[arg(add = ArgValueCandidates::new(task_names))]
     names: Vec<String>,
     /// Wait for all live tasks.
     #[arg(long, conflicts_with = "names")]
@@ -62,8 +65,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 }
 
 /// Waits for tasks that were just made; tells and returns the exit code as `wt wait` would.
-pub fn for_tasks(context: &mut Context, names: Vec<String>) -> Result<u8, CommandError> {
-    let ids = chosen(context, &names)?;
+pub fn for_tasks(context: &mut Context, names: &[String]) -> Result<u8, CommandError> {
+    let ids = chosen(context, names)?;
     let ended = wait(context, &ids, false, None)?;
     finish(context, &ids, ended, false)
 }
@@ -187,7 +190,7 @@ pub fn watch(
 /// Wakes when the journal changes, when a waiting task's time has come, or at a deadline; asks the kernel, not the disk.
 pub struct Changes {
     woken: mpsc::Receiver<()>,
-    _watcher: notify::RecommendedWatcher,
+    watcher: notify::RecommendedWatcher,
 }
 
 impl Changes {
@@ -209,7 +212,15 @@ impl Changes {
         })
         .during(what)?;
         watcher.watch(folder, RecursiveMode::NonRecursive).during(what)?;
-        Ok(Self { woken, _watcher: watcher })
+        Ok(Self { woken, watcher })
+    }
+
+    /// Starts to watch two folders.
+    pub fn below_both(first: &std::path::Path, second: &std::path::Path) -> Result<Self, CommandError> {
+        let mut changes = Self::below(first)?;
+        let what = || "changes cannot be watched".to_owned();
+        changes.watcher.watch(second, RecursiveMode::NonRecursive).during(what)?;
+        Ok(changes)
     }
 
     /// Waits for the next change.

@@ -190,6 +190,12 @@ impl Git {
         Ok(String::from_utf8_lossy(&self.output()?).trim_end().to_owned())
     }
 
+    /// Runs the call in another folder, fed with `bytes`, for its effect.
+    pub(super) fn run_in(mut self, cwd: &Path, bytes: Vec<u8>) -> Result<(), GitError> {
+        cwd.clone_into(&mut self.cwd);
+        self.stdin(bytes).run()
+    }
+
     /// Runs the call for its effect.
     pub(super) fn run(self) -> Result<(), GitError> {
         self.output().map(drop)

@@ -5,6 +5,7 @@
 //! only patches are equal, each path of the branch must still differ from the base on the target, else it was taken back.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
@@ -120,15 +121,14 @@ fn shapes(repo: &Repo, asked: &[String]) -> Result<HashMap<String, String>, GitE
     let mut found = HashMap::new();
     for (commit, raw) in records(&text) {
         // :MODE MODE OLD NEW STATUS<tab>PATH
-        let shape = String::from_utf8_lossy(raw)
-            .lines()
-            .filter(|line| line.starts_with(':'))
-            .map(|line| {
-                let mut parts = line.splitn(5, ' ');
-                let modes = format!("{} {}", parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-                format!("{modes} {}\n", parts.nth(2).unwrap_or(""))
-            })
-            .collect::<String>();
+        let raw = String::from_utf8_lossy(raw);
+        let mut shape = String::new();
+        for line in raw.lines().filter(|line| line.starts_with(':')) {
+            let parts: Vec<&str> = line.splitn(5, ' ').collect();
+            if let [old, new, _, _, change] = parts[..] {
+                let _ = writeln!(shape, "{old} {new} {change}");
+            }
+        }
         if !shape.is_empty() {
             found.insert(commit, shape);
         }

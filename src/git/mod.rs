@@ -5,7 +5,9 @@
 //! This room decides nothing about tasks: it answers and does what it is told, or fails without a trace.
 
 pub mod command;
+pub mod commit;
 pub mod detached;
+pub mod diff;
 mod error;
 pub mod landed;
 mod objects;

@@ -2,6 +2,8 @@
 //!
 //! Invariant: nothing here moves a ref; what is written is unreachable until somebody points to it.
 
+use std::fmt::Write as _;
+
 use gix::objs::Kind;
 
 use super::repo::{id, oid};
@@ -23,11 +25,12 @@ pub(super) fn copy_commit(repo: &Repo, commit: &Oid, tree: &Oid, parent: &Oid) -
 /// Writes a commit in `wt`'s own name, dated now.
 pub(super) fn own_commit(repo: &Repo, tree: &Oid, parents: &[Oid], message: &str) -> Result<Oid, GitError> {
     let now = SystemClock.now().as_second();
-    let parents: String = parents.iter().map(|parent| format!("parent {parent}\n")).collect();
+    let mut text = format!("tree {tree}\n");
+    for parent in parents {
+        let _ = writeln!(text, "parent {parent}");
+    }
     let message = message.trim_end();
-    let text = format!(
-        "tree {tree}\n{parents}author {SELF} {now} +0000\ncommitter {SELF} {now} +0000\n\n{message}\n"
-    );
+    let _ = write!(text, "author {SELF} {now} +0000\ncommitter {SELF} {now} +0000\n\n{message}\n");
     write(repo, Kind::Commit, text.as_bytes())
 }
 

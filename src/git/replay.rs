@@ -263,11 +263,12 @@ mod tests {
 
     #[test]
     fn gits_answer_is_read_to_the_last_record() {
-        let text = "aaaa\0100644 1 1\tf\0100644 2 2\tf\0100644 3 3\tf\0100644 4 2\tn\0100644 5 3\tn\0\0\
-            1\0f\0Auto-merging\0Auto-merging f\0\
-            1\0f\0CONFLICT (contents)\0CONFLICT (content): Merge conflict in f\n\0\
-            1\0n\0CONFLICT (contents)\0CONFLICT (add/add): Merge conflict in n\n\0\
-            2\0n\0f\0CONFLICT(directory rename unclear split)\0x\0";
+        let text = "aaaa|100644 1 1\tf|100644 2 2\tf|100644 3 3\tf|100644 4 2\tn|100644 5 3\tn||\
+            1|f|Auto-merging|Auto-merging f|\
+            1|f|CONFLICT (contents)|CONFLICT (content): Merge conflict in f\n|\
+            1|n|CONFLICT (contents)|CONFLICT (add/add): Merge conflict in n\n|\
+            2|n|f|CONFLICT(directory rename unclear split)|x|"
+            .replace('|', "\0");
         let answer = Answer::read(text.as_bytes());
         assert_eq!((answer.tree.as_str(), answer.messages.len()), ("aaaa", 4));
         let kinds: Vec<_> = answer.conflicts().into_iter().map(|c| (c.path, c.kind)).collect();

@@ -137,7 +137,6 @@ impl State {
             (state, E::WorkspaceMade { .. } | E::Publishing { .. } | E::Published { .. } | E::Unknown) => {
                 state
             }
-            (state @ Self::Running { .. }, E::Session { .. }) => state,
             (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
                 Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
             }
@@ -191,13 +190,11 @@ impl State {
                 | Self::Open),
                 E::LandingStarted { .. },
             ) => Self::Landing { from: Box::new(from) },
-            (Self::Landing { from }, E::LandingAborted { .. }) => *from,
             (Self::Landing { .. }, E::Conflicted { .. }) => Self::Conflict,
             (Self::Landing { .. }, E::Rejected { .. }) => Self::Rejected,
             (Self::Landing { .. }, E::Landed { .. }) => Self::Landed,
-            (state @ Self::Landed, E::Pruned { .. }) => state,
-            (Self::Removed { from }, E::Restored { .. }) => *from,
-            (state @ Self::Landed, E::Restored { .. }) => state,
+            (Self::Landing { from }, E::LandingAborted { .. })
+            | (Self::Removed { from }, E::Restored { .. }) => *from,
             (Self::Running { .. } | Self::Landing { .. } | Self::Removed { .. }, E::Removed { .. }) => {
                 return Err(bad);
             }

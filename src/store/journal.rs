@@ -224,7 +224,8 @@ impl Journal {
             self.roll_at = self.offset * 2; // Nearly all of it is alive: rolling would only copy.
             return Ok(());
         }
-        let part = (1..).find(|n| !self.layout.rolled(*n).exists()).expect("part numbers do not run out");
+        let part =
+            (1..u32::MAX).find(|n| !self.layout.rolled(*n).exists()).expect("part numbers do not run out");
         let mut fresh = tempfile::NamedTempFile::new_in(self.layout.root())?;
         fresh.write_all(&lines)?;
         fresh.as_file().sync_all()?;

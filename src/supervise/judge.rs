@@ -8,7 +8,7 @@ use super::Fleet;
 use super::order::Orders;
 use super::recovery::Work;
 use crate::agent::Promise;
-use crate::git::{Checkout, GitError, replay, snapshot, status};
+use crate::git::{Checkout, GitError, commit, replay, status};
 use crate::model::settings::{CommitBy, VerifyStep};
 use crate::model::task::{Task, Workspace};
 use crate::model::text::one_line;
@@ -70,7 +70,7 @@ pub fn by_git(
                     task.name(),
                     task.spec.agent.as_deref().unwrap_or("hand")
                 );
-                snapshot::commit_all(checkout, &workspace.copied, &message)?;
+                commit::commit_all(checkout, &workspace.copied, &message)?;
             }
         }
     }
@@ -85,7 +85,7 @@ pub fn by_git(
     match (new, promise) {
         (true, _) => Ok(Work::Verified { head }),
         (false, Some(Promise::Nothing)) => Ok(Work::Nothing { head }),
-        (false, _) => unfinished("no commit beyond its base".to_owned()),
+        (false, _) => Ok(Work::NoCommit),
     }
 }
 

@@ -56,6 +56,11 @@ impl Orders {
         Ok(Self { stop })
     }
 
+    /// Returns orders that never come: for work that a person does in the foreground.
+    pub fn never() -> Self {
+        Self { stop: watch::channel(false).1 }
+    }
+
     /// Returns whether an order to stop was given.
     pub fn stop_given(&self) -> bool {
         *self.stop.borrow()

@@ -32,7 +32,9 @@ pub enum Work {
         /// The branch's commit.
         head: Oid,
     },
-    /// Not finished: no commit, a dirty tree, or a red check.
+    /// No commit beyond its base, and the agent did not say that there is nothing to do.
+    NoCommit,
+    /// Not finished: a dirty tree, a red check.
     Unfinished {
         /// Why, for people and for the next attempt.
         reason: String,
@@ -80,6 +82,7 @@ pub fn after_attempt(task: &Task, verdict: &Verdict, work: &Work, now: Timestamp
             (Next::Done { head: head.clone(), skipped: true }, "nothing to do".to_owned())
         }
         (Class::Ok, Work::Unfinished { reason }) => again(reason.clone()),
+        (Class::Ok, Work::NoCommit) => again("no commit beyond its base".to_owned()),
         (Class::Ok, Work::Blocked { reason }) => (Next::Failed, reason.clone()),
         (Class::Ok, Work::NotJudged) => again("the work was not judged".to_owned()),
         (Class::Incomplete | Class::Retry, _) => again(verdict.reason.clone()),

@@ -199,7 +199,7 @@ impl<'a> Attempt<'a> {
                     n => format!("{reason} (leaked: {n})"),
                 };
                 let class = match work {
-                    Work::Unfinished { .. } => Class::Incomplete,
+                    Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
                     _ => called.verdict.class,
                 };
                 (ended(called.exit, class, reason, called.facts.usage, called.swept, &next), next)

@@ -58,7 +58,7 @@ fn checkpoint(fleet: &Fleet<'_>, task: &Task, attempt: u32) -> Result<Option<Str
         return Ok(None);
     }
     let message = format!("wt: checkpoint of {} after attempt {attempt} was lost", task.id);
-    let kept = snapshot::take(worktree.checkout(), &workspace.copied, &message)?;
+    let kept = snapshot::take(fleet.repo, worktree.checkout(), &workspace.copied, &message)?;
     let name = format!("refs/wt/checkpoint/{}/{attempt}", task.name());
     let old = fleet.repo.ref_tip(&name)?;
     let edit = match old {

@@ -35,6 +35,7 @@ pub fn json(document: &impl Serialize) {
 
 /// Ends quietly when nobody reads any more.
 #[expect(clippy::exit, reason = "a closed pipe is the reader's way to say enough; nothing is left to unwind")]
+#[expect(clippy::needless_pass_by_value, reason = "it takes what a write returns")]
 fn finish(written: io::Result<()>) {
     if written.is_err() {
         std::process::exit(0);
@@ -48,5 +49,39 @@ pub fn clear() {
         answer_text("\u{1b}[H\u{1b}[2J\u{1b}[3J");
     } else {
         answer("");
+    }
+}
+
+/// Prints a patch, neutralised, its lines coloured as git does.
+pub fn patch(bytes: &[u8]) {
+    use anstyle::{AnsiColor, Style};
+    let text = String::from_utf8_lossy(bytes);
+    for line in text.lines() {
+        let style = match line.as_bytes().first() {
+            _ if line.starts_with("+++") || line.starts_with("---") || line.starts_with("diff ") => {
+                Style::new().bold()
+            }
+            Some(b'+') => AnsiColor::Green.on_default(),
+            Some(b'-') => AnsiColor::Red.on_default(),
+            Some(b'@') => AnsiColor::Cyan.on_default(),
+            _ => Style::new(),
+        };
+        answer(&format!("{style}{}{style:#}", crate::model::text::neutralised(line)));
+    }
+}
+
+/// Prints a line of a transcript, neutralised.
+pub fn log_line(line: &crate::model::agent_event::LogLine) {
+    use crate::model::agent_event::LogKind;
+    use anstyle::{AnsiColor, Style};
+    let (style, mark) = match line.kind {
+        LogKind::Text => (Style::new(), ""),
+        LogKind::Tool => (AnsiColor::Cyan.on_default(), "▸ "),
+        LogKind::Error => (AnsiColor::Red.on_default(), "✗ "),
+        LogKind::Note | LogKind::Raw => (Style::new().dimmed(), "· "),
+        LogKind::Summary => (Style::new().bold(), "■ "),
+    };
+    for text in line.text.lines() {
+        answer(&format!("{style}{mark}{}{style:#}", crate::model::text::neutralised(text)));
     }
 }

@@ -32,6 +32,22 @@ fn style(state: &str) -> Style {
     }
 }
 
+/// Colours the word of the state in each row: after the layout, which knows nothing of escapes.
+fn coloured(lines: &str, tasks: &[TaskView]) -> String {
+    let mut out = Vec::new();
+    for (n, line) in lines.lines().enumerate() {
+        let row = n.checked_sub(1).and_then(|n| tasks.get(n));
+        out.push(match row.and_then(|task| Some((task, line.split_at_checked(task.name.len() + 1)?))) {
+            Some((task, (name, rest))) => {
+                let state = style(&task.state);
+                format!("{name}{}", rest.replacen(&task.state, &format!("{state}{}{state:#}", task.state), 1))
+            }
+            None => line.to_owned(),
+        });
+    }
+    out.join("\n")
+}
+
 fn millis(ms: Option<u64>) -> String {
     ms.map(|ms| duration(Duration::from_millis(ms))).unwrap_or_default()
 }
@@ -72,11 +88,10 @@ pub fn status(view: &StatusView) -> String {
     }
     let mut table = plain(&["task", "state", "agent", "time", "changes", "cost", ""]);
     for task in &view.tasks {
-        let state = style(&task.state);
         let cost = if task.cost_usd > 0.0 { format!("${:.2}", task.cost_usd) } else { String::new() };
         table.add_row([
             task.name.clone(),
-            format!("{state}{}{state:#}", task.state),
+            task.state.clone(),
             task.agent.clone().unwrap_or_else(|| "you".to_owned()),
             millis(task.elapsed_ms),
             changes(task),
@@ -84,7 +99,7 @@ pub fn status(view: &StatusView) -> String {
             told(task),
         ]);
     }
-    let mut lines = text(&table);
+    let mut lines = coloured(&text(&table), &view.tasks);
     let _ = write!(
         lines,
         "\n{} of {} in use, landing on {}",

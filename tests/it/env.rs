@@ -71,6 +71,11 @@ impl Env {
     }
 }
 
+/// Returns `n` lines, each of the given words and its number.
+pub fn lines(words: &str, n: usize) -> String {
+    (0..n).fold(String::new(), |text, n| text + words + " " + &n.to_string() + "\n")
+}
+
 const CONFIG: &str = "[user]\n\tname = Ada Tester\n\temail = ada@example.org\n[init]\n\tdefaultBranch = main\n\
     [commit]\n\tgpgsign = false\n[core]\n\tautocrlf = false\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n";
 

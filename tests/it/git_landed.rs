@@ -6,7 +6,7 @@ use fs_err as fs;
 use wt::git::Repo;
 use wt::git::landed::{Landed, landed};
 
-use crate::env::{Env, TestRepo};
+use crate::env::{Env, TestRepo, lines};
 use crate::git_repo::oid;
 
 struct Story {
@@ -19,7 +19,7 @@ impl Story {
     fn new() -> Self {
         let env = Env::new();
         let repo = env.repo("repo");
-        repo.write("f", (0..20).map(|n| format!("line {n}\n")).collect::<String>());
+        repo.write("f", lines("line", 20));
         repo.write("script", "#!/bin/sh\n");
         repo.write("bin", b"\0\x01\x02");
         let base = repo.commit_all("base");

@@ -10,7 +10,7 @@ use wt::git::replay::{self, Replayed, Stop};
 use wt::model::Oid;
 use wt::model::event::ConflictKind;
 
-use crate::env::{Env, TestRepo};
+use crate::env::{Env, TestRepo, lines};
 use crate::git_repo::oid;
 
 /// A repository whose `main` and `side` fork at a commit with the given files.
@@ -105,7 +105,7 @@ fn a_change_that_the_target_took_back_is_not_lost() {
 }
 
 fn conflict(make_side: impl Fn(&TestRepo), make_main: impl Fn(&TestRepo)) -> Vec<(String, ConflictKind)> {
-    let lines: String = (0..20).map(|n| format!("line {n}\n")).collect();
+    let lines = lines("line", 20);
     let (_env, repo, found) =
         forked(&[("f", &lines), ("dir/a", "aa\naa\n"), ("dir/b", "bb\nbb\n"), ("bin", "\0one")]);
     on(&repo, "side");
@@ -276,7 +276,7 @@ fn make(repo: &TestRepo, change: &Change) {
             fs::write(at(p), lines.join("\n") + "\n").unwrap();
         }
         Change::Add(p, value) if fs::symlink_metadata(at(p)).is_err() => {
-            repo.write(PATHS[p], (0..12).map(|n| format!("added {value} {n}\n")).collect::<String>());
+            repo.write(PATHS[p], lines(&format!("added {value}"), 12));
         }
         Change::Delete(p) | Change::Link(p, _) if fs::symlink_metadata(at(p)).is_ok() => {
             fs::remove_file(at(p)).unwrap();
@@ -302,14 +302,15 @@ proptest! {
 
     #[test]
     fn replay_gives_what_git_rebase_gives(ours in commits(), theirs in commits()) {
-        let texts: Vec<String> =
-            (0..5).map(|f| (0..12).map(|n| format!("file {f} line {n}\n")).collect()).collect();
+        let texts: Vec<String> = (0..5).map(|f| lines(&format!("file {f} line"), 12)).collect();
         let files: Vec<_> = PATHS.iter().copied().zip(texts.iter().map(String::as_str)).collect();
         let (_env, repo, found) = forked(&files);
         for (branch, commits) in [("side", &ours), ("main", &theirs)] {
             on(&repo, branch);
             for changes in commits {
-                changes.iter().for_each(|change| make(&repo, change));
+                for change in changes {
+                    make(&repo, change);
+                }
                 if !repo.git(&["status", "--porcelain"]).is_empty() {
                     repo.commit_all("a change");
                 }

@@ -128,7 +128,7 @@ fn many_at_once_all_come_into_being() {
             let (found, base, root) = (&found, &base, env.root());
             scope.spawn(move || {
                 let path = root.join(format!("trees/t{n}"));
-                worktree::add(found, &path, &format!("wt/t{n}"), base, &Hooks::Off).unwrap().worktree;
+                worktree::add(found, &path, &format!("wt/t{n}"), base, &Hooks::Off).unwrap();
             });
         }
     });
@@ -268,14 +268,14 @@ fn distances_and_sizes_come_in_one_call_each() {
 
 #[test]
 fn bare_repositories_have_worktrees_too() {
-    let (env, repo, _found, base) = setup();
+    let (env, repo, _, commit) = setup();
     let bare = env.root().join("bare.git");
     env.git_in(
         env.root(),
         &["clone", "-q", "--bare", &repo.path().to_string_lossy(), &bare.to_string_lossy()],
     );
     let found = Repo::discover(&bare).unwrap();
-    let made = worktree::add(&found, &found.worktrees_root().join("t"), "wt/t", &base, &Hooks::Common)
+    let made = worktree::add(&found, &found.worktrees_root().join("t"), "wt/t", &commit, &Hooks::Common)
         .unwrap()
         .worktree;
     fs::write(made.path().join("x"), "x").unwrap();

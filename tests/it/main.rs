@@ -1,5 +1,11 @@
 //! One binary for every test that needs a repository, a process or the program itself.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on panics, and says where"
+)]
+
 mod agent_verdict;
 mod architecture;
 mod config;
@@ -11,6 +17,7 @@ mod git_landed;
 mod git_publish;
 mod git_replay;
 mod git_repo;
+mod git_snapshot;
 mod git_worktree;
 mod journal;
 mod land;

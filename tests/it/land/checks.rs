@@ -119,7 +119,7 @@ fn the_worktree_for_checks_keeps_caches_and_nothing_else() {
         field.done(name, &[(name, "x\n"), ("edited", "ok\n")]);
     }
     let home = field.program.env.root().join("home");
-    let before = std::fs::read_to_string(home.join("setup")).map(|text| text.lines().count()).unwrap_or(0);
+    let before = std::fs::read_to_string(home.join("setup")).map_or(0, |text| text.lines().count());
     field.merge(&["a"]).ran.ok();
     field.merge(&["b", "c"]).ran.ok();
     assert_eq!(std::fs::read_to_string(home.join("runs")).unwrap(), "x\nx\nx\n");

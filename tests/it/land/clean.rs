@@ -27,12 +27,12 @@ fn several_tasks_land_with_author_dates_and_message_kept() {
         (said.view["before"].as_str(), said.view["after"].as_str()),
         (Some(&*old), Some(&*field.main()))
     );
-    for n in 0..3 {
+    for (n, before) in before.iter().enumerate() {
         assert_eq!(
             (said.result(&format!("t{n}")), &said.of(&format!("t{n}"))["commits"]),
             ("landed", &1.into())
         );
-        assert_eq!(told(&format!("main~{}", 2 - n)), before[n], "task {n}");
+        assert_eq!(told(&format!("main~{}", 2 - n)), *before, "task {n}");
         assert_eq!(field.state(&format!("t{n}")), State::Landed);
         assert_eq!(field.repo().read(&format!("f{n}.txt")), "text\n");
     }

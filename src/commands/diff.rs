@@ -1,0 +1,95 @@
+//! `wt diff`.
+
+use clap::Args as ClapArgs;
+use clap_complete::engine::ArgValueCandidates;
+use serde::Serialize;
+
+use super::completions::task_names;
+use super::context::{Context, Global, Trust};
+use crate::error::{self, CommandError, During as _};
+use crate::git::diff::{Form, diff};
+use crate::git::replay::{self, Stop};
+use crate::git::status;
+use crate::model::Oid;
+use crate::model::event::ConflictedPath;
+use crate::model::view::SCHEMA;
+use crate::ui;
+
+/// Show what a task's branch would bring to the target now.
+///
+/// The branch's commits are replayed onto the target in memory; where they do not merge, what the branch itself changed
+/// is shown, and the conflict is named.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// The task.
+    #[arg(add = ArgValueCandidates::new(task_names))]
+    name: String,
+    /// One line a file instead of every hunk.
+    #[arg(long)]
+    stat: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct DiffView {
+    schema: u32,
+    name: String,
+    target: String,
+    onto: Oid,
+    head: Oid,
+    commits: usize,
+    files: Vec<String>,
+    insertions: usize,
+    deletions: usize,
+    conflicts: Vec<ConflictedPath>,
+    patch: Option<String>,
+}
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let task = context.task(&args.name)?;
+    let repo = context.repo();
+    let what = || format!("`{}` cannot be compared", args.name);
+    let workspace = super::path::require_workspace(&task)?;
+    let missing =
+        |branch: &str| CommandError::refused(format!("the branch `{branch}` is gone")).hint("wt doctor");
+    let head = repo.branch_tip(&workspace.branch).during(what)?.ok_or_else(|| missing(&workspace.branch))?;
+    let onto = repo.branch_tip(&task.spec.target).during(what)?.ok_or_else(|| missing(&task.spec.target))?;
+    let outcome = replay::replay(repo, &onto, &head).during(what)?;
+    let conflicts = match &outcome.stop {
+        Some(Stop::Conflict { paths, .. } | Stop::MergesDiffer(paths)) => paths.clone(),
+        Some(Stop::Root(_)) | None => Vec::new(),
+    };
+    let (old, new) = if outcome.stop.is_none() {
+        (onto.clone(), outcome.tip.clone())
+    } else {
+        (repo.merge_base(&onto, &head).during(what)?.unwrap_or_else(|| workspace.base.clone()), head.clone())
+    };
+    let form = if args.stat { Form::Stat } else { Form::Patch };
+    if args.json {
+        let size = status::diffstats(repo, &[(old.clone(), new.clone())]).during(what)?.remove(0);
+        let patch = if args.stat { None } else { Some(diff(repo, &old, &new, form).during(what)?) };
+        ui::json(&DiffView {
+            schema: SCHEMA,
+            name: args.name.clone(),
+            target: task.spec.target.clone(),
+            onto,
+            head,
+            commits: outcome.commits.len(),
+            files: status::changed_paths(repo, &old, &new).during(what)?,
+            insertions: size.insertions,
+            deletions: size.deletions,
+            conflicts,
+            patch: patch.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
+        });
+    } else {
+        ui::patch(&diff(repo, &old, &new, form).during(what)?);
+        for path in &conflicts {
+            ui::message::warning(&format!("{} does not merge ({})", path.path, path.kind.words()));
+        }
+    }
+    Ok(error::DONE)
+}

@@ -1,0 +1,71 @@
+//! Doing one thing to several tasks: each outcome told, one exit code for all.
+
+use serde::Serialize;
+
+use crate::error::{self, CommandError};
+use crate::model::view::SCHEMA;
+use crate::ui::{self, message};
+
+/// The outcomes so far.
+#[derive(Debug, Default)]
+pub struct Several {
+    tasks: Vec<OneView>,
+    failures: Vec<CommandError>,
+}
+
+#[derive(Debug, Serialize)]
+struct SeveralView {
+    schema: u32,
+    tasks: Vec<OneView>,
+}
+
+#[derive(Debug, Serialize)]
+struct OneView {
+    name: String,
+    state: Option<String>,
+    error: Option<String>,
+    #[serde(skip)]
+    detail: String,
+}
+
+impl Several {
+    /// Takes the outcome for one task: the word of its state and what else people should know.
+    pub fn take(&mut self, name: &str, outcome: Result<(String, String), CommandError>) {
+        let name = name.to_owned();
+        match outcome {
+            Ok((state, detail)) => self.tasks.push(OneView { name, state: Some(state), error: None, detail }),
+            Err(refusal) => {
+                let error = Some(refusal.message.clone());
+                self.tasks.push(OneView { name, state: None, error, detail: String::new() });
+                self.failures.push(refusal);
+            }
+        }
+    }
+
+    /// Tells all outcomes and returns the exit code: that of the failure if all failed, 3 if some did.
+    pub fn finish(mut self, json: bool) -> Result<u8, CommandError> {
+        let (all, failed) = (self.tasks.len(), self.failures.len());
+        if json {
+            ui::json(&SeveralView { schema: SCHEMA, tasks: self.tasks });
+        } else {
+            for task in self.tasks.iter().filter(|task| task.error.is_none()) {
+                ui::answer(&format!(
+                    "{} {}{}",
+                    task.name,
+                    task.state.as_deref().unwrap_or_default(),
+                    task.detail
+                ));
+            }
+        }
+        match (failed, all) {
+            (0, _) => Ok(error::DONE),
+            (1, 1) => Err(self.failures.remove(0)),
+            _ => {
+                for refusal in &self.failures {
+                    message::error(&refusal.message, &refusal.causes, &refusal.hints);
+                }
+                Ok(if failed == all { error::REFUSED } else { error::SOME_FAILED })
+            }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! `wt stop`.
+
+use clap::Args as ClapArgs;
+use clap_complete::engine::ArgValueCandidates;
+
+use super::completions::task_names;
+use super::context::{Context, Global, Trust};
+use super::several::Several;
+use crate::error::{CommandError, During as _};
+use crate::model::State;
+use crate::supervise::by_hand;
+
+/// End the agents of tasks, with all their descendants; their work stays.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Tasks to stop.
+    #[arg(required_unless_present = "all", add = ArgValueCandidates::new(task_names))]
+    names: Vec<String>,
+    /// Stop every task that runs or waits.
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let names: Vec<String> = if args.all {
+        let moving = |state: &State| {
+            matches!(
+                state,
+                State::Queued | State::Waiting { .. } | State::Running { .. } | State::Lost { .. }
+            )
+        };
+        context
+            .roster()?
+            .live()
+            .filter(|task| moving(&task.state))
+            .map(|task| task.name().to_string())
+            .collect()
+    } else {
+        args.names.clone()
+    };
+    let mut several = Several::default();
+    // The last in line first, so that stopping one does not start another that is to be stopped too.
+    for name in names.iter().rev() {
+        several.take(name, stop(&mut context, name));
+    }
+    context.pass();
+    several.finish(args.json)
+}
+
+fn stop(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
+    let task = context.task(name)?;
+    let (fleet, journal) = context.parts();
+    let stopped =
+        by_hand::stop(&fleet, journal, &task.id).during(|| format!("`{name}` cannot be stopped"))?;
+    let place = stopped.workspace.map(|workspace| format!("; its work is in {}", workspace.path));
+    Ok((stopped.state.word().to_owned(), place.unwrap_or_default()))
+}

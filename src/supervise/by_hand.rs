@@ -1,0 +1,181 @@
+//! What a person asks of a task from outside: stop it, run it again, call it finished.
+
+use super::judge::{self, JudgeError, Surroundings};
+use super::order::{self, Orders};
+use super::recovery::Work;
+use super::{Fleet, pass};
+use crate::git::{GitError, LinkedWorktree, command, status};
+use crate::model::state::BadTransition;
+use crate::model::{Event, State, Task, TaskId};
+use crate::store::layout::private_folder;
+use crate::store::lock::{DEADLINE, Lock, LockError};
+use crate::store::{Journal, JournalError};
+
+/// Why a task is not stopped, run again or finished.
+#[derive(Debug, thiserror::Error)]
+pub enum ByHandError {
+    /// The journal or the state machine.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A lock.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Files or processes.
+    #[error("the task's files cannot be used")]
+    Io(#[from] std::io::Error),
+    /// The scheduler.
+    #[error(transparent)]
+    Pass(#[from] pass::PassError),
+    /// git refused.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The work cannot be judged.
+    #[error(transparent)]
+    Judge(#[from] JudgeError),
+    /// The task is in a state in which this makes no sense.
+    #[error("`{task}` is {state}")]
+    NotNow {
+        /// The task.
+        task: TaskId,
+        /// The word of its state.
+        state: &'static str,
+    },
+    /// The task has no workspace.
+    #[error("`{0}` has no workspace")]
+    NoWorkspace(TaskId),
+    /// Somebody else works on the task right now.
+    #[error("`{0}` is in use by another `wt`")]
+    InUse(TaskId),
+}
+
+fn current(journal: &mut Journal, id: &TaskId) -> Result<Task, ByHandError> {
+    let unknown = || JournalError::from(BadTransition { from: "unknown", event: "changed" });
+    Ok(journal.read()?.get(id).cloned().ok_or_else(unknown)?)
+}
+
+/// Stops a task: ends its agent with all descendants if it runs, takes it out of the queue if it waits. Its work stays.
+/// Returns the task as it is then.
+pub fn stop(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<Task, ByHandError> {
+    let folder = fleet.layout.task(id);
+    // Nothing is launched while this is held, so a held task lock belongs to a runner that will see the order.
+    let turn = Lock::take(&fleet.layout.lock("sched"), DEADLINE, "stopping a task")?;
+    let free = Lock::try_take(&folder.lock())?;
+    let task = current(journal, id)?;
+    let stoppable = matches!(
+        task.state,
+        State::Queued | State::Waiting { .. } | State::Running { .. } | State::Lost { .. }
+    );
+    if !stoppable {
+        return Err(ByHandError::NotNow { task: id.clone(), state: task.state.word() });
+    }
+    if free.is_none() {
+        order::give(&folder)?;
+    }
+    let lock = if let Some(lock) = free {
+        lock
+    } else {
+        drop(turn);
+        Lock::take(&folder.lock(), DEADLINE, "stopping a task")?
+    };
+    settle_vanished(fleet, journal, id, &lock)?;
+    let task = current(journal, id)?;
+    if matches!(task.state, State::Queued | State::Waiting { .. } | State::Lost { .. }) {
+        journal.append(fleet.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
+    }
+    order::forget(&folder);
+    current(journal, id)
+}
+
+fn settle_vanished(
+    fleet: &Fleet<'_>,
+    journal: &mut Journal,
+    id: &TaskId,
+    lock: &Lock,
+) -> Result<(), ByHandError> {
+    let task = current(journal, id)?;
+    Ok(super::settle::settle(fleet, journal, &task, lock)?)
+}
+
+/// Queues a task again, in the same workspace, with a new round of attempts.
+pub fn retry(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<(), ByHandError> {
+    let task = current(journal, id)?;
+    if task.spec.agent.is_none() {
+        return Err(ByHandError::NotNow { task: id.clone(), state: "without an agent" });
+    }
+    if matches!(task.state, State::Waiting { .. }) {
+        // Its runner may be resting with the lock held: that one must go first.
+        stop(fleet, journal, id)?;
+    }
+    let Some(_lock) = Lock::try_take(&fleet.layout.task(id).lock())? else {
+        return Err(ByHandError::InUse(id.clone()));
+    };
+    order::forget(&fleet.layout.task(id));
+    let task = current(journal, id)?;
+    if task.state.clone().apply(&Event::Retried).is_err() {
+        return Err(ByHandError::NotNow { task: id.clone(), state: task.state.word() });
+    }
+    Ok(journal.append(fleet.clock.now(), vec![(Some(id.clone()), Event::Retried)])?)
+}
+
+/// What calling a task finished came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finished {
+    /// It is done.
+    Done,
+    /// These files are not committed.
+    Uncommitted(Vec<String>),
+    /// It has no commit to land.
+    NothingToLand,
+    /// Something else that git says against it.
+    Refused(String),
+    /// A check failed.
+    CheckFailed(String),
+}
+
+/// Takes a person's word that a workspace is finished, after git and the checks agree.
+pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<Finished, ByHandError> {
+    let folder = fleet.layout.task(id);
+    let Some(lock) = Lock::try_take(&folder.lock())? else { return Err(ByHandError::InUse(id.clone())) };
+    let task = current(journal, id)?;
+    let probe = Event::MarkedDone {
+        head: crate::model::Oid::parse(&"0".repeat(40)).expect("forty digits"),
+        skipped: false,
+    };
+    if task.state.clone().apply(&probe).is_err() {
+        return Err(ByHandError::NotNow { task: id.clone(), state: task.state.word() });
+    }
+    let workspace = task.workspace.clone().ok_or_else(|| ByHandError::NoWorkspace(id.clone()))?;
+    let worktree = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref())?;
+    let status = status::status(worktree.checkout())?;
+    let loose: Vec<String> = [status.staged, status.unstaged, status.untracked, status.unmerged].concat();
+    if !loose.is_empty() {
+        return Ok(Finished::Uncommitted(loose));
+    }
+    let head = match judge::by_git(fleet, &task, &workspace, worktree.checkout(), None)? {
+        Work::Verified { head } => head,
+        Work::NoCommit | Work::Nothing { .. } | Work::NotJudged => return Ok(Finished::NothingToLand),
+        Work::Unfinished { reason } | Work::Blocked { reason } => return Ok(Finished::Refused(reason)),
+    };
+    let attempt = task.attempt + 1;
+    private_folder(&folder.attempt(attempt))?;
+    let (log, token) = (folder.verify_log(attempt), uuid::Uuid::new_v4().to_string());
+    let shared = [std::os::fd::AsFd::as_fd(&lock)];
+    let around = Surroundings {
+        env: &[("WT_TASK".to_owned(), task.name().to_string())],
+        without: command::REDIRECTING,
+        token: &token,
+        shared: &shared,
+        then: &[],
+        log: &log,
+    };
+    let steps = judge::checks(fleet, &task);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(reason) =
+        runtime.block_on(judge::by_checks(&steps, worktree.path(), &around, &Orders::never()))?
+    {
+        return Ok(Finished::CheckFailed(reason));
+    }
+    let done = Event::MarkedDone { head, skipped: false };
+    journal.append(fleet.clock.now(), vec![(Some(id.clone()), done)])?;
+    Ok(Finished::Done)
+}
