@@ -54,6 +54,7 @@ enum Verb {
     Exec(commands::exec::Args),
     Path(commands::path::Args),
     Trust(commands::trust::Args),
+    Demo(commands::demo::Args),
     Completions(commands::completions::Args),
     Merge(commands::merge::Args),
 }
@@ -70,6 +71,7 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
         Verb::Diff(args) => commands::diff::run(global, &args),
         Verb::Exec(args) => commands::exec::run(global, &args),
         Verb::Path(args) => commands::path::run(global, &args),
+        Verb::Demo(args) => commands::demo::run(global, &args),
         Verb::Trust(args) => commands::trust::run(global, &args),
         Verb::Completions(args) => commands::completions::run(&args),
         Verb::Merge(args) => commands::merge::run(global, &args),

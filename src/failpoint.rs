@@ -9,6 +9,7 @@ pub const POINTS: &[&str] = &[
     "spawn.after_folder",
     "spawn.after_queued",
     "spawn.after_worktree",
+    "spawn.before_journal",
     "spawn.after_workspace",
     "pass.before_launch",
     "pass.after_launch",

@@ -7,9 +7,10 @@ use crate::agent::BUILT_IN;
 use crate::config::{self, Approvals, Executable, Layers};
 use crate::error::{CommandError, During as _};
 use crate::git::{GitError, Repo, Unusable};
+use crate::land;
 use crate::model::clock::SystemClock;
-use crate::model::text::neutralised;
-use crate::model::{Roster, Settings, Task, TaskName};
+use crate::model::text::{count, neutralised};
+use crate::model::{Clock as _, Roster, Settings, Task, TaskName};
 use crate::store::{Journal, Layout};
 use crate::supervise::{Fleet, pass};
 use crate::ui::message;
@@ -78,10 +79,13 @@ impl Context {
         let journal = Journal::new(&layout);
         let narration = if global.quiet { Narration::Quiet } else { Narration::Full };
         let template = committed.template.clone();
-        let context =
+        let mut context =
             Self { repo, layout, journal, settings, target, template, clock: SystemClock, narration };
         if trust == Trust::Required {
             context.require_trust(&committed)?;
+        }
+        if context.layout.root().exists() {
+            context.settle_landings();
         }
         Ok(context)
     }
@@ -166,6 +170,16 @@ impl Context {
             Some(near) => refusal.hint(format!("the nearest name is `{near}`: `wt status {near}`")),
             None => refusal.hint("see all tasks with `wt status --all`"),
         })
+    }
+
+    /// Settles what a killed landing left open; what goes wrong is told, and found again by the next command.
+    fn settle_landings(&mut self) {
+        let now = self.clock.now();
+        match land::settle(&self.repo, &self.layout, &mut self.journal, now) {
+            Ok(0) => {}
+            Ok(n) => self.note(&format!("an interrupted landing was settled: {}", count(n, "task"))),
+            Err(error) => message::warning(&format!("an interrupted landing is not settled: {error}")),
+        }
     }
 
     /// Runs a scheduling pass; what goes wrong is told, since the verb itself has done its work.

@@ -82,9 +82,6 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, trust)?;
     if args.mode() == Mode::Real {
         context.layout().prepare()?;
-        let (fleet, journal) = context.parts();
-        // A landing that was killed leaves tasks that could not be named otherwise.
-        land::settle(fleet.repo, fleet.layout, journal, fleet.clock.now()).map_err(advice::refusal)?;
     }
     let mut reports = Vec::new();
     for share in shares(&mut context, args)? {
@@ -173,7 +170,11 @@ fn tell(args: &Args, report: &Report) {
     }
 }
 
-/// Removes the workspaces of landed tasks.
-///
-/// NOT DONE YET: removal belongs to `workspace`, which cannot do it so far; until then they stay for `wt gc`.
-fn prune(_context: &mut Context, _report: &Report) {}
+/// Removes the workspaces of landed tasks; one that somebody has changed meanwhile stays, and is told of.
+fn prune(context: &mut Context, report: &Report) {
+    for landed in report.tasks.iter().filter(|landed| landed.fate.is_landed()) {
+        if let Err(refusal) = super::prune::prune(context, &landed.id) {
+            message::warning(&format!("the workspace of `{}` stays: {}", landed.id.name, refusal.message));
+        }
+    }
+}

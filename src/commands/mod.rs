@@ -3,12 +3,14 @@
 
 pub mod completions;
 pub mod context;
+pub mod demo;
 pub mod diff;
 pub mod done;
 pub mod exec;
 pub mod logs;
 pub mod merge;
 pub mod path;
+mod prune;
 pub mod retry;
 pub mod roles;
 mod several;

@@ -9,6 +9,7 @@ pub mod commit;
 pub mod detached;
 pub mod diff;
 mod error;
+pub mod ignored;
 pub mod landed;
 mod objects;
 pub mod publish;

@@ -1,9 +1,17 @@
-//! Making a task's workspace under the repository lock, and telling the journal.
+//! Making a task's workspace: planned, told to the agent, made under the git lock, and written into the journal.
 
-use crate::git::{GitError, Repo, worktree};
-use crate::model::{Clock, Event, Settings, Task, TaskSpec, Workspace};
+use super::apply::{ApplyError, apply_creation};
+use super::briefing;
+use super::instructions::{self, InstructionsError};
+use super::plan::{PlanError, plan_creation, require_room};
+use super::{GitLock, briefing::Place};
+use crate::git::Repo;
+use crate::git::worktree::Hooks;
+use crate::model::{Event, Settings, Task, TaskSpec, Workspace};
 use crate::store::lock::{DEADLINE, Lock, LockError};
-use crate::store::{Journal, JournalError, Layout};
+use crate::store::{Journal, JournalError};
+
+pub use super::Site;
 
 /// Why a workspace was not made.
 #[derive(Debug, thiserror::Error)]
@@ -11,50 +19,52 @@ pub enum CreateError {
     /// The repository lock.
     #[error("the repository is locked")]
     Lock(#[from] LockError),
-    /// git refused.
+    /// Something is in the way; nothing was made.
     #[error(transparent)]
-    Git(#[from] GitError),
+    Plan(#[from] PlanError),
+    /// The instructions cannot be told; nothing was made, or nothing changed.
+    #[error(transparent)]
+    Instructions(#[from] InstructionsError),
+    /// A step failed; what was made is undone.
+    #[error(transparent)]
+    Apply(Box<ApplyError>),
     /// The journal refused.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
 
-/// What making workspaces needs to know of its repository.
-#[derive(Clone, Copy)]
-pub struct Site<'a> {
-    /// The repository.
-    pub repo: &'a Repo,
-    /// Its state folder.
-    pub layout: &'a Layout,
-    /// The settings in force.
-    pub settings: &'a Settings,
-    /// What time it is.
-    pub clock: &'a dyn Clock,
-    /// The repository's own template of the instructions, as committed on the target.
-    pub template: Option<&'a [u8]>,
-}
-
 /// Checks whether the workspace of `spec` could be made; makes nothing.
-pub fn check(_repo: &Repo, _settings: &Settings, _spec: &TaskSpec) -> Result<(), CreateError> {
+pub fn check(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result<(), CreateError> {
+    require_room(repo, settings, spec)?;
     Ok(())
 }
 
-/// Makes the workspace of `task`, which has none; the caller holds the task's lock.
+/// Makes the workspace of `task`, which has none, or finishes making it where that was cut short; the caller holds the
+/// task's lock.
 pub fn create(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Workspace, CreateError> {
-    let _lock = Lock::take(&site.layout.lock("git"), DEADLINE, "creating a workspace")?;
-    let name = task.name().as_str();
-    let path = site.repo.worktrees_root().join(name);
-    let branch = site.settings.branch.replace("{name}", name);
-    let base = site.repo.commit(task.spec.base.as_deref().unwrap_or(&task.spec.target))?;
-    let made = worktree::add(site.repo, &path, &branch, &base, &worktree::Hooks::Common)?;
-    let workspace = Workspace {
-        path: path.to_string_lossy().into_owned(),
-        branch,
-        base,
-        entry: made.worktree.entry().to_owned(),
-        copied: Vec::new(),
-    };
-    let event = Event::WorkspaceMade { workspace: workspace.clone() };
+    let lock = Lock::take(&site.layout.lock("git"), DEADLINE, "creating a workspace")?;
+    let creation = plan_creation(site, &task.id, &task.spec)?;
+    let path = creation.path.display().to_string();
+    let place = Place { path: &path, branch: &creation.branch, base: &creation.base };
+    let told = briefing::of(site, journal.read()?, task, &place);
+    let text = instructions::render(site.template, &told)?;
+    let made = apply_creation(site, GitLock::held(&lock), &creation, &Hooks::Common, &text)
+        .map_err(|failed| CreateError::Apply(Box::new(failed)))?;
+    let event = Event::WorkspaceMade { workspace: made.workspace.clone() };
     journal.append(site.clock.now(), vec![(Some(task.id.clone()), event)])?;
-    Ok(workspace)
+    Ok(made.workspace)
+}
+
+/// Writes the instructions anew: who else works, and what the repository asks for, changes between attempts.
+pub fn refresh(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    task: &Task,
+    workspace: &Workspace,
+) -> Result<(), CreateError> {
+    let place = Place { path: &workspace.path, branch: &workspace.branch, base: &workspace.base };
+    let told = briefing::of(site, journal.read()?, task, &place);
+    let text = instructions::render(site.template, &told)?;
+    instructions::write(workspace.path.as_ref(), &site.layout.task(&task.id), &text)?;
+    Ok(())
 }

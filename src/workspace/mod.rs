@@ -1,3 +1,51 @@
-//! The place where a task works: worktree, branch, generated files; made with an undo per step, removed restorably.
+//! Workspaces: a worktree with its branch, its context and its environment, made step by step, removed restorably.
+//!
+//! Invariants: what fails half-way is undone, what was killed half-way is found and continued; removal first puts
+//! everything below a trash ref and never names the main checkout; nothing is written through a link that somebody else
+//! may have placed. Whoever calls holds the git lock. This room prints nothing and runs no command of the user.
 
+pub mod apply;
+mod beneath;
+pub mod briefing;
 pub mod create;
+pub mod environment;
+pub mod instructions;
+pub mod plan;
+pub mod remove;
+pub mod restore;
+pub mod shared;
+
+pub use apply::{ApplyError, Made, Step, apply_creation};
+pub use plan::{Begun, Creation, PlanError, plan_creation};
+pub use remove::{Removal, RemoveError, Removed, apply_removal, plan_removal};
+pub use restore::{Restoration, RestoreError, apply_restoration, plan_restoration};
+
+use crate::git::Repo;
+use crate::model::{Clock, Settings};
+use crate::store::{Layout, Lock};
+
+/// What making and removing workspaces needs to know of its repository.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// The repository.
+    pub repo: &'a Repo,
+    /// Its state folder.
+    pub layout: &'a Layout,
+    /// The settings in force.
+    pub settings: &'a Settings,
+    /// What time it is.
+    pub clock: &'a dyn Clock,
+    /// The repository's own template of the instructions, as committed on the target.
+    pub template: Option<&'a [u8]>,
+}
+
+/// Proof that the git lock is held: races between two gits that add or remove worktrees fail in ways of their own.
+#[derive(Debug, Clone, Copy)]
+pub struct GitLock<'a>(#[expect(dead_code, reason = "held, never read")] &'a Lock);
+
+impl<'a> GitLock<'a> {
+    /// Returns the proof for a lock that was taken at `layout.lock("git")`.
+    pub fn held(lock: &'a Lock) -> Self {
+        Self(lock)
+    }
+}

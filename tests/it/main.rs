@@ -23,3 +23,4 @@ mod journal;
 mod land;
 mod program;
 mod real_claude;
+mod workspace;

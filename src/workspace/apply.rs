@@ -1,0 +1,315 @@
+//! Making a workspace, with an undo for each step.
+//!
+//! ```text
+//!  record ▶ shared folder ▶ (clear debris) ▶ worktree and branch ▶ base ref ▶ instructions ▶ environment
+//! ```
+//!
+//! Invariant: after a failure everything that this run made is gone again, in reverse order, and the error says so; what an
+//! earlier run made stays for the next try. A kill leaves the record, from which [`super::plan`] continues.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::environment::{self, EnvironmentError};
+use super::instructions::{self, InstructionsError};
+use super::plan::{Begun, Creation, Record};
+use super::shared::{self, SharedError, TRASH};
+use super::{GitLock, Site};
+use crate::failpoint;
+use crate::git::refs::{self, RefEdit};
+use crate::git::worktree::{self, Added, Hooks};
+use crate::git::{GitError, LinkedWorktree, Repo};
+use crate::model::{Oid, TaskId, TaskName, Workspace};
+use crate::store::layout::private_folder;
+
+/// A step of making a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Writing down what is about to be made.
+    Record,
+    /// Making the folder of worktrees and the shared folder in it.
+    Shared,
+    /// Putting a half-made worktree away.
+    Clear,
+    /// Making worktree and branch.
+    Worktree,
+    /// Marking the commit that the branch starts from.
+    BaseRef,
+    /// Writing the agent's instructions and the link to the shared folder.
+    Instructions,
+    /// Copying ignored files.
+    Environment,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Record => "recording the creation",
+            Self::Shared => "preparing the folder of worktrees",
+            Self::Clear => "clearing a half-made worktree",
+            Self::Worktree => "making the worktree",
+            Self::BaseRef => "marking the base",
+            Self::Instructions => "writing the instructions",
+            Self::Environment => "copying ignored files",
+        })
+    }
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The shared folder.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
+    /// The instructions.
+    #[error(transparent)]
+    Instructions(#[from] InstructionsError),
+    /// The environment.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// A file or folder.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// A workspace that was not made.
+#[derive(Debug, thiserror::Error)]
+#[error("{step} failed, {}", aftermath(undone, left))]
+pub struct ApplyError {
+    /// The step that failed.
+    pub step: Step,
+    /// The steps that were undone, last first.
+    pub undone: Vec<Step>,
+    /// What could not be undone, for people.
+    pub left: Vec<String>,
+    /// Why it failed.
+    #[source]
+    pub source: Box<StepError>,
+}
+
+fn aftermath(undone: &[Step], left: &[String]) -> String {
+    if !left.is_empty() {
+        return format!("and this could not be undone: {}", left.join("; "));
+    }
+    match undone.len() {
+        0 => "nothing was made".to_owned(),
+        n => format!("{} undone", crate::model::text::count(n, "step")),
+    }
+}
+
+/// A workspace that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// Where it is.
+    pub workspace: Workspace,
+    /// The set-up commands that are to be run in it, for `sh -c`.
+    pub setup: Vec<String>,
+    /// The exit code of a post-checkout hook that failed.
+    pub hook_failed: Option<i32>,
+    /// Files that were asked for and not brought in.
+    pub left_out: Vec<String>,
+}
+
+/// Makes a workspace as planned. `instructions` is the rendered text of `CLAUDE.local.md`.
+pub fn apply_creation(
+    site: &Site,
+    _lock: GitLock,
+    creation: &Creation,
+    hooks: &Hooks,
+    instructions: &str,
+) -> Result<Made, ApplyError> {
+    let mut making = Making { site, creation, done: Vec::new() };
+    making.run(hooks, instructions).map_err(|(step, source)| {
+        let (undone, left) = making.undo();
+        ApplyError { step, undone, left, source: Box::new(source) }
+    })
+}
+
+/// What can be taken back.
+enum Undo {
+    Record,
+    Worktree(LinkedWorktree),
+    Branch,
+    BaseRef,
+    Instructions,
+}
+
+struct Making<'a> {
+    site: &'a Site<'a>,
+    creation: &'a Creation,
+    done: Vec<(Step, Undo)>,
+}
+
+impl Making<'_> {
+    fn run(&mut self, hooks: &Hooks, instructions: &str) -> Result<Made, (Step, StepError)> {
+        fn at<E: Into<StepError>>(step: Step) -> impl Fn(E) -> (Step, StepError) {
+            move |error| (step, error.into())
+        }
+        let (repo, creation) = (self.site.repo, self.creation);
+        self.record().map_err(at(Step::Record))?;
+        let shared = shared::prepare(repo).map_err(at(Step::Shared))?;
+        if let Begun::Debris { entry } = &creation.begun {
+            clear(repo, &creation.id, &creation.path, entry).map_err(at(Step::Clear))?;
+        }
+        let added = self.worktree(hooks).map_err(at(Step::Worktree))?;
+        failpoint::hit("spawn.after_worktree");
+        let tree = added.worktree;
+        self.base_ref().map_err(at(Step::BaseRef))?;
+        shared::link(tree.path(), &shared).map_err(at(Step::Instructions))?;
+        let folder = self.site.layout.task(&creation.id);
+        self.done.push((Step::Instructions, Undo::Instructions));
+        instructions::write(tree.path(), &folder, instructions).map_err(at(Step::Instructions))?;
+        let settings = &self.site.settings.workspace;
+        let furnished = environment::furnish(repo, settings, &creation.base, tree.path());
+        let furnished = furnished.map_err(at(Step::Environment))?;
+        failpoint::hit("spawn.before_journal");
+        Ok(Made {
+            workspace: Workspace {
+                path: tree.path().display().to_string(),
+                branch: creation.branch.clone(),
+                base: creation.base.clone(),
+                entry: tree.entry().to_owned(),
+                copied: furnished.brought,
+            },
+            setup: settings.setup.clone(),
+            hook_failed: added.hook_failed,
+            left_out: furnished.left,
+        })
+    }
+
+    fn record(&mut self) -> io::Result<()> {
+        let creation = self.creation;
+        if creation.begun != Begun::Nothing {
+            return Ok(());
+        }
+        let record = Record {
+            path: creation.path.display().to_string(),
+            branch: creation.branch.clone(),
+            base: creation.base.clone(),
+        };
+        self.done.push((Step::Record, Undo::Record));
+        record.write(&self.site.layout.task(&creation.id).making())
+    }
+
+    fn worktree(&mut self, hooks: &Hooks) -> Result<Added, GitError> {
+        let (repo, creation) = (self.site.repo, self.creation);
+        let branch = creation.branch.as_str();
+        if let Begun::Worktree { entry } = &creation.begun {
+            let worktree = LinkedWorktree::open(repo, entry, &creation.path)?;
+            return Ok(Added { worktree, hook_failed: None });
+        }
+        let added = if repo.branch_tip(branch)?.is_some() && creation.begun != Begun::Nothing {
+            worktree::add_existing(repo, &creation.path, branch, hooks)?
+        } else {
+            let added = worktree::add(repo, &creation.path, branch, &creation.base, hooks)?;
+            self.done.push((Step::Worktree, Undo::Branch));
+            added
+        };
+        self.done.push((Step::Worktree, Undo::Worktree(added.worktree.clone())));
+        Ok(added)
+    }
+
+    fn base_ref(&mut self) -> Result<(), GitError> {
+        let edit = RefEdit {
+            name: base_ref(&self.creation.id.name),
+            new: Some(self.creation.base.clone()),
+            // An earlier generation of the name may have left one.
+            old: refs::Expected::Any,
+        };
+        refs::apply(self.site.repo, &[edit])?;
+        self.done.push((Step::BaseRef, Undo::BaseRef));
+        Ok(())
+    }
+
+    /// Takes everything back that this run made; returns the steps that were undone and what was not.
+    fn undo(&mut self) -> (Vec<Step>, Vec<String>) {
+        let (mut undone, mut left) = (Vec::new(), Vec::new());
+        while let Some((step, undo)) = self.done.pop() {
+            match self.take_back(&undo) {
+                Ok(()) if undone.last() == Some(&step) => {}
+                Ok(()) => undone.push(step),
+                Err(error) => left.push(format!("{step} ({error})")),
+            }
+        }
+        (undone, left)
+    }
+
+    fn take_back(&self, undo: &Undo) -> Result<(), StepError> {
+        let (repo, creation) = (self.site.repo, self.creation);
+        let folder = self.site.layout.task(&creation.id);
+        match undo {
+            Undo::Record => gone(fs::remove_file(folder.making()))?,
+            Undo::Instructions => gone(fs::remove_file(folder.instructions()))?,
+            Undo::BaseRef => {
+                let edit = RefEdit::delete(base_ref(&creation.id.name), creation.base.clone());
+                refs::apply(repo, &[edit])?;
+            }
+            Undo::Worktree(tree) => {
+                gone(fs::remove_dir_all(tree.path()))?;
+                worktree::remove_entry(tree)?;
+            }
+            Undo::Branch => delete_branch(repo, &creation.branch, &creation.base)?,
+        }
+        Ok(())
+    }
+}
+
+/// Deletes a branch that is still at `base`; one that has moved is somebody's work and stays.
+fn delete_branch(repo: &Repo, branch: &str, base: &Oid) -> Result<(), GitError> {
+    if repo.branch_tip(branch)?.as_ref() != Some(base) {
+        return Ok(());
+    }
+    refs::apply(repo, &[RefEdit::delete(format!("refs/heads/{branch}"), base.clone())])
+}
+
+/// Returns the ref that marks the commit which a task's branch started from.
+pub fn base_ref(name: &TaskName) -> String {
+    format!("refs/wt/base/{name}")
+}
+
+/// Puts a worktree that is not whole into the trash, without looking into it.
+pub(super) fn clear(repo: &Repo, id: &TaskId, path: &Path, entry: &str) -> Result<(), StepError> {
+    let tree = LinkedWorktree::open(repo, entry, path)?;
+    if fs::symlink_metadata(tree.path()).is_ok() {
+        let into = trash_folder(path.parent().unwrap_or(path))?;
+        fs::rename(tree.path(), free_place(&into, &format!("{}-half", id.name)))?;
+    }
+    // The lock is that of the git which was killed while it filled the worktree.
+    gone(fs::remove_file(tree.checkout().git_dir().join("locked")))?;
+    Ok(worktree::remove_entry(&tree)?)
+}
+
+/// Takes what is missing already for removed.
+pub(super) fn gone(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Makes the folder that removed worktrees are moved to, and returns it.
+pub(super) fn trash_folder(root: &Path) -> io::Result<PathBuf> {
+    let trash = root.join(TRASH);
+    private_folder(&trash)?;
+    if fs::symlink_metadata(&trash)?.is_dir() {
+        return Ok(trash);
+    }
+    Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", trash.display())))
+}
+
+/// Returns a name in `folder` that nothing has: `stem`, `stem.2`, `stem.3`.
+pub(super) fn free_place(folder: &Path, stem: &str) -> PathBuf {
+    let mut place = folder.join(stem);
+    let mut n = 1;
+    while fs::symlink_metadata(&place).is_ok() {
+        n += 1;
+        place = folder.join(format!("{stem}.{n}"));
+    }
+    place
+}

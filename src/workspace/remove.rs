@@ -1,0 +1,248 @@
+//! Taking a workspace away without losing anything.
+//!
+//! ```text
+//!  snapshot ▶ refs/wt/trash/NAME/N ▶ folder to {root}/.trash/NAME-N ▶ entry ▶ branch and base ref
+//! ```
+//!
+//! Invariants: nothing goes before what it holds is below a trash ref; the main checkout cannot be named, by type. A kill
+//! between two steps is continued by planning and applying again: what is gone already is skipped, and the snapshot that
+//! was taken stays the one that counts.
+//!
+//! `refs/wt/trash/NAME/N` is the snapshot. `refs/wt/trash/NAME/N.branch` stands beside it only where the branch held commits
+//! that the worktree's `HEAD` did not; both at the same commit mean that there was no worktree any more, only a branch.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::apply::{base_ref, free_place, gone, trash_folder};
+use super::beneath::Beneath;
+use super::shared::TRASH;
+use super::{GitLock, Site};
+use crate::failpoint;
+use crate::git::refs::{self, Expected, RefEdit};
+use crate::git::worktree::Entry;
+use crate::git::{GitError, LinkedWorktree, Repo, snapshot, worktree};
+use crate::model::{Oid, TaskId, TaskName, Workspace};
+
+/// How often a trash ref is tried that somebody else just made.
+const TRIES: u32 = 100;
+
+/// Why a workspace was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveError {
+    /// Somebody locked it with `git worktree lock`.
+    #[error("the worktree {} is locked{}", path.display(), if reason.is_empty() { String::new() } else { format!(": {reason}") })]
+    Locked {
+        /// Its folder.
+        path: PathBuf,
+        /// What the lock says.
+        reason: String,
+    },
+    /// Its folder stands there, but git does not know it any more, so that its state cannot be put away.
+    #[error("git does not know the worktree {} any more", path.display())]
+    Orphan {
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// A folder cannot be moved.
+    #[error("the worktree cannot be moved to the trash")]
+    Io(#[from] io::Error),
+}
+
+/// A workspace that is to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    id: TaskId,
+    path: PathBuf,
+    branch: String,
+    copied: Vec<String>,
+    worktree: Option<LinkedWorktree>,
+}
+
+impl Removal {
+    /// Returns the worktree, if git still has it.
+    pub fn worktree(&self) -> Option<&LinkedWorktree> {
+        self.worktree.as_ref()
+    }
+}
+
+/// What became of a removed workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// The ref that holds what it was; `None`: there was nothing left of it.
+    pub trash: Option<String>,
+    /// Where its folder is now.
+    pub folder: Option<PathBuf>,
+    /// Whether its branch stays: it is in use in another worktree, or it moved meanwhile.
+    pub branch: BranchAfter,
+}
+
+/// What became of a branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BranchAfter {
+    /// It is gone.
+    Deleted,
+    /// It is in use elsewhere, or it moved meanwhile.
+    Kept,
+}
+
+/// Returns what a removal will take away. Changes nothing.
+pub fn plan_removal(repo: &Repo, id: &TaskId, workspace: &Workspace) -> Result<Removal, RemoveError> {
+    let path = PathBuf::from(&workspace.path);
+    let worktree = known(repo, &path)?;
+    let (branch, copied) = (workspace.branch.clone(), workspace.copied.clone());
+    Ok(Removal { id: id.clone(), path, branch, copied, worktree })
+}
+
+/// Returns the worktree at `path`; a recorded name of an entry may belong to somebody else's worktree by now.
+fn known(repo: &Repo, path: &Path) -> Result<Option<LinkedWorktree>, RemoveError> {
+    match worktree::list(repo)?.into_iter().find(|entry| entry.path == path) {
+        Some(Entry { locked: Some(reason), path, .. }) => Err(RemoveError::Locked { path, reason }),
+        Some(entry) => {
+            Ok(Some(LinkedWorktree::open(repo, entry.entry.as_deref().unwrap_or_default(), path)?))
+        }
+        None if fs::symlink_metadata(path).is_ok() => Err(RemoveError::Orphan { path: path.to_owned() }),
+        None => Ok(None),
+    }
+}
+
+/// Removes a workspace as planned. Nothing may work in it any more.
+pub fn apply_removal(site: &Site, _lock: GitLock, removal: &Removal) -> Result<Removed, RemoveError> {
+    let repo = site.repo;
+    let name = &removal.id.name;
+    // Again, for time has passed since the plan.
+    let removal = &Removal { worktree: known(repo, &removal.path)?, ..removal.clone() };
+    let tip = repo.branch_tip(&removal.branch)?;
+    let kept = put_away(repo, removal, tip.as_ref())?;
+    failpoint::hit("remove.after_trash");
+    let root = removal.path.parent().unwrap_or(&removal.path);
+    let mut folder = None;
+    if fs::symlink_metadata(&removal.path).is_ok() {
+        let number = kept.map(|n| format!("-{n}")).unwrap_or_default();
+        let place = free_place(&trash_folder(root)?, &format!("{name}{number}"));
+        fs::rename(&removal.path, &place)?;
+        folder = Some(place);
+    }
+    failpoint::hit("remove.after_rename");
+    if let Some(worktree) = &removal.worktree {
+        worktree::remove_entry(worktree)?;
+    }
+    failpoint::hit("remove.after_entry");
+    let branch = forget(repo, name, &removal.branch, tip.as_ref())?;
+    failpoint::hit("remove.after_branch");
+    gone(fs::remove_file(site.layout.task(&removal.id).making()))?;
+    Ok(Removed { trash: kept.map(|n| trash_ref(name, n)), folder, branch })
+}
+
+/// Returns the name of a trash ref.
+pub fn trash_ref(name: &TaskName, n: u32) -> String {
+    format!("refs/wt/trash/{name}/{n}")
+}
+
+/// Returns the name of the ref that keeps a branch beside a trash ref.
+pub(super) fn branch_ref(trash: &str) -> String {
+    format!("{trash}.branch")
+}
+
+/// Returns the numbers of a name's trash refs with their snapshots, in order.
+pub fn trash_of(repo: &Repo, name: &TaskName) -> Result<Vec<(u32, Oid)>, GitError> {
+    let prefix = format!("refs/wt/trash/{name}/");
+    let refs = refs::list(repo, &prefix)?;
+    let mut found: Vec<(u32, Oid)> = refs
+        .into_iter()
+        .filter_map(|(full, at)| Some((full.strip_prefix(&prefix)?.parse().ok()?, at)))
+        .collect();
+    found.sort_unstable_by_key(|(n, _)| *n);
+    Ok(found)
+}
+
+/// Puts all that the workspace holds below a trash ref and returns its number; `None` if it holds nothing.
+fn put_away(repo: &Repo, removal: &Removal, tip: Option<&Oid>) -> Result<Option<u32>, RemoveError> {
+    let name = &removal.id.name;
+    let stands = fs::symlink_metadata(&removal.path).is_ok_and(|found| found.is_dir());
+    let taken = match &removal.worktree {
+        Some(tree) if stands => {
+            let edited = edited(repo, &removal.path, &removal.copied);
+            let message = format!("wt: workspace of {}", removal.id);
+            Some(snapshot::take(repo, tree.checkout(), &edited, &message)?)
+        }
+        _ => None,
+    };
+    let Some(kept) = taken.as_ref().or(tip) else {
+        return Ok(trash_of(repo, name)?.pop().map(|(n, _)| n).filter(|n| moved_there(removal, *n)));
+    };
+    if taken.is_none()
+        && let Some((n, snapshot)) = trash_of(repo, name)?.pop()
+        && moved_there(removal, n)
+        && holds(repo, &trash_ref(name, n), &snapshot, kept)?
+    {
+        // Killed after the folder was moved.
+        return Ok(Some(n));
+    }
+    let mut n = trash_of(repo, name)?.last().map_or(1, |(n, _)| n + 1);
+    for _ in 0..TRIES {
+        let trash = trash_ref(name, n);
+        let mut edits = vec![RefEdit::create(&trash, kept.clone())];
+        if let Some(tip) = tip
+            && (taken.is_none() || !repo.is_ancestor(tip, kept)?)
+        {
+            edits.push(RefEdit::create(branch_ref(&trash), tip.clone()));
+        }
+        match refs::apply(repo, &edits) {
+            Err(GitError::Moved { .. }) => n += 1,
+            done => {
+                done?;
+                return Ok(Some(n));
+            }
+        }
+    }
+    Err(GitError::Moved { name: trash_ref(name, n) }.into())
+}
+
+fn moved_there(removal: &Removal, n: u32) -> bool {
+    let root = removal.path.parent().unwrap_or(&removal.path);
+    root.join(TRASH).join(format!("{}-{n}", removal.id.name)).is_dir()
+}
+
+/// Tells whether the trash ref holds the commit `tip`.
+fn holds(repo: &Repo, trash: &str, snapshot: &Oid, tip: &Oid) -> Result<bool, GitError> {
+    Ok(repo.ref_tip(&branch_ref(trash))?.as_ref() == Some(tip) || repo.is_ancestor(tip, snapshot)?)
+}
+
+/// Returns the copied-in files that are not what the main checkout has: only these are put away, so that secrets that
+/// nobody changed do not get into git's objects.
+fn edited(repo: &Repo, worktree: &Path, copied: &[String]) -> Vec<String> {
+    let Ok(here) = Beneath::open(worktree) else { return Vec::new() };
+    let main = repo.main_checkout().and_then(|main| Beneath::open(main).ok());
+    let content = |beneath: &Beneath, path: &str| {
+        let mut bytes = Vec::new();
+        beneath.read(Path::new(path)).and_then(|mut file| file.read_to_end(&mut bytes)).ok().map(|_| bytes)
+    };
+    let changed = |path: &&String| match content(&here, path) {
+        Some(own) => main.as_ref().and_then(|main| content(main, path)) != Some(own),
+        None => false,
+    };
+    copied.iter().filter(changed).cloned().collect()
+}
+
+/// Deletes the branch, if it is still where it was put away from and nobody else uses it, and the base ref.
+fn forget(repo: &Repo, name: &TaskName, branch: &str, tip: Option<&Oid>) -> Result<BranchAfter, GitError> {
+    let base = base_ref(name);
+    if repo.ref_tip(&base)?.is_some() {
+        refs::apply(repo, &[RefEdit { name: base, new: None, old: Expected::Any }])?;
+    }
+    let Some(tip) = tip else { return Ok(BranchAfter::Deleted) };
+    if !refs::holders(repo, branch)?.is_empty() {
+        return Ok(BranchAfter::Kept);
+    }
+    match refs::apply(repo, &[RefEdit::delete(format!("refs/heads/{branch}"), tip.clone())]) {
+        Ok(()) => Ok(BranchAfter::Deleted),
+        Err(GitError::Moved { .. }) => Ok(BranchAfter::Kept),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Greets whoever is named.
+
+name=${1:-world}
+
+greeting="Hello"
+
+echo "$greeting, $name!"
