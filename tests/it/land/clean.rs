@@ -185,3 +185,31 @@ fn a_dry_run_tells_the_same_and_touches_nothing() {
     assert_eq!(results(&done), results(&told));
     assert_eq!(done.view["after"], told.view["after"], "a dry run writes the very commits");
 }
+
+#[test]
+fn landed_workspaces_go_and_can_come_back() {
+    let field = Field::new();
+    let head = field.done("a", &[("a", "a\n")]);
+    field.done("b", &[("same", "b\n")]);
+    field.repo().commit("same", "main\n");
+    let ran = field.program.wt(&["merge", "--all"]);
+    assert_eq!(ran.code, 4);
+    assert!(!field.program.worktree("a").exists() && field.program.worktree("b").exists());
+    let branches = field.repo().git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
+    assert_eq!(branches, "main\nwt/b");
+    assert_eq!(field.repo().rev("refs/wt/trash/a/1^1"), head);
+    assert!(!field.repo().git(&["worktree", "list"]).contains("/a "));
+    field.is_whole();
+}
+
+#[test]
+fn a_workspace_that_changes_during_the_landing_stays() {
+    let field = Field::new();
+    field.done("a", &[("a", "a\n")]);
+    let workspace = field.program.worktree("a");
+    let late = format!("echo late > {}/late", workspace.display());
+    let ran = field.program.wt(&["merge", "a", "--check", &late]);
+    assert_eq!((ran.code, field.state("a")), (0, State::Landed), "{}", ran.err);
+    assert!(ran.err.contains("warning: the workspace of `a` stays: it was changed"), "{}", ran.err);
+    assert_eq!(std::fs::read_to_string(workspace.join("late")).unwrap(), "late\n");
+}
