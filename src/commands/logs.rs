@@ -77,7 +77,10 @@ fn nothing(task: &Task, attempt: u32) -> CommandError {
 fn verify(task: &Task, folder: &TaskFolder, attempt: Option<u32>) -> Result<u8, CommandError> {
     let last = attempt.unwrap_or(task.attempt + 1);
     let first = attempt.unwrap_or(0);
-    let found = (first..=last).rev().find_map(|n| capture::read(&folder.verify_log(n)).ok());
+    let read = |n: u32| -> Vec<u8> {
+        folder.verify_logs(n).iter().filter_map(|log| capture::read(log).ok()).flatten().collect()
+    };
+    let found = (first..=last).rev().find(|n| folder.verify_log(*n).exists()).map(read);
     let output =
         found.ok_or_else(|| CommandError::refused(format!("no check of `{}` has run", task.name())))?;
     ui::answer_text(&crate::model::text::neutralised(&String::from_utf8_lossy(&output)));
@@ -135,8 +138,7 @@ fn follow(context: &mut Context, task: &Task, args: &Args) -> Result<u8, Command
         }
         if matches!(now.state, State::Running { .. }) {
             let attempt_folder = folder.attempt(shown);
-            // The end of the attempt is written beside the log, so one watch is enough for both.
-            match Changes::below_both(&attempt_folder, folder.root()) {
+            match Changes::below_both(&attempt_folder, context.layout().root()) {
                 Ok(mut changes) => {
                     // Something may have come between the look and the watch.
                     let before = offset;

@@ -187,6 +187,12 @@ pub fn watch(
     }
 }
 
+/// Whether a change says anything: reading and locking touch files too, and whoever waits does both itself.
+fn tells(change: &notify::Event) -> bool {
+    let lock = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "lock");
+    !change.kind.is_access() && !change.paths.iter().all(lock)
+}
+
 /// Wakes when the journal changes, when a waiting task's time has come, or at a deadline; asks the kernel, not the disk.
 pub struct Changes {
     woken: mpsc::Receiver<()>,
@@ -205,8 +211,7 @@ impl Changes {
         let (wake, woken) = mpsc::channel();
         let what = || "changes cannot be watched".to_owned();
         let mut watcher = notify::recommended_watcher(move |change: notify::Result<notify::Event>| {
-            // Reading wakes too; only what was written counts.
-            if change.is_ok_and(|change| !change.kind.is_access()) {
+            if change.is_ok_and(|change| tells(&change)) {
                 let _ = wake.send(());
             }
         })

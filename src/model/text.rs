@@ -50,6 +50,19 @@ pub fn count(n: usize, noun: &str) -> String {
     }
 }
 
+/// Returns a number of bytes as people read it: `840 B`, `12 KiB`, `3.4 GiB`.
+pub fn bytes(n: u64) -> String {
+    let (mut whole, mut tenth, mut unit) = (n, 0, "B");
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if whole < 1024 {
+            break;
+        }
+        (tenth, unit) = (whole % 1024 * 10 / 1024, next);
+        whole /= 1024;
+    }
+    if whole < 10 && unit != "B" { format!("{whole}.{tenth} {unit}") } else { format!("{whole} {unit}") }
+}
+
 /// Returns a duration as people read it: `840ms`, `12s`, `3m05s`, `2h14m`, `3d04h`.
 pub fn duration(d: Duration) -> String {
     let s = d.as_secs();
@@ -79,6 +92,7 @@ mod tests {
         assert_eq!(count(1, "commit"), "1 commit");
         assert_eq!(count(0, "branch"), "0 branches");
         assert_eq!(count(3, "retry"), "3 retries");
+        assert_eq!([bytes(840), bytes(12 << 10), bytes(3500 << 20)], ["840 B", "12 KiB", "3.4 GiB"]);
         assert_eq!(duration(Duration::from_millis(840)), "840ms");
         assert_eq!(duration(Duration::from_secs(185)), "3m05s");
         assert_eq!(duration(Duration::from_secs(8040)), "2h14m");

@@ -3,6 +3,7 @@
 //! `NAME` holds the head; `NAME.1` and `NAME.2` the ring, written in turn. A full disk never stops the reader of a pipe:
 //! what could not be written is counted. Files are 0600.
 
+use std::cmp::Reverse;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -90,21 +91,22 @@ impl Capped {
 /// Returns what a capped log holds: head, a line that says how much is missing if any is, tail.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut all = fs::read(path)?;
-    let mut ring: Vec<(SystemTime, Vec<u8>)> = Vec::new();
+    let mut ring: Vec<(Reverse<usize>, SystemTime, Vec<u8>)> = Vec::new();
     for n in 1..=2 {
         let Ok(mut file) = fs::File::open(segment(path, n)) else { continue };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        ring.push((file.metadata()?.modified()?, bytes));
+        ring.push((Reverse(bytes.len()), file.metadata()?.modified()?, bytes));
     }
-    ring.sort_by_key(|(modified, _)| *modified);
+    // The older one is always full; where both are, their times tell (which are too coarse to tell alone).
+    ring.sort();
     if ring.len() == 2 {
         if !all.ends_with(b"\n") {
             all.push(b'\n');
         }
         all.extend_from_slice(b"[the log was longer than its cap: the middle is left out]\n");
     }
-    for (_, bytes) in ring {
+    for (_, _, bytes) in ring {
         all.extend(bytes);
     }
     Ok(all)

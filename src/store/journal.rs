@@ -193,8 +193,9 @@ impl Journal {
         failpoint::hit("journal.after_append");
         self.inode = file.metadata()?.ino();
         self.offset = before + lines.len() as u64;
-        if self.offset > self.roll_at {
-            self.roll(now)?;
+        // The lines are written: a roll that fails (no space, say) is tried again later and is no reason to deny them.
+        if self.offset > self.roll_at && self.roll(now).is_err() {
+            self.roll_at = self.offset + ROLL_AT;
         }
         Ok(())
     }

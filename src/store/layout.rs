@@ -190,10 +190,21 @@ impl TaskFolder {
         self.attempt(n).join("verify.log")
     }
 
+    /// Returns the logs of an attempt's checks that there are, in the order in which they ran.
+    pub fn verify_logs(&self, n: u32) -> Vec<PathBuf> {
+        let first = self.verify_log(n);
+        (0..).map(|step| nth_log(&first, step)).take_while(|log| log.exists()).collect()
+    }
+
     /// Returns the output of the set-up commands.
     pub fn setup_log(&self) -> PathBuf {
         self.root.join("setup.log")
     }
+}
+
+/// Returns the log of the `n`th check, from 0, beside the first one's.
+pub fn nth_log(first: &Path, n: usize) -> PathBuf {
+    if n == 0 { first.to_owned() } else { first.with_extension(format!("{n}.log")) }
 }
 
 /// Makes a folder, and the ones above it, that only the user can enter.

@@ -50,14 +50,29 @@ fn libc_o_nofollow() -> i32 {
     i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).expect("open flags fit an int")
 }
 
+fn tried(lock: Result<(), std::fs::TryLockError>) -> io::Result<bool> {
+    match lock {
+        Ok(()) => Ok(true),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(false),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
 impl Lock {
     /// Takes the lock if it is free.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;
-        match file.file().try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => Err(error),
+        loop {
+            if tried(file.file().try_lock())? {
+                return Ok(Some(Self { file }));
+            }
+            // Somebody who only looks ([`Lock::is_held`]) must not pass for a holder: a task would stay unstarted and
+            // nobody would come back to it. A shared lock is refused by holders alone.
+            if !tried(file.file().try_lock_shared())? {
+                return Ok(None);
+            }
+            file.file().unlock()?;
+            std::thread::yield_now();
         }
     }
 
@@ -85,7 +100,8 @@ impl Lock {
         }
     }
 
-    /// Returns whether somebody holds the lock right now; a missing file is held by nobody.
+    /// Returns whether somebody holds the lock right now; a missing file is held by nobody. Looking is a shared lock for
+    /// an instant, which takes nothing from anybody.
     pub fn is_held(path: &Path) -> bool {
         let Ok(file) = fs::File::open(path) else { return false };
         matches!(file.file().try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))

@@ -14,6 +14,7 @@ use crate::model::task::{Task, Workspace};
 use crate::model::text::one_line;
 use crate::model::verdict::Exit;
 use crate::process::run::{Outcome, Shell};
+use crate::store::layout::nth_log;
 
 /// What the checks need to run like the agent did.
 #[derive(Debug, Clone, Copy)]
@@ -111,7 +112,7 @@ pub async fn by_checks(
     orders: &Orders,
 ) -> Result<Option<String>, JudgeError> {
     for (n, step) in steps.iter().enumerate() {
-        let log = if n == 0 { around.log.to_owned() } else { around.log.with_extension(format!("{n}.log")) };
+        let log = nth_log(around.log, n);
         let shell = Shell {
             command: &step.run,
             folder,

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
 use super::recovery::{Work, after_attempt};
-use super::{Fleet, pass};
+use super::{Fleet, pass, settle};
 use crate::agent::call::{Call, Called, call};
 use crate::agent::{Adapter, AdapterError, Facts, Request, StdinFrom};
 use crate::failpoint;
@@ -24,10 +24,11 @@ use crate::git::{GitError, LinkedWorktree, command};
 use crate::model::agent_event::AgentEvent;
 use crate::model::event::Next;
 use crate::model::task::Workspace;
+use crate::model::text::bytes;
 use crate::model::verdict::{Class, Exit, Verdict};
 use crate::model::{Event, State, Task, TaskId, Usage};
-use crate::process::boot;
 use crate::process::run::{Shell, shell};
+use crate::process::{boot, capture};
 use crate::store::exit::{ExitRecord, ExitSlot};
 use crate::store::layout::{TaskFolder, private_folder};
 use crate::store::live::Live;
@@ -36,6 +37,10 @@ use crate::workspace::create::{self, CreateError};
 
 /// How often live facts are written at most.
 const LIVE_EVERY: Duration = Duration::from_millis(250);
+
+/// How long a runner that could not record its attempt keeps lock and slot: without a rest, the pass that follows would
+/// start it again at once, as long as the disk is full.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// How much of a failed check's output the next attempt is told.
 const TOLD: usize = 4 << 10;
@@ -89,8 +94,12 @@ pub fn run(fleet: &Fleet<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Af
     if !matches!(task.state, State::Queued | State::Waiting { .. }) {
         return Ok(After::Pass); // Somebody stopped it between the pass and this moment.
     }
-    let next = runtime.block_on(Attempt::new(fleet, &task, lock, &slot).run(&mut journal))?;
+    let ran = runtime.block_on(Attempt::new(fleet, &task, lock, &slot).run(&mut journal));
+    if ran.is_err() {
+        std::thread::sleep(PAUSE);
+    }
     drop(slot);
+    let next = ran?;
     Ok(match next {
         Next::Wait { until: Some(until), .. } => After::Wait(until),
         _ => After::Pass,
@@ -194,10 +203,7 @@ impl<'a> Attempt<'a> {
             }
             Ok(Tried { called, work }) => {
                 let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
-                let reason = match called.swept {
-                    0 => reason,
-                    n => format!("{reason} (leaked: {n})"),
-                };
+                let reason = reason + &aside(&called);
                 let class = match work {
                     Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
                     _ => called.verdict.class,
@@ -217,7 +223,11 @@ impl<'a> Attempt<'a> {
         let worktree = LinkedWorktree::open(self.fleet.repo, &workspace.entry, workspace.path.as_ref())?;
         let env = self.environment(&workspace);
         self.set_up(&workspace, &env, orders).await?;
+        let begun = self.fleet.clock.now();
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;
+        if called.stopped.is_some() || called.swept > 0 || !matches!(called.exit, Exit::Code(_)) {
+            settle::clear_debris(self.fleet, &workspace, begun);
+        }
         if called.verdict.class != Class::Ok || orders.stop_given() {
             return Ok(Tried { called, work: Work::NotJudged });
         }
@@ -369,7 +379,9 @@ impl<'a> Attempt<'a> {
         let Some(reason) = self.task.outcome.as_deref().filter(|_| self.task.tries > 0) else {
             return Ok(asked);
         };
-        let output = fs::read(self.folder.verify_log(self.number - 1)).unwrap_or_default();
+        // Checks run one after another until one fails: the last log is that one's.
+        let logs = self.folder.verify_logs(self.number - 1);
+        let output = logs.last().and_then(|log| capture::read(log).ok()).unwrap_or_default();
         let output = String::from_utf8_lossy(&output[output.len().saturating_sub(TOLD)..]).into_owned();
         let mut text = fs::read_to_string(asked)?;
         text.push_str("\n\nThe attempt before this one was not accepted: ");
@@ -417,6 +429,18 @@ impl Told<'_, '_> {
         }
         self.written = Some(Instant::now());
     }
+}
+
+/// Returns what else people should know of an attempt: processes that outlived it, output that no log holds.
+fn aside(called: &Called) -> String {
+    let mut told = Vec::new();
+    if called.swept > 0 {
+        told.push(format!("leaked: {}", called.swept));
+    }
+    if called.dropped > 0 {
+        told.push(format!("output dropped: {}", bytes(called.dropped)));
+    }
+    if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) }
 }
 
 fn class_of(error: &RunError) -> Class {

@@ -7,11 +7,12 @@
 use std::time::SystemTime;
 
 use fs_err as fs;
+use jiff::Timestamp;
 
 use super::{Fleet, recovery};
 use crate::git::refs::{self, RefEdit};
 use crate::git::{LinkedWorktree, snapshot, status};
-use crate::model::{Event, State, Task};
+use crate::model::{Event, State, Task, Workspace};
 use crate::process::{boot, sweep};
 use crate::store::journal::Entry;
 use crate::store::{Journal, JournalError, Lock, exit};
@@ -35,7 +36,9 @@ pub fn settle(
         // It ended, but could not tell the journal (a full disk, a kill in between).
         return journal.append(now, vec![(Some(task.id.clone()), record.event)]);
     }
-    clear_debris(fleet, task);
+    if let (Some(workspace), Some(started)) = (&task.workspace, task.started_at) {
+        clear_debris(fleet, workspace, started);
+    }
     let reason = if rebooted { "the machine restarted" } else { "its supervision was killed" };
     let checkpoint = checkpoint(fleet, task, *attempt);
     let reason = match &checkpoint {
@@ -69,10 +72,9 @@ fn checkpoint(fleet: &Fleet<'_>, task: &Task, attempt: u32) -> Result<Option<Str
     Ok(Some(name))
 }
 
-/// Removes the locks that the killed attempt's git left in its own worktree and on its own branch, if they are newer
-/// than its start: its processes are gone, so nobody holds them. No other lock is ever touched.
-fn clear_debris(fleet: &Fleet<'_>, task: &Task) {
-    let (Some(workspace), Some(started)) = (&task.workspace, task.started_at) else { return };
+/// Removes the locks that a killed attempt's git left in its own worktree and on its own branch, if they are newer than
+/// its start: its processes are proved to be gone, so nobody holds them. No other lock is ever touched.
+pub fn clear_debris(fleet: &Fleet<'_>, workspace: &Workspace, started: Timestamp) {
     let Ok(worktree) = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref()) else {
         return;
     };
