@@ -36,7 +36,8 @@ impl Place {
         std::fs::write(place.root.path().join("home/.gitconfig"), identity).unwrap();
         std::fs::create_dir_all(place.repo().join("src")).unwrap();
         for n in 0..FILES {
-            std::fs::write(place.repo().join(format!("src/f{n}.txt")), format!("file {n}\n").repeat(20)).unwrap();
+            std::fs::write(place.repo().join(format!("src/f{n}.txt")), format!("file {n}\n").repeat(20))
+                .unwrap();
         }
         for args in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "-m", "files"]] {
             place.run("git", args);
@@ -71,7 +72,10 @@ fn median(mut times: Vec<Duration>) -> f64 {
 }
 
 fn line(what: &str, wt: f64, other: &str, theirs: f64, aim: &str) {
-    println!("{what:<40} wt {wt:>8.2} ms   {other:<16} {theirs:>8.2} ms   ratio {:>6.2}   aim {aim}", wt / theirs);
+    println!(
+        "{what:<40} wt {wt:>8.2} ms   {other:<16} {theirs:>8.2} ms   ratio {:>6.2}   aim {aim}",
+        wt / theirs
+    );
 }
 
 fn main() {
@@ -144,7 +148,13 @@ fn status(place: &Place) {
         }
         theirs.push(begun.elapsed());
     }
-    line(&format!("`wt status` of {TASKS} tasks"), median(ours), "git status each", median(theirs), "< 50 ms");
+    line(
+        &format!("`wt status` of {TASKS} tasks"),
+        median(ours),
+        "git status each",
+        median(theirs),
+        "< 50 ms",
+    );
 }
 
 /// The proportional set size of a process, in KiB.
