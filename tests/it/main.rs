@@ -22,5 +22,6 @@ mod git_worktree;
 mod journal;
 mod land;
 mod program;
+mod readme;
 mod real_claude;
 mod workspace;
