@@ -5,7 +5,9 @@ mod advice;
 use std::collections::BTreeSet;
 
 use clap::Args as ClapArgs;
+use clap_complete::engine::ArgValueCandidates;
 
+use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use crate::error::CommandError;
 use crate::land::{self, Checks, Fate, Landing, Mode, Report, Wanted};
@@ -25,7 +27,7 @@ const SHOWN: usize = 12;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Tasks to land.
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present = "all", add = ArgValueCandidates::new(task_names))]
     names: Vec<String>,
     /// Land every task that is done, and conflicts and rejections where something has changed since.
     #[arg(long, conflicts_with = "names")]

@@ -3,7 +3,7 @@
 use super::context::Context;
 use crate::error::{CommandError, During as _};
 use crate::git::status;
-use crate::model::{Clock as _, Event, State, TaskId};
+use crate::model::{Event, State, TaskId};
 use crate::store::lock::{DEADLINE, Lock};
 use crate::workspace::{GitLock, apply_removal, plan_removal};
 

@@ -14,3 +14,15 @@ pub fn switch(worktree: &LinkedWorktree, commit: &Oid) -> Result<(), GitError> {
     // Twice forced: also repositories that a check has made. What stood in the way of a tracked file is gone already.
     Git::at(checkout, "clean").args(["-ffd", "--quiet"]).run()
 }
+
+/// Removes these files of the worktree, relative to it, where they are not tracked; ignored ones too. Nothing is removed
+/// through a link.
+pub fn remove(worktree: &LinkedWorktree, paths: &[String]) -> Result<(), GitError> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let checkout = worktree.checkout();
+    checkout.require_honest()?;
+    let paths = paths.iter().map(|path| format!(":(top,literal){path}"));
+    Git::at(checkout, "clean").args(["-ffdx", "--quiet", "--"]).args(paths).run()
+}

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a task that was taken up leaves `landing` before the next one is: landed, conflict, rejected, or back.
 
-use std::path::PathBuf;
+use std::cell::Cell;
 
 use super::publish::{Outcome, Publication, Way, settle_held};
 use super::replay::{Replay, replay};
@@ -77,16 +77,16 @@ fn landed(task: &Task, tip: Oid, commits: usize) -> Fate {
 /// A landing that is done.
 pub(super) struct Course<'a> {
     landing: &'a Landing<'a>,
-    lock: &'a Lock,
     id: String,
-    logs: PathBuf,
+    bench: Bench<'a>,
 }
 
 impl<'a> Course<'a> {
     pub(super) fn new(landing: &'a Landing<'a>, lock: &'a Lock) -> Self {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let logs = landing.layout.landing(&id);
-        Self { landing, lock, id, logs }
+        let bench = Bench { landing, lock, logs, furnished: Cell::new(false) };
+        Self { landing, id, bench }
     }
 
     /// Lands `tasks` one after the other; what cannot go on ends it, with every task put right.
@@ -196,9 +196,8 @@ impl<'a> Course<'a> {
         if let Some(why) = Way::to(repo, target)?.obstacle(repo, &old, &new)? {
             return Ok(Round::left_out(why));
         }
-        let bench = Bench { landing: self.landing, lock: self.lock, logs: &self.logs };
         let steps = steps(self.landing.checks, self.landing.settings, task);
-        match bench.verify(task, &new, &steps)? {
+        match self.bench.verify(task, &new, &steps)? {
             Verdict::Passed { flaky: found } => *flaky = found,
             Verdict::Failed(failure) => {
                 let log = Some(failure.log.to_string_lossy().into_owned());

@@ -4,6 +4,7 @@
 //! target. The worktree is used by who holds the landing lock; each check's guard shares that lock, so that nobody else
 //! starts there while anything of a killed landing lives. Ignored files stay from check to check: build caches.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd as _;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 
 use super::Landing;
 use crate::git::worktree::{self, LinkedWorktree};
@@ -22,12 +24,22 @@ use crate::model::{Oid, Task};
 use crate::process::run::{self, Outcome, Shell};
 use crate::store::layout::private_folder;
 use crate::store::{Lock, LockError, lock};
+use crate::workspace::environment::{self, EnvironmentError};
 
 /// The folder of the worktree, below the root of all worktrees.
 pub const FOLDER: &str = ".verify";
 
-/// Says, below the worktree's own git folder, which set-up commands have run there.
-const FURNISHED: &str = "wt-furnished";
+/// Says, below the worktree's own git folder, what it was furnished with.
+const MARK: &str = "wt-furnished.json";
+
+/// What the worktree was furnished with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Furniture {
+    /// Ignored files from the main checkout, relative.
+    brought: Vec<String>,
+    /// Set-up commands that have run.
+    setup: Vec<String>,
+}
 
 /// Which checks are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +94,12 @@ pub enum VerifyError {
         /// What git said.
         source: GitError,
     },
+    /// git cannot tell where it is.
+    #[error("the worktree for checks cannot be found")]
+    Git(#[from] GitError),
+    /// The ignored files that it needs cannot be brought in.
+    #[error("the worktree for checks cannot be furnished")]
+    Environment(#[from] EnvironmentError),
     /// A set-up command failed.
     #[error("the worktree for checks cannot be set up: {0}")]
     Setup(Failure),
@@ -130,7 +148,9 @@ pub(super) struct Bench<'a> {
     pub landing: &'a Landing<'a>,
     pub lock: &'a Lock,
     /// The folder of this landing's logs.
-    pub logs: &'a Path,
+    pub logs: PathBuf,
+    /// Whether the worktree was furnished in this landing.
+    pub furnished: Cell<bool>,
 }
 
 impl Bench<'_> {
@@ -145,7 +165,7 @@ impl Bench<'_> {
         if steps.is_empty() {
             return Ok(Verdict::Passed { flaky });
         }
-        private_folder(self.logs)?;
+        private_folder(&self.logs)?;
         let place = self.worktree(commit)?;
         for (n, step) in steps.iter().enumerate() {
             let mut round = 0;
@@ -199,56 +219,71 @@ impl Bench<'_> {
     fn worktree(&self, commit: &Oid) -> Result<PathBuf, VerifyError> {
         let trouble = |source| VerifyError::Worktree { commit: commit.clone(), source };
         let path = self.landing.repo.worktrees_root().join(FOLDER);
-        let found = if let Some(there) = self.existing(&path)? {
+        let place = if let Some(there) = self.existing(&path)? {
             detached::switch(&there, commit).map_err(trouble)?;
             there
         } else {
-            let deadline = lock::DEADLINE;
-            let git = Lock::take(&self.landing.layout.lock("git"), deadline, "wt merge");
-            let _git = git.map_err(VerifyError::Lock)?;
+            let _git = self.git_lock()?;
             worktree::add_detached(self.landing.repo, &path, commit).map_err(trouble)?
         };
-        self.furnish(&found)?;
-        Ok(found.path().to_owned())
+        if !self.furnished.get() {
+            self.furnish(&place, commit)?;
+            self.furnished.set(true);
+        }
+        Ok(place.path().to_owned())
+    }
+
+    fn git_lock(&self) -> Result<Lock, VerifyError> {
+        let path = self.landing.layout.lock("git");
+        Lock::take(&path, lock::DEADLINE, "wt merge").map_err(VerifyError::Lock)
     }
 
     /// Returns the worktree if git knows it and its folder is there.
     fn existing(&self, path: &Path) -> Result<Option<LinkedWorktree>, VerifyError> {
-        let io = |cause: GitError| VerifyError::Io(io::Error::other(cause));
         let real = match fs::canonicalize(path) {
             Ok(real) => real,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => path.to_owned(),
             Err(cause) => return Err(cause.into()),
         };
-        let entries = worktree::list(self.landing.repo).map_err(io)?;
+        let entries = worktree::list(self.landing.repo)?;
         let entry = entries.into_iter().find(|entry| entry.path == real);
         let Some((name, entry)) = entry.and_then(|entry| Some((entry.entry.clone()?, entry))) else {
             let empty = || fs::read_dir(path).is_ok_and(|mut inside| inside.next().is_none());
             return if !path.exists() || empty() { Ok(None) } else { Err(VerifyError::InTheWay(real)) };
         };
-        let there = LinkedWorktree::open(self.landing.repo, &name, &real).map_err(io)?;
+        let there = LinkedWorktree::open(self.landing.repo, &name, &real)?;
         if !entry.missing {
             return Ok(Some(there));
         }
+        let _git = self.git_lock()?;
         if real.exists() {
             // Without its `.git` file it is nothing that git could use; it held nothing but what we put there.
             fs::remove_dir_all(&real)?;
         }
-        worktree::remove_entry(&there).map_err(io)?;
+        worktree::remove_entry(&there)?;
         Ok(None)
     }
 
-    /// Runs the set-up commands if they have not run here yet.
-    fn furnish(&self, place: &LinkedWorktree) -> Result<(), VerifyError> {
-        let wanted = self.landing.settings.workspace.setup.join("\n");
-        let mark = place.checkout().git_dir().join(FURNISHED);
-        if wanted.is_empty() || fs::read_to_string(&mark).is_ok_and(|done| done == wanted) {
+    /// Brings in the ignored files anew, for they may have changed, and runs the set-up commands that have not run here.
+    fn furnish(&self, place: &LinkedWorktree, commit: &Oid) -> Result<(), VerifyError> {
+        let Landing { repo, settings, observer, .. } = *self.landing;
+        let mark = place.checkout().git_dir().join(MARK);
+        let text = fs::read(&mark).unwrap_or_default();
+        let mut furniture: Furniture = serde_json::from_slice(&text).unwrap_or_default();
+        detached::remove(place, &furniture.brought)?;
+        let brought = {
+            let _git = self.git_lock()?;
+            environment::furnish(repo, &settings.workspace, commit, place.path())?
+        };
+        furniture.brought = brought.brought;
+        write_mark(&mark, &furniture)?;
+        if furniture.setup == settings.workspace.setup {
             return Ok(());
         }
-        for (n, command) in self.landing.settings.workspace.setup.iter().enumerate() {
-            self.landing.observer.step(&format!("setting up the worktree for checks: {command}"));
+        for (n, command) in settings.workspace.setup.iter().enumerate() {
+            observer.step(&format!("setting up the worktree for checks: {command}"));
             let log = self.logs.join(format!("setup.{}.log", n + 1));
-            let limit = self.landing.settings.limits.timeout;
+            let limit = settings.limits.timeout;
             let outcome = self.run(command, limit, place.path(), &log)?;
             if !outcome.passed() {
                 let how = how(&outcome, limit).unwrap_or_else(|reason| reason);
@@ -260,9 +295,14 @@ impl Bench<'_> {
                 }));
             }
         }
-        fs::write(mark, wanted)?;
+        furniture.setup.clone_from(&settings.workspace.setup);
+        write_mark(&mark, &furniture)?;
         Ok(())
     }
+}
+
+fn write_mark(path: &Path, furniture: &Furniture) -> io::Result<()> {
+    fs::write(path, serde_json::to_vec(furniture).map_err(io::Error::other)?)
 }
 
 /// Returns how a command failed; `Err`: it did not run to its end, so nothing is known.

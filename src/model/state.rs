@@ -134,9 +134,9 @@ impl State {
         use Event as E;
         let bad = BadTransition { from: self.word(), event: word(event) };
         Ok(match (self, event) {
-            (state, E::WorkspaceMade { .. } | E::Publishing { .. } | E::Published { .. } | E::Unknown) => {
-                state
-            }
+            (state, E::WorkspaceMade { .. } | E::Publishing { .. } | E::Published { .. } | E::Unknown)
+            | (state @ Self::Running { .. }, E::Session { .. })
+            | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. }) => state,
             (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
                 Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
             }
@@ -343,6 +343,17 @@ mod tests {
             copied: vec![],
         };
         assert_eq!(removed.apply(&Event::Restored { workspace }).unwrap(), rejected);
+    }
+
+    #[test]
+    fn facts_that_come_later_leave_the_state_as_it_is() {
+        let running = State::Running { attempt: 1, token: String::new(), boot: String::new() };
+        let session = Event::Session { session: "s".to_owned(), model: None };
+        assert_eq!(running.clone().apply(&session).unwrap(), running);
+        assert!(State::Queued.apply(&session).is_err());
+        let pruned = Event::Pruned { trash: "refs/wt/trash/a/1".to_owned() };
+        assert_eq!(State::Landed.apply(&pruned).unwrap(), State::Landed);
+        assert!(State::Open.apply(&pruned).is_err());
     }
 
     #[test]

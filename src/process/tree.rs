@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, set_child_subreaper, waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, set_child_subreaper, wait, waitpid,
 };
 
 /// Whether orphans below this process become its children.
@@ -57,12 +57,9 @@ pub fn wait_for_all(limit: Duration) -> bool {
     }
 }
 
-fn reap() -> u32 {
-    let mut reaped = 0;
-    while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {
-        reaped += 1;
-    }
-    reaped
+/// Takes note of children that have ended by themselves.
+fn reap() {
+    while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
 }
 
 /// Kills every descendant of this subreaper, generation after generation, until none is left; returns how many.
@@ -71,6 +68,7 @@ pub fn end_all() -> u32 {
     let mut ended = 0;
     let mut untouchable: Vec<Pid> = Vec::new();
     loop {
+        reap();
         let mut alive = children();
         alive.retain(|pid| !untouchable.contains(pid));
         if alive.is_empty() {

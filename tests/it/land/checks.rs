@@ -119,7 +119,7 @@ fn the_worktree_for_checks_keeps_caches_and_nothing_else() {
         field.done(name, &[(name, "x\n"), ("edited", "ok\n")]);
     }
     let home = field.program.env.root().join("home");
-    let before = std::fs::read_to_string(home.join("setup")).map(|text| text.lines().count()).unwrap_or(0);
+    let before = std::fs::read_to_string(home.join("setup")).map_or(0, |text| text.lines().count());
     field.merge(&["a"]).ran.ok();
     field.merge(&["b", "c"]).ran.ok();
     assert_eq!(std::fs::read_to_string(home.join("runs")).unwrap(), "x\nx\nx\n");
@@ -193,4 +193,28 @@ fn a_landing_that_is_killed_leaves_no_check_running_and_can_be_done_again() {
     let said = field.merge(&["a"]);
     assert_eq!((said.code(), said.result("a")), (0, "landed"));
     field.is_whole();
+}
+
+#[test]
+fn ignored_files_of_the_main_checkout_are_brought_in_as_they_are_now() {
+    let field = Field::new();
+    field.repo().commit(".gitignore", ".env*\nnode_modules/\nlink\n");
+    field.program.configure(&format!("[workspace]\nsymlink = [\"node_modules\"]\n{}", verify(
+        "cat .env sub/.env.local node_modules/x >> \"$HOME/seen\"; rm -rf sub; ln -s \"$HOME/outside\" sub", "",
+    )));
+    field.repo().write(".env", "one\n");
+    field.repo().write("sub/.env.local", "local\n");
+    field.repo().write("node_modules/x", "x\n");
+    let home = field.program.env.root().join("home");
+    std::fs::create_dir(home.join("outside")).unwrap();
+    std::fs::write(home.join("outside/.env.local"), "not wt's").unwrap();
+    field.done("a", &[("a", "a\n")]);
+    field.merge(&["a"]).ran.ok();
+    field.repo().write(".env", "two\n");
+    field.done("b", &[("b", "b\n")]);
+    field.merge(&["b"]).ran.ok();
+    let seen = std::fs::read_to_string(home.join("seen")).unwrap();
+    assert_eq!(seen, "one\nlocal\nx\ntwo\nlocal\nx\n");
+    assert_eq!(std::fs::read_to_string(home.join("outside/.env.local")).unwrap(), "not wt's");
+    assert_eq!(field.repo().read("node_modules/x"), "x\n");
 }

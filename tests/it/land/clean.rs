@@ -27,12 +27,12 @@ fn several_tasks_land_with_author_dates_and_message_kept() {
         (said.view["before"].as_str(), said.view["after"].as_str()),
         (Some(&*old), Some(&*field.main()))
     );
-    for n in 0..3 {
+    for (n, before) in before.iter().enumerate() {
         assert_eq!(
             (said.result(&format!("t{n}")), &said.of(&format!("t{n}"))["commits"]),
             ("landed", &1.into())
         );
-        assert_eq!(told(&format!("main~{}", 2 - n)), before[n], "task {n}");
+        assert_eq!(told(&format!("main~{}", 2 - n)), *before, "task {n}");
         assert_eq!(field.state(&format!("t{n}")), State::Landed);
         assert_eq!(field.repo().read(&format!("f{n}.txt")), "text\n");
     }
@@ -184,4 +184,32 @@ fn a_dry_run_tells_the_same_and_touches_nothing() {
     let done = field.merge(&["--all", "--no-verify"]);
     assert_eq!(results(&done), results(&told));
     assert_eq!(done.view["after"], told.view["after"], "a dry run writes the very commits");
+}
+
+#[test]
+fn landed_workspaces_go_and_can_come_back() {
+    let field = Field::new();
+    let head = field.done("a", &[("a", "a\n")]);
+    field.done("b", &[("same", "b\n")]);
+    field.repo().commit("same", "main\n");
+    let ran = field.program.wt(&["merge", "--all"]);
+    assert_eq!(ran.code, 4);
+    assert!(!field.program.worktree("a").exists() && field.program.worktree("b").exists());
+    let branches = field.repo().git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
+    assert_eq!(branches, "main\nwt/b");
+    assert_eq!(field.repo().rev("refs/wt/trash/a/1^1"), head);
+    assert!(!field.repo().git(&["worktree", "list"]).contains("/a "));
+    field.is_whole();
+}
+
+#[test]
+fn a_workspace_that_changes_during_the_landing_stays() {
+    let field = Field::new();
+    field.done("a", &[("a", "a\n")]);
+    let workspace = field.program.worktree("a");
+    let late = format!("echo late > {}/late", workspace.display());
+    let ran = field.program.wt(&["merge", "a", "--check", &late]);
+    assert_eq!((ran.code, field.state("a")), (0, State::Landed), "{}", ran.err);
+    assert!(ran.err.contains("warning: the workspace of `a` stays: it was changed"), "{}", ran.err);
+    assert_eq!(std::fs::read_to_string(workspace.join("late")).unwrap(), "late\n");
 }

@@ -1,0 +1,50 @@
+# The recipes of this house; `just` alone lists them.
+set positional-arguments
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# Type-check everything, tests and benches included
+check:
+    cargo check --all-targets
+
+# Format the sources
+fmt:
+    cargo fmt
+
+# Clippy, pedantic; warnings are errors here as in the gate
+lint:
+    cargo clippy --all-targets -- -D warnings
+
+# Run the tests; arguments are filters (`just test row_`)
+test *args:
+    cargo test {{args}}
+
+# Review changed snapshots
+review:
+    cargo insta review
+
+# Fault table of supervision, journal and landing: row, injected, outcome
+faults:
+    cargo test --test it -- --nocapture --test-threads 2 fault_table
+
+# Side by side with git, in one run, as ratios; never fails a build
+bench *args:
+    cargo bench --bench {{ if args == "" { "life" } else { args } }}
+
+# Show the whole life of three tasks in a scratch repository
+demo:
+    cargo run --release -- demo
+
+# Build the documentation; broken links are errors
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# Exactly what the gate runs
+ci:
+    bash .ci/run
+
+# Install `wt` and `git-wt`
+install:
+    cargo install --path .
