@@ -38,9 +38,10 @@ fn ready<'a>(repo: &Repo, task: &'a Task, report: &Report) -> Result<Result<Read
     if head == workspace.base && !matches!(task.state, State::Done { skipped: true }) {
         return Ok(Err(LeftOut::Empty));
     }
-    Ok(match unfit(repo, workspace)? {
-        Some(why) => Err(why),
-        None => Ok(Ready { workspace, head }),
+    Ok(match unfit(repo, workspace) {
+        Ok(None) => Ok(Ready { workspace, head }),
+        Ok(Some(why)) => Err(why),
+        Err(cause) => Err(LeftOut::unreadable(cause)?),
     })
 }
 

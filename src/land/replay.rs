@@ -19,6 +19,13 @@ pub(super) enum Replay {
 
 /// Replays what `head` has beyond `tip`.
 pub(super) fn replay(repo: &Repo, workspace: &Workspace, tip: &Oid, head: &Oid) -> Result<Replay, GitError> {
+    match try_replay(repo, workspace, tip, head) {
+        Err(cause) => LeftOut::unreadable(cause).map(Replay::Impossible),
+        replayed => replayed,
+    }
+}
+
+fn try_replay(repo: &Repo, workspace: &Workspace, tip: &Oid, head: &Oid) -> Result<Replay, GitError> {
     let outcome = replay::replay(repo, tip, head)?;
     let Some(stop) = outcome.stop else {
         return Ok(Replay::Clean { tip: outcome.tip, commits: outcome.commits.len() });

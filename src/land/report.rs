@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use super::LandError;
 use super::verify::Failure;
+use crate::git::GitError;
 use crate::model::event::ConflictedPath;
-use crate::model::text::count;
+use crate::model::text::{count, one_line};
 use crate::model::view::{LandResult, LandedView, MergeView, SCHEMA};
 use crate::model::{Oid, TaskId, TaskName};
 
@@ -128,6 +129,12 @@ pub enum LeftOut {
         /// That branch; `None`: detached.
         on: Option<String>,
     },
+    /// git cannot read its workspace or its commits.
+    #[error("it cannot be read: {reason}")]
+    Unreadable {
+        /// What git said, in one line.
+        reason: String,
+    },
     /// Its history has nothing in common with the target's.
     #[error("its commit {} has no parent, so its history is not the target's", .commit.short())]
     Unrelated {
@@ -154,6 +161,17 @@ pub enum LeftOut {
         /// Its state's word.
         state: &'static str,
     },
+}
+
+impl LeftOut {
+    /// Returns the reason for an error that is about one task only, so that it does not keep the others from landing;
+    /// where git itself cannot be used, there is nothing to land at all.
+    pub(super) fn unreadable(cause: GitError) -> Result<Self, GitError> {
+        match cause {
+            GitError::Unusable(_) => Err(cause),
+            _ => Ok(Self::Unreadable { reason: one_line(&cause.to_string(), 200) }),
+        }
+    }
 }
 
 fn listed(paths: &[String]) -> String {

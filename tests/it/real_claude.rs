@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use fs_err as fs;
 use serde_json::Value;
 
-use crate::fake_api::{FakeApi, Kind, Scenario, Turn};
+use crate::fake_api::{Effect, FakeApi, Fault, Kind, Scenario, Turn};
+use crate::program::{Program, Ran, ran};
 
 /// Also named in `.ci/install-claude`.
 const VERSION: &str = "2.1.197";
@@ -119,4 +120,74 @@ fn writes_commits_and_reports_exactly_what_the_service_charged() {
     let turns = api.requests().iter().filter(|request| request.kind == Kind::Main).count();
     assert_eq!(turns, 3);
     assert_eq!(sent.replies, 3, "no request beside the turns: {:#?}", api.requests());
+}
+
+/// Puts `wt` and the real Claude Code together: the built-in adapter, the loopback service, an own home.
+fn with_claude(program: &Program, claude: &Path, api: &FakeApi, args: &[&str]) -> Ran {
+    let home = program.env.root().join("home");
+    let mut path = claude.parent().expect("a program is in a folder").as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").expect("tests have a PATH"));
+    let mut command = program.command(args);
+    command.envs(claude_environment(api, &home)).env("PATH", path);
+    ran(command.output().unwrap())
+}
+
+#[test]
+fn claude_code_works_in_a_workspace_and_its_work_lands() {
+    let Some(claude) = claude_program() else { return };
+    let program = Program::new();
+    let api = FakeApi::start(Scenario::new([
+        Turn { text: "I will write the file.".to_owned(), ..Turn::write("hello.txt", "hello\n") },
+        Turn::bash("git add hello.txt && git commit -q -m 'add hello'"),
+        Turn::say("Written and committed.\n\n<promise>COMPLETE</promise>"),
+    ]));
+
+    let told = "Write hello.txt and commit it";
+    let told = ["spawn", "feature-auth", told, "--agent", "claude", "--wait"];
+    assert_eq!(
+        with_claude(&program, &claude, &api, &told).ok().lines().last(),
+        Some("feature-auth done: ended well")
+    );
+
+    let task = program.task("feature-auth");
+    let sent = api.sent_usage();
+    assert_eq!(task["tokens"]["input"], sent.tokens.input, "{task}");
+    assert_eq!(task["tokens"]["output"], sent.tokens.output, "{task}");
+    assert_eq!(task["tokens"]["cache_read"], sent.tokens.cache_read, "{task}");
+    assert_eq!(task["tokens"]["cache_write"], sent.tokens.cache_write, "{task}");
+    let stream = program.wt(&["logs", "feature-auth", "--raw"]).ok();
+    let result = stream
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|e| e["type"] == "result");
+    assert_eq!(task["cost_usd"], result.unwrap()["total_cost_usd"], "{task}");
+    assert!(task["cost_usd"].as_f64().unwrap() > 0.0);
+    assert!(task["session"].is_string(), "{task}");
+    let asked = api.requests().into_iter().find(|request| request.kind == Kind::Main).unwrap();
+    assert!(asked.body.to_string().contains("wt/feature-auth"), "its CLAUDE.local.md was not read");
+
+    let log = program.wt(&["logs", "feature-auth"]).ok();
+    for part in ["I will write the file.", "Write hello.txt", "git add hello.txt", "Written and committed."] {
+        assert!(log.contains(part), "`{part}` is not in the log:\n{log}");
+    }
+    program.wt(&["merge", "feature-auth"]).ok();
+    assert_eq!(program.repo.git(&["show", "main:hello.txt"]), "hello");
+    assert_eq!(program.repo.git(&["log", "-1", "--format=%s %an", "main"]), "add hello Ada Tester");
+    assert_eq!(program.state_of("feature-auth"), "landed");
+    assert!(!program.worktree("feature-auth").exists());
+}
+
+#[test]
+fn a_refused_key_ends_claude_code_at_its_first_complaint() {
+    let Some(claude) = claude_program() else { return };
+    let program = Program::new();
+    let refused = Effect::error(401, "authentication_error", "invalid x-api-key");
+    let api = FakeApi::start(Scenario::new([Turn::say("never said")]).fault(Fault::new(refused)));
+
+    let told = ["spawn", "locked-out", "Say something", "--agent", "claude", "--wait"];
+    assert_eq!(with_claude(&program, &claude, &api, &told).code, 1);
+    let task = program.task("locked-out");
+    assert_eq!(task["state"], "failed", "{task}");
+    assert_eq!(task["attempt"], 1, "a refused key is not tried again: {task}");
 }

@@ -138,6 +138,7 @@ fn left_out(name: &TaskName, why: &LeftOut) -> Option<String> {
         )),
         LeftOut::Outrun { .. } | LeftOut::Changed { .. } => Some(format!("try again with `wt merge {name}`")),
         LeftOut::Empty => Some(format!("let its agent go on with `wt retry {name}`")),
+        LeftOut::Unreadable { .. } => Some("look for damage with `wt doctor`".to_owned()),
         LeftOut::NoBranch | LeftOut::Unrelated { .. } => None,
     }
 }

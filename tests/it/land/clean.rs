@@ -194,6 +194,9 @@ fn landed_workspaces_go_and_can_come_back() {
     field.repo().commit("same", "main\n");
     let ran = field.program.wt(&["merge", "--all"]);
     assert_eq!(ran.code, 4);
+    assert!(!ran.err.contains("warning"), "{}", ran.err);
+    let last = field.program.journal().pop().unwrap();
+    assert_eq!((last["task"].as_str(), last["event"]["type"].as_str()), (Some("a@1"), Some("pruned")));
     assert!(!field.program.worktree("a").exists() && field.program.worktree("b").exists());
     let branches = field.repo().git(&["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
     assert_eq!(branches, "main\nwt/b");

@@ -121,3 +121,23 @@ fn a_landing_under_way_is_not_settled() {
     drop(lock);
     assert_eq!(scene.settle(), 1);
 }
+
+#[test]
+fn two_landings_at_once_take_turns() {
+    let field = Field::new();
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        field.done(name, &[(name, "x\n")]);
+    }
+    let start = || {
+        let mut merge = field.program.command(&["merge", "--all", "--keep", "--quiet", "--check", "true"]);
+        merge.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let mut both = [start(), start()];
+    for merge in &mut both {
+        assert!(merge.wait().unwrap().success());
+    }
+    assert_eq!(field.subjects(), ["d", "c", "b", "a"].map(|name| format!("change {name}")));
+    assert!(names.iter().all(|name| field.state(name) == State::Landed));
+    field.is_whole();
+}

@@ -136,6 +136,29 @@ fn a_workspace_that_is_gone_does_not_keep_its_branch_from_landing() {
 }
 
 #[test]
+fn a_damaged_task_does_not_keep_the_others_from_landing() {
+    let field = Field::new();
+    for name in ["index", "entry", "elsewhere", "object", "fine"] {
+        field.done(name, &[(name, "x\n")]);
+    }
+    let entries = field.repo().path().join(".git/worktrees");
+    std::fs::write(entries.join("index/index"), "garbage").unwrap();
+    std::fs::rename(entries.join("entry"), field.program.env.root().join("entry")).unwrap();
+    std::fs::write(entries.join("elsewhere/commondir"), "/nonexistent\n").unwrap();
+    let tree = field.repo().rev("wt/object^{tree}");
+    std::fs::remove_file(field.repo().path().join(format!(".git/objects/{}/{}", &tree[..2], &tree[2..])))
+        .unwrap();
+    let said = field.merge(&["--all"]);
+    assert_eq!((said.code(), said.result("fine")), (3, "landed"), "{}{}", said.ran.out, said.ran.err);
+    for name in ["index", "entry", "elsewhere", "object"] {
+        assert_eq!(said.result(name), "skipped", "{name}");
+        assert!(said.reason(name).starts_with("it cannot be read: "), "{name}: {}", said.reason(name));
+        assert_eq!(field.state(name), State::Done { skipped: false }, "{name}");
+    }
+    assert_eq!(field.subjects(), ["change fine"]);
+}
+
+#[test]
 fn what_cannot_land_is_refused_before_anything_is_begun() {
     let field = Field::new();
     field.done("a", &[("a", "a\n")]);
