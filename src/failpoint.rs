@@ -1,4 +1,5 @@
-//! Named crash points: with the feature `failpoints`, `WT_FAILPOINT=NAME` ends the process at that point as `kill -9` would.
+//! Named crash points: with the feature `failpoints`, `WT_FAILPOINT=NAME` ends the process at that point as `kill -9` would;
+//! `NAME:N` where it comes there for the Nth time.
 //!
 //! Without the feature a point is nothing at all. Every name is listed in [`POINTS`], and the tests kill at each of them.
 
@@ -30,8 +31,12 @@ pub const POINTS: &[&str] = &[
 /// Ends the process here if the environment names this point.
 #[cfg(feature = "failpoints")]
 pub fn hit(point: &str) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static HITS: AtomicU32 = AtomicU32::new(0);
     debug_assert!(POINTS.contains(&point), "`{point}` is not listed");
-    if std::env::var("WT_FAILPOINT").is_ok_and(|wanted| wanted == point) {
+    let wanted = std::env::var("WT_FAILPOINT").unwrap_or_default();
+    let (name, nth) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+    if name == point && nth.parse() == Ok(HITS.fetch_add(1, Ordering::Relaxed) + 1) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
     }
 }

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use super::{Fleet, schedule, settle};
 use crate::failpoint;
-use crate::model::{State, TaskId};
+use crate::model::{Event, State, Task, TaskId};
 use crate::process::launch;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
+use crate::workspace::create::{self, CreateError};
 
 /// The hidden command that becomes a runner.
 pub const RUNNER: &str = "__run";
@@ -54,6 +55,8 @@ pub fn pass(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Passed, PassErro
     if !worthwhile(fleet, journal) {
         return Ok(Passed::default());
     }
+    // Before the scheduler's lock: the git lock comes first in the written order.
+    furnish_open(fleet, journal)?;
     let _turn = Lock::take(&fleet.layout.lock("sched"), DEADLINE, "scheduling pass")?;
     journal.read()?;
     let settled = settle_vanished(fleet, journal)?;
@@ -64,8 +67,35 @@ pub fn pass(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Passed, PassErro
 fn worthwhile(fleet: &Fleet<'_>, journal: &Journal) -> bool {
     let roster = journal.roster();
     let vanished = |id: &TaskId| !Lock::is_held(&fleet.layout.task(id).lock());
-    roster.live().any(|task| matches!(task.state, State::Running { .. }) && vanished(&task.id))
+    let unserved = |task: &Task| matches!(task.state, State::Running { .. }) || unfurnished(task);
+    roster.live().any(|task| unserved(task) && vanished(&task.id))
         || schedule::line(roster, fleet.clock.now()).iter().any(|task| vanished(&task.id))
+}
+
+/// Whether a person waits for a workspace that a killed `wt spawn` did not finish.
+fn unfurnished(task: &Task) -> bool {
+    task.state == State::Open && task.workspace.is_none()
+}
+
+/// Finishes what a killed `wt spawn --no-agent` began; where that cannot be, its name is free again.
+fn furnish_open(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<(), JournalError> {
+    let roster = journal.read()?;
+    let open: Vec<TaskId> =
+        roster.live().filter(|task| unfurnished(task)).map(|task| task.id.clone()).collect();
+    for id in open {
+        let Ok(Some(_lock)) = Lock::try_take(&fleet.layout.task(&id).lock()) else { continue };
+        let Some(task) = journal.read()?.get(&id).filter(|task| unfurnished(task)).cloned() else { continue };
+        match create::create(&fleet.site(), journal, &task) {
+            // Busy or full: a later pass tries again.
+            Ok(_) | Err(CreateError::Lock(_) | CreateError::Journal(_)) => {}
+            Err(error) => {
+                let reason = format!("its workspace could not be made: {error}");
+                let removed = Event::Removed { reason, trash: None };
+                journal.append(fleet.clock.now(), vec![(Some(id), removed)])?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn settle_vanished(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, PassError> {

@@ -1,11 +1,9 @@
 //! Fault rows of supervision: who dies, and what must be true afterwards.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::program::{Program, alive};
+use crate::program::{Program, alive, gone_within, kill};
 
 /// An agent that leaves descendants of four kinds, says so, and then works on for a long time.
 fn evil<'a>() -> Vec<&'a str> {
@@ -33,40 +31,6 @@ fn descendants(program: &Program, name: &str) -> Vec<u32> {
     found
 }
 
-/// The processes that run `wt` in that role for this repository.
-fn role(program: &Program, role: &str) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let mut words = line.split(|b| *b == 0);
-        let is = words.nth(1) == Some(role.as_bytes());
-        let here = String::from_utf8_lossy(&line).contains(&*program.repo.path().to_string_lossy());
-        if is && here && alive(pid) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
-fn kill(pid: u32) {
-    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), Signal::KILL).unwrap();
-}
-
-fn gone_within(limit: Duration, pids: &[u32]) {
-    let begun = Instant::now();
-    while pids.iter().any(|pid| alive(*pid)) {
-        assert!(
-            begun.elapsed() < limit,
-            "still alive: {:?}",
-            pids.iter().filter(|p| alive(**p)).collect::<Vec<_>>()
-        );
-        std::thread::yield_now();
-    }
-}
-
 fn slot_is_free(state: &Path) -> bool {
     !wt::store::Lock::is_held(&state.join("slots/0"))
 }
@@ -79,7 +43,7 @@ fn kill_and_check(victims: &[&str], limit: Duration) {
     let tree = descendants(&program, "evil");
     program.spawn("next", &["write:next.txt=x", "commit:next"], &[]).ok();
     assert_eq!(program.state_of("next"), "queued");
-    let pids: Vec<u32> = victims.iter().map(|victim| role(&program, victim)[0]).collect();
+    let pids: Vec<u32> = victims.iter().map(|victim| program.role(victim)[0]).collect();
     for pid in &pids {
         kill(*pid);
     }

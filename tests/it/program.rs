@@ -132,6 +132,55 @@ impl Program {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// Returns everything that a refusal must leave as it was: refs, worktrees, folders, the journal and the tasks' folders.
+    pub fn world(&self) -> String {
+        let listed = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut names: Vec<String> =
+                entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+            names.sort();
+            names.join(" ")
+        };
+        [
+            self.repo.git(&["for-each-ref"]),
+            self.repo.git(&["worktree", "list", "--porcelain"]),
+            self.repo.git(&["status", "--porcelain"]),
+            listed(&self.env.root().join("repo-worktrees")),
+            listed(&self.state().join("tasks")),
+            std::fs::read_to_string(self.state().join("journal.jsonl")).unwrap_or_default(),
+        ]
+        .join("\n--\n")
+    }
+
+    /// Runs `wt`, which must refuse with `code` and change nothing; returns what it said.
+    pub fn refuses(&self, code: i32, args: &[&str]) -> String {
+        let before = self.world();
+        let said = self.wt(args).fails(code);
+        assert_eq!(self.world(), before, "{args:?} changed something: {said}");
+        said
+    }
+
+    /// Returns the events of a task, in order.
+    pub fn events(&self, id: &str) -> Vec<Value> {
+        let of_task = |record: Value| (record["task"] == id).then(|| record["event"].clone());
+        self.journal().into_iter().filter_map(of_task).collect()
+    }
+
+    /// Returns the types of a task's events, in order.
+    pub fn told(&self, id: &str) -> Vec<String> {
+        self.events(id).iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Returns the processes that run `wt` in that role for this repository.
+    pub fn role(&self, role: &str) -> Vec<u32> {
+        let here = self.repo.path().to_string_lossy().into_owned();
+        let is = |line: &[u8]| {
+            let second = line.split(|b| *b == 0).nth(1);
+            second == Some(role.as_bytes()) && String::from_utf8_lossy(line).contains(&here)
+        };
+        processes(is)
+    }
+
     /// Waits, asking `ask` again and again, until it says something; panics with the journal when patience is up.
     pub fn until<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         let begun = Instant::now();
@@ -149,6 +198,39 @@ impl Program {
         self.until(&path.display().to_string(), || {
             std::fs::read_to_string(path).ok().filter(|text| !text.is_empty())
         })
+    }
+}
+
+impl Drop for Program {
+    /// Ends what a test left running, before its folder goes.
+    fn drop(&mut self) {
+        if self.state().join("journal.jsonl").exists() {
+            drop(self.command(&["stop", "--all", "--quiet"]).output());
+        }
+    }
+}
+
+/// Returns the living processes whose command line (NUL-separated) is such.
+pub fn processes(is: impl Fn(&[u8]) -> bool) -> Vec<u32> {
+    let numbers = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = numbers.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| is(&std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default()) && alive(*pid))
+        .collect()
+}
+
+/// Ends a process as `kill -9` does.
+pub fn kill(pid: u32) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Waits until all of these processes are gone, at most `limit`.
+pub fn gone_within(limit: Duration, pids: &[u32]) {
+    let begun = Instant::now();
+    while pids.iter().any(|pid| alive(*pid)) {
+        let left: Vec<_> = pids.iter().filter(|pid| alive(**pid)).collect();
+        assert!(begun.elapsed() < limit, "still alive: {left:?}");
+        std::thread::yield_now();
     }
 }
 
