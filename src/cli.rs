@@ -52,6 +52,8 @@ enum Verb {
     Diff(commands::diff::Args),
     Exec(commands::exec::Args),
     Path(commands::path::Args),
+    Gc(commands::gc::Args),
+    Restore(commands::restore::Args),
     Trust(commands::trust::Args),
     Completions(commands::completions::Args),
 }
@@ -68,6 +70,8 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
         Verb::Diff(args) => commands::diff::run(global, &args),
         Verb::Exec(args) => commands::exec::run(global, &args),
         Verb::Path(args) => commands::path::run(global, &args),
+        Verb::Gc(args) => commands::gc::run(global, &args),
+        Verb::Restore(args) => commands::restore::run(global, &args),
         Verb::Trust(args) => commands::trust::run(global, &args),
         Verb::Completions(args) => commands::completions::run(&args),
     }

@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod commit;
+pub mod dates;
 pub mod diff;
 mod error;
 pub mod ignored;

@@ -18,4 +18,6 @@ mod git_worktree;
 mod journal;
 mod program;
 mod real_claude;
+mod tidy_gc;
+mod tidy_restore;
 mod workspace;
