@@ -17,6 +17,7 @@ pub mod observe;
 pub mod process;
 pub mod store;
 pub mod supervise;
+pub mod tidy;
 pub mod ui;
 pub mod workspace;
 

@@ -7,6 +7,7 @@
 pub mod command;
 pub mod commit;
 pub mod detached;
+pub mod dates;
 pub mod diff;
 mod error;
 pub mod ignored;

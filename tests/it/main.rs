@@ -27,4 +27,6 @@ mod land;
 mod program;
 mod readme;
 mod real_claude;
+mod tidy_gc;
+mod tidy_restore;
 mod workspace;

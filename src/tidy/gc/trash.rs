@@ -1,0 +1,171 @@
+//! What removals leave behind, once it is old enough: trash refs, trash folders, refs of bases that nobody counts from.
+//!
+//! Invariant: the newest trash ref of a task whose name is taken stays, whatever its age; a ref whose age is not known for
+//! sure stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use fs_err as fs;
+use jiff::Timestamp;
+
+use super::{GcError, Grounds};
+use crate::git::dates::{self, DatedRef};
+use crate::git::refs::{self, RefEdit};
+use crate::git::{GitError, Repo};
+use crate::model::{Event, Oid, Roster, TaskName};
+use crate::store::Journal;
+use crate::store::lock::{DEADLINE, Lock};
+use crate::workspace::shared::TRASH;
+
+/// How long the folder of a removed workspace is kept.
+const FOLDERS: Duration = Duration::from_secs(24 * 3600);
+
+const REFS: &str = "refs/wt/trash/";
+const BASES: &str = "refs/wt/base/";
+
+/// What was cleared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cleared {
+    /// Trash refs.
+    pub refs: usize,
+    /// Trash folders.
+    pub folders: usize,
+    /// Base refs.
+    pub bases: usize,
+}
+
+/// Clears what is old enough, under the git lock; folders are deleted after it is free again.
+pub fn clear_expired(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<Cleared, GcError> {
+    let site = &grounds.site;
+    let mut cleared = Cleared::default();
+    {
+        let _git = Lock::take(&site.layout.lock("git"), DEADLINE, "clearing the trash")?;
+        let history = journal.history()?;
+        let recorded = removals(&history.records);
+        let edits = expired(site.repo, &history.roster, &recorded, site.clock.now(), site.settings.gc.trash)?;
+        cleared.refs = edits.iter().filter(|edit| !edit.name.ends_with(".branch")).count();
+        refs::apply(site.repo, &edits)?;
+        let bases = orphan_bases(site.repo, journal.read()?)?;
+        cleared.bases = bases.len();
+        let edits: Vec<RefEdit> = bases.into_iter().map(|(name, at)| RefEdit::delete(name, at)).collect();
+        refs::apply(site.repo, &edits)?;
+    }
+    cleared.folders = clear_folders(grounds, &site.repo.worktrees_root().join(TRASH));
+    Ok(cleared)
+}
+
+/// Returns when each trash ref was recorded. The date of its commit is that of the snapshot, except where only a branch was
+/// put away: that is as old as the branch's last commit.
+fn removals(records: &[crate::model::Record]) -> BTreeMap<String, Timestamp> {
+    let mut found = BTreeMap::new();
+    for record in records {
+        if let Event::Pruned { trash } | Event::Removed { trash: Some(trash), .. } = &record.event {
+            found.insert(trash.clone(), record.at);
+        }
+    }
+    found
+}
+
+fn expired(
+    repo: &Repo,
+    roster: &Roster,
+    recorded: &BTreeMap<String, Timestamp>,
+    now: Timestamp,
+    limit: Duration,
+) -> Result<Vec<RefEdit>, GitError> {
+    let all = dates::list(repo, REFS)?;
+    let mut newest: BTreeMap<&str, u32> = BTreeMap::new();
+    for (name, n) in all.iter().filter_map(numbered) {
+        let top = newest.entry(name).or_default();
+        *top = n.max(*top);
+    }
+    let taken: BTreeSet<&str> = roster.live().map(|task| task.name().as_str()).collect();
+    let mut edits = Vec::new();
+    for dated in &all {
+        let Some((name, n)) = numbered(dated) else { continue };
+        let beside = all.iter().find(|other| other.name == format!("{}.branch", dated.name));
+        let made = match (recorded.get(&dated.name), beside) {
+            (Some(at), _) => dated.at.max(*at),
+            (None, Some(branch)) if branch.oid == dated.oid => continue,
+            (None, _) => dated.at,
+        };
+        let old = Duration::try_from(now.duration_since(made)).is_ok_and(|age| age >= limit);
+        if old && !(taken.contains(name) && newest.get(name) == Some(&n)) {
+            edits.extend([Some(dated), beside].into_iter().flatten().map(deletion));
+        }
+    }
+    Ok(edits)
+}
+
+fn numbered(dated: &DatedRef) -> Option<(&str, u32)> {
+    let (name, n) = dated.name.strip_prefix(REFS)?.rsplit_once('/')?;
+    Some((name, n.parse().ok()?))
+}
+
+fn deletion(dated: &DatedRef) -> RefEdit {
+    RefEdit::delete(&dated.name, dated.oid.clone())
+}
+
+/// Returns the base refs that no task counts from: none of that name is live or still has its workspace.
+pub fn orphan_bases(repo: &Repo, roster: &Roster) -> Result<Vec<(String, Oid)>, GitError> {
+    let needed = |name: &TaskName| {
+        let mut all = roster.tasks().filter(|task| task.name() == name);
+        all.any(|task| !task.state.ended() || task.workspace.is_some())
+    };
+    let mut orphans = refs::list(repo, BASES)?;
+    orphans.retain(|(full, _)| {
+        full.strip_prefix(BASES).and_then(|name| name.parse().ok()).is_some_and(|name| !needed(&name))
+    });
+    Ok(orphans)
+}
+
+/// Deletes the folders of removed workspaces that are old enough; one that resists is told and stays.
+fn clear_folders(grounds: &Grounds<'_>, trash: &Path) -> usize {
+    if !fs::symlink_metadata(trash).is_ok_and(|found| found.is_dir()) {
+        return 0;
+    }
+    let now = grounds.site.clock.now().as_second();
+    let mut cleared = 0;
+    for entry in fs::read_dir(trash).into_iter().flatten().flatten() {
+        let Ok(about) = entry.metadata() else { continue };
+        // A move changes the time of the inode, not of its content.
+        let age = now - about.ctime().max(about.mtime());
+        if u64::try_from(age).is_ok_and(|age| age >= FOLDERS.as_secs()) {
+            match delete(&entry.path()) {
+                Ok(()) => cleared += 1,
+                Err(error) => grounds.observer.warn(&error.to_string()),
+            }
+        }
+    }
+    cleared
+}
+
+fn delete(path: &Path) -> std::io::Result<()> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return fs::remove_file(path);
+    }
+    if fs::remove_dir_all(path).is_ok() {
+        return Ok(());
+    }
+    // Package caches are read-only, folders and all.
+    open_up(path);
+    fs::remove_dir_all(path)
+}
+
+/// Makes folders writable for their owner; never through a link.
+fn open_up(folder: &Path) {
+    let Ok(about) = fs::symlink_metadata(folder) else { return };
+    if !about.is_dir() {
+        return;
+    }
+    let mode = about.permissions().mode();
+    if mode & 0o700 != 0o700 {
+        drop(fs::set_permissions(folder, std::fs::Permissions::from_mode(mode | 0o700)));
+    }
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        open_up(&entry.path());
+    }
+}
