@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::guard::{Duty, ROLE, Report};
 use super::spawn::{Becomes, before_exec};
 use super::tree::{self, Orphans};
-use super::{launch, sweep};
+use super::{footprint, launch, sweep};
 use crate::model::verdict::Exit;
 
 /// How much output one read takes.
@@ -155,7 +155,11 @@ async fn drive(spawn: &Spawn<'_>, sink: &mut dyn Sink, stop: impl Future<Output 
 fn heed(line: io::Result<Option<String>>, guard: &mut std::process::Child) -> io::Result<Option<End>> {
     let line = line.ok().flatten();
     match line.as_deref().map(serde_json::from_str::<Report>) {
-        Some(Ok(Report::Started { .. })) => Ok(None),
+        Some(Ok(Report::Started { .. })) => {
+            // The preparation is over, a long wait begins.
+            footprint::drop_code_pages();
+            Ok(None)
+        }
         Some(Ok(Report::Failed { error })) => {
             Ok(Some(End { exit: Exit::NotStarted, swept: 0, error: Some(error) }))
         }

@@ -95,6 +95,7 @@ pub fn run(arguments: &[String]) -> io::Result<()> {
     // An owner that is already gone is noticed by the first wait.
     drop(tell(&mut owner, &Report::Started { pid: agent.id() }));
 
+    super::footprint::drop_code_pages();
     let (exit, owner_died) = watch(&duty, &mut agent, &mut owner)?;
     let patience = if owner_died { Duration::ZERO } else { Duration::from_millis(duty.leak_ms) };
     let swept = if tree::wait_for_all(patience) { 0 } else { tree::end_all() };

@@ -17,6 +17,7 @@
 pub mod boot;
 pub mod capture;
 pub mod child;
+mod footprint;
 pub mod guard;
 pub mod launch;
 pub mod run;

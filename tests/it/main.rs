@@ -1,6 +1,10 @@
 //! One binary for every test that needs a repository, a process or the program itself.
 
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot go on panics, and says where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on panics, and says where"
+)]
 
 mod agent_verdict;
 mod architecture;
