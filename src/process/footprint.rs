@@ -9,34 +9,46 @@ use std::ffi::c_void;
 use fs_err as fs;
 use rustix::mm::{Advice, madvise};
 
-/// Drops the pages of this program's code and constants; best effort.
+/// Drops the pages of code and constants of this program and its libraries; best effort.
 pub fn drop_code_pages() {
-    let (Ok(maps), Ok(program)) = (fs::read_to_string("/proc/self/maps"), fs::read_link("/proc/self/exe"))
-    else {
-        return;
-    };
-    let program = program.to_string_lossy();
-    for line in maps.lines().filter(|line| line.ends_with(&*program)) {
-        let Some((start, end, rights)) = mapping(line) else { return };
+    let Ok(maps) = fs::read_to_string("/proc/self/maps") else { return };
+    // The file whose mappings have been dropped up to its code.
+    let mut finished = "";
+    for line in maps.lines() {
+        let Some(Mapping { start, end, rights, file }) = mapping(line) else { continue };
+        if file == finished {
+            continue;
+        }
         #[expect(unsafe_code, reason = "advice about memory is given by address")]
-        // SAFETY: the range is a mapping of this program's own file, made by the loader, private and without the right to
-        // write. Only mappings up to the executable one are reached (see below): behind it lie the ones that the loader
+        // SAFETY: the range is a private mapping of a program's or library's own file, made by the loader, without the
+        // right to write. Only a file's mappings up to its executable one are reached: behind it lie those that the loader
         // wrote to before it took the right away. So every page is a clean copy of the file, and is read from it again
         // when it is next used. Whether the file was replaced meanwhile does not matter: the mapping holds its inode.
         let given = unsafe { madvise(start as *mut c_void, end - start, Advice::LinuxDontNeed) };
         if given.is_err() || rights.contains('x') {
-            return;
+            finished = file;
         }
     }
 }
 
-/// Reads one line of `/proc/self/maps`: start, end and rights; `None` for a mapping that can be written to.
-fn mapping(line: &str) -> Option<(usize, usize, &str)> {
+/// A mapping of a file.
+#[derive(Debug, PartialEq, Eq)]
+struct Mapping<'a> {
+    start: usize,
+    end: usize,
+    rights: &'a str,
+    file: &'a str,
+}
+
+/// Reads one line of `/proc/self/maps`; `None`: not of a file, shared, or with the right to write.
+fn mapping(line: &str) -> Option<Mapping<'_>> {
+    let (_, file) = line.split_once(" /")?;
     let mut words = line.split_whitespace();
     let (range, rights) = (words.next()?, words.next()?);
     let (start, end) = range.split_once('-')?;
     let address = |hex| usize::from_str_radix(hex, 16).ok();
-    (!rights.contains('w') && rights.ends_with('p')).then_some((address(start)?, address(end)?, rights))
+    let constant = !rights.contains('w') && rights.ends_with('p');
+    constant.then_some(Mapping { start: address(start)?, end: address(end)?, rights, file })
 }
 
 #[cfg(test)]
@@ -45,16 +57,23 @@ mod tests {
 
     #[test]
     fn the_program_goes_on_as_before() {
-        let before: Vec<String> = (0..100).map(|n| format!("{n:?}")).collect();
+        let before: Vec<String> = (0..100).map(|n| format!("{n:?} {:.3}", f64::from(n).sqrt())).collect();
         drop_code_pages();
-        let after: Vec<String> = (0..100).map(|n| format!("{n:?}")).collect();
+        let after: Vec<String> = (0..100).map(|n| format!("{n:?} {:.3}", f64::from(n).sqrt())).collect();
         assert_eq!(before, after);
     }
 
     #[test]
-    fn writable_mappings_are_never_touched() {
-        assert_eq!(mapping("1000-2000 r-xp 0 00:00 0 /x"), Some((0x1000, 0x2000, "r-xp")));
-        assert_eq!(mapping("1000-2000 rw-p 0 00:00 0 /x"), None);
-        assert_eq!(mapping("1000-2000 r--s 0 00:00 0 /x"), None);
+    fn only_constant_private_mappings_of_files_count() {
+        let line = "1000-2000 r-xp 00000000 fe:00 12    /usr/lib/libx.so";
+        let found = Mapping { start: 0x1000, end: 0x2000, rights: "r-xp", file: "usr/lib/libx.so" };
+        assert_eq!(mapping(line), Some(found));
+        for other in [
+            "1000-2000 rw-p 0 fe:00 12 /x",
+            "1000-2000 r--s 0 fe:00 12 /x",
+            "1000-2000 r-xp 0 00:00 0 [vdso]",
+        ] {
+            assert_eq!(mapping(other), None, "{other}");
+        }
     }
 }
