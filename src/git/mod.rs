@@ -6,8 +6,8 @@
 
 pub mod command;
 pub mod commit;
-pub mod detached;
 pub mod dates;
+pub mod detached;
 pub mod diff;
 mod error;
 pub mod ignored;

@@ -1,6 +1,10 @@
 //! One binary for every test that needs a repository, a process or the program itself.
 
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot go on panics, and says where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on panics, and says where"
+)]
 
 mod agent_verdict;
 mod architecture;
@@ -23,6 +27,7 @@ mod land;
 mod program;
 mod readme;
 mod real_claude;
+mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;
 mod workspace;
