@@ -166,7 +166,15 @@ fn worktrees_are_compared_both_ways() {
     program.repo.rev("lost");
     assert!(program.repo.path().join(".git/worktrees/elsewhere").exists(), "not below the root, not ours");
 
-    // The hint for a task whose folder is gone does what it says.
+    // The hints do what they say.
+    open(&program, "broken");
+    fs::remove_file(program.worktree("broken").join(".git")).unwrap();
+    let answer = doctor(&program, &[]).json();
+    let broken = answer["findings"].as_array().unwrap().iter().find(|finding| finding["subject"] == "broken");
+    assert_eq!(text(broken.unwrap(), "hint"), "git worktree repair");
+    program.repo.git(&["worktree", "repair"]);
+    let answer = doctor(&program, &[]).json();
+    assert!(!answer["findings"].to_string().contains("broken"), "{answer}");
     let hints = found(&answer, "missing-worktree");
     let hint = hints.iter().find(|finding| finding["subject"] == "gone").unwrap();
     assert_eq!(text(hint, "hint"), "wt gc gone --force && wt restore gone");

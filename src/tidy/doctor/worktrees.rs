@@ -88,13 +88,11 @@ fn task_side(
         }
         (true, None) => {
             let detail = format!("git does not know its folder {} any more", path.display());
-            let hint = format!("git worktree repair {}", quoted(path));
-            report.find("missing-worktree", &name, detail, Some(hint));
+            report.find("missing-worktree", &name, detail, None);
         }
         (true, Some(entry)) if entry.missing => {
             let detail = format!("its folder {} has lost its `.git` file", path.display());
-            let hint = format!("git worktree repair {}", quoted(path));
-            report.find("missing-worktree", &name, detail, Some(hint));
+            report.find("missing-worktree", &name, detail, Some("git worktree repair".to_owned()));
         }
         (true, Some(_)) => {}
     }
