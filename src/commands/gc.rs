@@ -139,8 +139,7 @@ fn finish(args: &Args, swept: Swept) -> u8 {
         (false, true) => error::REFUSED,
         (false, false) => error::SOME_FAILED,
     };
-    let hint =
-        kept.first().filter(|kept| code != error::DONE && !args.force && kept.why.contains("unlanded"));
+    let hint = kept.first().filter(|kept| code != error::DONE && !args.force && can_be_forced(&kept.why));
     let hint = hint.map(|kept| format!("wt gc {} --force", kept.name));
     let view = GcView { schema: SCHEMA, dry_run: args.dry_run, removed, kept, bytes };
     if args.json {
@@ -152,4 +151,9 @@ fn finish(args: &Args, swept: Swept) -> u8 {
         message::hint(&hint);
     }
     code
+}
+
+/// Whether what keeps a workspace is what `--force` is for.
+fn can_be_forced(why: &str) -> bool {
+    ["unlanded", "uncommitted", "in progress", "queued", "waiting"].iter().any(|word| why.contains(word))
 }

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod context;
 pub mod demo;
 pub mod diff;
+pub mod doctor;
 pub mod done;
 pub mod exec;
 pub mod gc;

@@ -26,6 +26,23 @@ pub fn find(token: &str) -> Vec<Pid> {
         .collect()
 }
 
+/// Returns every token that some process carries, with that process, this one left out.
+pub fn carried() -> Vec<(String, Pid)> {
+    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+    let head = format!("{TOKEN}=");
+    let mut found = Vec::new();
+    for entry in all.flatten() {
+        let pid = entry.file_name().to_str().and_then(|name| Pid::from_raw(name.parse().ok()?));
+        let Some(pid) = pid.filter(|pid| *pid != getpid()) else { continue };
+        // Another user's process cannot be read, and is not ours.
+        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let mut variables = environment.split(|b| *b == 0);
+        let token = variables.find_map(|variable| variable.strip_prefix(head.as_bytes()));
+        found.extend(token.map(|token| (String::from_utf8_lossy(token).into_owned(), pid)));
+    }
+    found
+}
+
 /// Kills every process that carries `token`, until none is found; returns how many were hit.
 pub fn end(token: &str) -> u32 {
     let needle = format!("{TOKEN}={token}");

@@ -3,6 +3,8 @@
 //! Invariant: the journal says `restored` only when the workspace stands; the trash ref stays in any case, so whatever
 //! goes wrong can be tried again.
 
+use std::time::Duration;
+
 use fs_err as fs;
 
 use super::Grounds;
@@ -13,6 +15,9 @@ use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
 use crate::workspace::briefing::{self, Place};
 use crate::workspace::{self, GitLock, RemoveError, apply_removal, plan_removal, plan_restoration};
+
+/// How long the task's lock is waited for: nobody has a reason to hold that of a removed one for long.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a task was not restored.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +107,7 @@ pub fn restore(
     let name = task.name().clone();
     let folder = site.layout.task(&task.id);
     crate::store::layout::private_folder(folder.root())?;
-    let Some(_held) = Lock::try_take(&folder.lock())? else {
+    let Ok(_held) = Lock::take(&folder.lock(), PATIENCE, "restoring a workspace") else {
         return Err(RestoreError::Live { name, state: "in use by another `wt`" });
     };
     let trash = trash(grounds, &task)?;

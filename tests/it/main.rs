@@ -27,6 +27,7 @@ mod land;
 mod program;
 mod readme;
 mod real_claude;
+mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;
 mod workspace;

@@ -265,6 +265,8 @@ fn a_kill_at_any_point_is_finished_by_the_next_gc_and_can_be_restored() {
         assert_eq!(tree.head(), head, "{point}");
         assert_eq!(tree.git(&["status", "--porcelain"]), " M README.md\n?? new", "{point}");
         assert_eq!(program.state_of("x"), "open", "{point}");
+        let last = program.wt(&["doctor", "--json"]).json();
+        assert_eq!(kinds(&last), Vec::<&str>::new(), "{point}: {last}");
     }
 }
 
@@ -370,4 +372,63 @@ fn what_moved_since_the_plan_stays() {
         swept.kept.iter().map(|kept| (kept.name.as_str(), kept.why.as_str())).collect();
     assert_eq!(kept, [("dirty", "it became dirty meanwhile"), ("moved", "its branch moved meanwhile")]);
     assert_eq!(swept.removed.len(), 1);
+}
+
+#[test]
+fn a_half_made_workspace_goes_with_its_task_and_also_after_it() {
+    for removed_already in [false, true] {
+        let program = Program::new();
+        let mut command = program.command(&["spawn", "x", "--no-agent"]);
+        let killed = ran(command.env("WT_FAILPOINT", "spawn.after_worktree").output().unwrap());
+        assert_eq!(killed.code, -1, "{killed:?}");
+        assert!(program.worktree("x").exists());
+        let answer = if removed_already {
+            let event = Event::Removed { reason: "its workspace could not be made".to_owned(), trash: None };
+            tell(&program, "x@1", vec![event]);
+            gc(&program, &[])
+        } else {
+            gc(&program, &["x"])
+        };
+        removed(&answer, "x");
+        is_gone(&program, "x");
+        assert_eq!(program.state_of("x"), "removed");
+        assert_eq!(kinds(&program.wt(&["doctor", "--json"]).json()), Vec::<&str>::new());
+        assert_eq!(gc(&program, &[])["removed"].as_array().unwrap().len(), 0, "nothing is left to do");
+    }
+}
+
+#[test]
+fn several_at_once_remove_each_workspace_once() {
+    let program = Program::new();
+    let names: Vec<String> = (0..4).map(|n| format!("t{n}")).collect();
+    for name in &names {
+        open(&program, name).commit(name, "x\n");
+    }
+    let run = || program.command(&["gc", "--force", "--json"]).stdout(std::process::Stdio::piped()).spawn();
+    let running: Vec<_> = (0..3).map(|_| run().unwrap()).collect();
+    let answers: Vec<Value> =
+        running.into_iter().map(|one| ran(one.wait_with_output().unwrap()).json()).collect();
+    let times =
+        |name: &String| answers.iter().filter(|answer| why(answer, "removed", name).is_some()).count();
+    assert!(names.iter().all(|name| times(name) == 1), "{answers:?}");
+    let refs = program.repo.git(&["for-each-ref", "--format=%(refname)", "refs/wt/trash"]);
+    assert_eq!(refs.lines().count(), names.len(), "{refs}");
+    program.repo.git(&["fsck", "--no-dangling"]);
+    assert_eq!(kinds(&program.wt(&["doctor", "--json"]).json()), Vec::<&str>::new());
+}
+
+#[test]
+fn bare_repositories_are_tidied_too() {
+    let program = Program::new();
+    let bare = program.env.root().join("bare.git");
+    program.repo.git(&["clone", "-q", "--bare", ".", &bare.to_string_lossy()]);
+    program.wt_in(&bare, &["spawn", "x", "--no-agent"]).ok();
+    let tree = program.env.at(&program.env.root().join("bare-worktrees/x"));
+    tree.commit("w", "w\n");
+    assert_eq!(program.wt_in(&bare, &["gc", "x"]).code, 1);
+    program.wt_in(&bare, &["gc", "x", "--force"]).ok();
+    assert!(!tree.path().exists());
+    program.wt_in(&bare, &["restore", "x"]).ok();
+    assert_eq!(tree.read("w"), "w\n");
+    assert_eq!(kinds(&program.wt_in(&bare, &["doctor", "--json"]).json()), Vec::<&str>::new());
 }

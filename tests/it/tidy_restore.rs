@@ -6,8 +6,8 @@ use std::path::Path;
 use fs_err as fs;
 
 use crate::env::TestRepo;
-use crate::program::Program;
-use crate::tidy_gc::{land, open};
+use crate::program::{Program, ran};
+use crate::tidy_gc::{kinds, land, open};
 
 fn mode(path: &Path, bits: u32) {
     fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).unwrap();
@@ -154,6 +154,40 @@ fn what_is_in_the_way_is_refused_and_nothing_is_changed() {
     assert_eq!(tree.head(), head);
     assert!(!tree.path().join("second").exists());
     assert!(program.wt(&["restore", "x"]).fails(1).contains("is open") || program.state_of("x") == "removed");
+}
+
+/// The journal was rolled since, and its new part does not know the task any more.
+#[test]
+fn a_task_that_only_the_rolled_journal_knows_comes_back() {
+    let program = Program::new();
+    let tree = open(&program, "x");
+    tree.commit("a", "a\n");
+    program.wt(&["gc", "x", "--force"]).ok();
+    let state = program.state();
+    fs::rename(state.join("journal.jsonl"), state.join("journal-0001.jsonl")).unwrap();
+    open(&program, "other");
+    program.wt(&["restore", "x"]).ok();
+    assert_eq!(tree.read("a"), "a\n");
+    assert_eq!((program.state_of("x"), program.state_of("other")), ("open".to_owned(), "open".to_owned()));
+    assert_eq!(
+        program.wt(&["doctor", "--json"]).json()["findings"].to_string().matches("journal").count(),
+        0
+    );
+}
+
+/// Killed when the journal has it: it is restored, and says so.
+#[test]
+fn a_restore_that_was_killed_after_the_journal_is_complete() {
+    let program = Program::new();
+    let tree = open(&program, "x");
+    tree.write("new", "new\n");
+    program.wt(&["gc", "x", "--force"]).ok();
+    let mut command = program.command(&["restore", "x"]);
+    let killed = ran(command.env("WT_FAILPOINT", "journal.after_append").output().unwrap());
+    assert_eq!(killed.code, -1, "{killed:?}");
+    assert!(program.wt(&["restore", "x"]).fails(1).contains("a task named `x` is open"));
+    assert_eq!(tree.read("new"), "new\n");
+    assert_eq!(kinds(&program.wt(&["doctor", "--json"]).json()), Vec::<&str>::new());
 }
 
 fn tree_file(tree: &TestRepo, name: &str) {

@@ -17,7 +17,6 @@ use crate::git::worktree::{self, Entry};
 use crate::git::{Checkout, GitError, LinkedWorktree, Repo, status};
 use crate::model::text::one_line;
 use crate::model::{Oid, Roster, State, Task, TaskId, Workspace};
-use crate::store::Lock;
 use crate::workspace::Site;
 use crate::workspace::remove::{trash_of, trash_ref};
 
@@ -56,8 +55,7 @@ pub fn gather(site: &Site<'_>, roster: &Roster, ids: &[TaskId]) -> Result<Vec<Fa
     let found: Mutex<Vec<Option<Facts>>> = Mutex::new(tasks.iter().map(|_| None).collect());
     let next = AtomicUsize::new(0);
     let workers = std::thread::available_parallelism().map_or(2, usize::from).min(tasks.len());
-    // The clock need not be shared with the threads: all facts are of one moment.
-    let (repo, layout) = (site.repo, site.layout);
+    let repo = site.repo;
     let workspaces: Vec<Option<Workspace>> = tasks.iter().map(|task| workspace_of(site, task)).collect();
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -66,9 +64,6 @@ pub fn gather(site: &Site<'_>, roster: &Roster, ids: &[TaskId]) -> Result<Vec<Fa
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let Some(task) = tasks.get(n) else { break };
                     let mut facts = bare(task, roster, now);
-                    if Lock::is_held(&layout.task(&task.id).lock()) {
-                        facts.ties.push(Tie::InUse);
-                    }
                     if let Some(workspace) = &workspaces[n] {
                         look(repo, task, workspace, &entries, now, &mut facts);
                     }
@@ -146,7 +141,12 @@ fn look(
 }
 
 /// Tells how a record does not fit: it may have been forged, or the repository moved.
-fn misplaced(repo: &Repo, task: &Task, workspace: &Workspace, path: &Path) -> Option<&'static str> {
+pub(in crate::tidy) fn misplaced(
+    repo: &Repo,
+    task: &Task,
+    workspace: &Workspace,
+    path: &Path,
+) -> Option<&'static str> {
     let root = repo.worktrees_root();
     let root = fs::canonicalize(&root).unwrap_or(root);
     let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

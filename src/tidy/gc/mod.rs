@@ -8,7 +8,7 @@
 //! one that fails is told and does not stop the others. While a landing is under way only what has landed goes, because
 //! the landing may take up anything else at any moment.
 
-mod facts;
+pub(super) mod facts;
 mod plan;
 mod trash;
 
@@ -17,6 +17,7 @@ pub use trash::{Cleared, clear_expired, orphan_bases};
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use fs_err as fs;
 
@@ -28,6 +29,9 @@ use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
 use crate::workspace::remove::BranchAfter;
 use crate::workspace::{GitLock, RemoveError, apply_removal, plan_removal};
+
+/// How long a task's lock is waited for: a runner holds it for a moment longer than its attempt.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a sweep stopped. What one workspace alone fails at is not an error but a reason why it stays.
 #[derive(Debug, thiserror::Error)]
@@ -146,13 +150,13 @@ fn sweep(
     if let Err(error) = crate::store::layout::private_folder(folder.root()) {
         return Ok(Fate::Kept(error.to_string()));
     }
-    let Ok(Some(_task)) = Lock::try_take(&folder.lock()) else {
+    let Ok(_held) = Lock::take(&folder.lock(), PATIENCE, "removing a workspace") else {
         return Ok(Fate::Kept("in use by another `wt`".to_owned()));
     };
     let roster = journal.read()?;
     let task = roster.get(id).cloned();
     let mut found = facts::gather(site, roster, std::slice::from_ref(id))?;
-    let (Some(task), Some(mut facts)) = (task, found.pop()) else {
+    let (Some(task), Some(facts)) = (task, found.pop()) else {
         return Ok(Fate::Kept("it is no longer known".to_owned()));
     };
     let workspace = facts::workspace_of(site, &task);
@@ -160,8 +164,6 @@ fn sweep(
         // Another sweep was faster.
         return Ok(Fate::Kept("its workspace is gone already".to_owned()));
     }
-    // The lock that is held now is our own.
-    facts.ties.retain(|tie| *tie != Tie::InUse);
     if let Some(planned) = planned.filter(|planned| planned.left == facts.left) {
         if planned.tips != facts.tips {
             return Ok(Fate::Kept("its branch moved meanwhile".to_owned()));

@@ -12,8 +12,6 @@ use crate::model::{Oid, State, TaskId, TaskName};
 /// What no force unties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tie {
-    /// Somebody holds the task's lock: a runner, or a `wt` that is making its workspace.
-    InUse,
     /// `git worktree lock`, with its reason.
     Locked(String),
     /// A repository inside, which no snapshot can hold.
@@ -27,7 +25,6 @@ pub enum Tie {
 impl Tie {
     fn words(&self) -> String {
         match self {
-            Self::InUse => "in use by another `wt`".to_owned(),
             Self::Locked(reason) if reason.is_empty() => "locked by `git worktree lock`".to_owned(),
             Self::Locked(reason) => format!("locked by `git worktree lock`: {reason}"),
             Self::Nested(path) => format!("another repository is inside it: `{path}`"),
@@ -329,7 +326,6 @@ mod tests {
             State::Removed { from: boxed() },
         ];
         let ties = vec![
-            Tie::InUse,
             Tie::Locked(String::new()),
             Tie::Nested("x".to_owned()),
             Tie::Unregistered,

@@ -1,0 +1,143 @@
+//! Looking for what is out of order, and mending what can be mended safely.
+//!
+//! Invariants: an examination changes nothing; mending looks again for itself, under the locks, and only ends processes of
+//! attempts that are over, removes books that git keeps of folders which are gone, and deletes base refs that nobody counts
+//! from. Work is never touched: no branch, no worktree, no lock that a git may hold.
+
+mod locks;
+pub mod machine;
+mod state;
+mod worktrees;
+
+use std::fmt;
+
+use super::Grounds;
+use crate::git::GitError;
+use crate::git::refs::{self, RefEdit};
+use crate::model::view::Finding;
+use crate::process::sweep;
+use crate::store::lock::{DEADLINE, Lock, LockError};
+use crate::store::{Journal, JournalError};
+
+/// Why an examination stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum DoctorError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// git cannot list what it has.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The git lock, for mending.
+    #[error("the repository is busy")]
+    Lock(#[from] LockError),
+}
+
+/// What an examination found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Report {
+    /// What was looked at and found well, one line each.
+    pub well: Vec<String>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Adds what another examination found.
+    pub fn extend(&mut self, other: Self) {
+        self.well.extend(other.well);
+        self.findings.extend(other.findings);
+    }
+
+    fn find(
+        &mut self,
+        kind: &str,
+        subject: &dyn fmt::Display,
+        detail: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        let (kind, subject, detail) = (kind.to_owned(), subject.to_string(), detail.into());
+        self.findings.push(Finding { kind, subject, detail, fixed: false, hint });
+    }
+
+    /// Says that something is well, if nothing was found since there were `before` findings.
+    fn well_since(&mut self, before: usize, line: String) {
+        if self.findings.len() == before {
+            self.well.push(line);
+        }
+    }
+}
+
+/// Looks at the repository and its state. Changes nothing.
+pub fn examine(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<Report, DoctorError> {
+    let site = &grounds.site;
+    let mut report = Report::default();
+    journal.read()?;
+    let history = journal.history()?;
+    state::journal(&history, &mut report);
+    state::lost(site.layout, journal.roster(), &mut report);
+    state::strays(&history, journal.roster(), &mut report);
+    worktrees::examine(site, journal.roster(), &mut report)?;
+    locks::examine(site.repo, site.clock, &mut report)?;
+    Ok(report)
+}
+
+/// Mends what can be mended safely.
+pub fn mend(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<(), DoctorError> {
+    let site = &grounds.site;
+    journal.read()?;
+    for (token, _) in state::stray_tokens(&journal.history()?, journal.roster()) {
+        grounds.observer.step("ending stray processes");
+        sweep::end(&token);
+    }
+    let _git = Lock::take(&site.layout.lock("git"), DEADLINE, "mending")?;
+    let roster = journal.read()?;
+    let bases = super::gc::orphan_bases(site.repo, roster)?;
+    let edits: Vec<RefEdit> = bases.into_iter().map(|(name, at)| RefEdit::delete(name, at)).collect();
+    refs::apply(site.repo, &edits)?;
+    worktrees::forget_missing(site, roster)?;
+    Ok(())
+}
+
+/// Returns the findings of both looks, those that are gone since the first one marked as mended.
+pub fn compare(before: Vec<Finding>, mut after: Vec<Finding>) -> Vec<Finding> {
+    let still = |gone: &Finding| after.iter().any(|now| now.kind == gone.kind && now.subject == gone.subject);
+    let gone = before.into_iter().filter(|finding| !still(finding));
+    let mut all: Vec<Finding> = gone.map(|finding| Finding { fixed: true, hint: None, ..finding }).collect();
+    all.append(&mut after);
+    all
+}
+
+/// Returns a path as an argument that a shell takes as it is.
+fn quoted(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_in_hints_can_be_pasted() {
+        assert_eq!(quoted("/a/b-c.d".as_ref()), "/a/b-c.d");
+        assert_eq!(quoted("/a b/it's;$(x)".as_ref()), "'/a b/it'\\''s;$(x)'");
+    }
+
+    #[test]
+    fn what_is_gone_at_the_second_look_was_mended() {
+        let mut first = Report::default();
+        first.find("a", &1, "x", Some("h".to_owned()));
+        first.find("b", &2, "y", None);
+        let mut second = Report::default();
+        second.find("b", &2, "y, still", None);
+        let both = compare(first.findings, second.findings);
+        let told: Vec<(&str, bool)> = both.iter().map(|f| (f.kind.as_str(), f.fixed)).collect();
+        assert_eq!(told, [("a", true), ("b", false)]);
+    }
+}
