@@ -13,10 +13,10 @@ use crate::error::{self, CommandError, During as _};
 use crate::failpoint;
 use crate::model::adapter::PromptBy;
 use crate::model::view::SCHEMA;
-use crate::model::{Clock as _, Task, TaskId, TaskName, TaskSpec, duration};
+use crate::model::{Clock as _, Event, Task, TaskId, TaskName, TaskSpec, duration};
 use crate::store::Lock;
 use crate::supervise::enqueue::{self, EnqueueError};
-use crate::supervise::{pass, schedule};
+use crate::supervise::{by_hand, pass, schedule};
 use crate::ui;
 use crate::workspace::create;
 
@@ -115,10 +115,10 @@ struct Line {
 }
 
 #[derive(Debug, Serialize)]
-struct SpawnView {
+struct SpawnView<'a> {
     schema: u32,
     dry_run: bool,
-    tasks: Vec<SpawnedView>,
+    tasks: &'a [SpawnedView],
 }
 
 #[derive(Debug, Serialize)]
@@ -129,6 +129,8 @@ struct SpawnedView {
     worktree: String,
     target: String,
     agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<String>,
 }
 
 /// What is asked for, checked as far as words go.
@@ -166,36 +168,38 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     }
     if !args.dry_run {
         context.pass();
-        let roster = context.roster()?;
-        for view in &mut made {
-            let name = view.name.parse().expect("it was a name before");
-            if let Some(task) = roster.newest(&name) {
-                task.state.word().clone_into(&mut view.state);
-            }
-        }
+    }
+    let names: Vec<String> = made.iter().map(|view| view.name.clone()).collect();
+    if args.wait && args.json {
+        // One document: how it went, not how it began.
+        let code = super::wait::silently(&mut context, &names)?;
+        update(&mut context, &mut made)?;
+        tell(args, &made);
+        return Ok(code);
+    }
+    if !args.dry_run {
+        update(&mut context, &mut made)?;
     }
     tell(args, &made);
-    if args.wait {
-        let names: Vec<String> = made.into_iter().map(|view| view.name).collect();
-        return super::wait::for_tasks(&mut context, &names);
+    if args.wait { super::wait::for_tasks(&mut context, &names) } else { Ok(error::DONE) }
+}
+
+/// Brings the told states up to date.
+fn update(context: &mut Context, made: &mut [SpawnedView]) -> Result<(), CommandError> {
+    let roster = context.roster()?;
+    for view in made {
+        let name = view.name.parse().expect("it was a name before");
+        if let Some(task) = roster.newest(&name) {
+            task.state.word().clone_into(&mut view.state);
+            view.outcome.clone_from(&task.outcome);
+        }
     }
-    Ok(error::DONE)
+    Ok(())
 }
 
 fn tell(args: &Args, made: &[SpawnedView]) {
     if args.json {
-        let tasks = made
-            .iter()
-            .map(|view| SpawnedView {
-                name: view.name.clone(),
-                state: view.state.clone(),
-                branch: view.branch.clone(),
-                worktree: view.worktree.clone(),
-                target: view.target.clone(),
-                agent: view.agent.clone(),
-            })
-            .collect();
-        ui::json(&SpawnView { schema: SCHEMA, dry_run: args.dry_run, tasks });
+        ui::json(&SpawnView { schema: SCHEMA, dry_run: args.dry_run, tasks: made });
         return;
     }
     for view in made {
@@ -218,6 +222,12 @@ fn read_lines(path: &PathBuf, args: &Args) -> Result<Vec<Args>, CommandError> {
         })?;
         if line.priority.is_some_and(|priority| !(1..=5).contains(&priority)) {
             return Err(CommandError::usage(format!("line {}: priority is 1 to 5; nothing was made", n + 1)));
+        }
+        if line.no_agent && (line.agent.is_some() || line.model.is_some() || !line.after.is_empty()) {
+            return Err(CommandError::usage(format!(
+                "line {}: with no-agent go neither agent nor model nor after; nothing was made",
+                n + 1
+            )));
         }
         lines.push(Args {
             name: Some(line.name),
@@ -428,6 +438,7 @@ fn view(context: &Context, spec: &TaskSpec, state: &str) -> SpawnedView {
         worktree: context.repo().worktrees_root().join(name).to_string_lossy().into_owned(),
         target: spec.target.clone(),
         agent: spec.agent.clone(),
+        outcome: None,
     }
 }
 
@@ -480,18 +491,29 @@ fn starts_now(context: &mut Context, id: &TaskId) -> Result<bool, CommandError> 
     Ok(first && pass::free_slot(&context.fleet()).is_some())
 }
 
-/// Makes the workspace; if that fails, the task is taken back and the error says so.
-fn furnish(context: &mut Context, id: &TaskId, _lock: &Lock) -> Result<(), CommandError> {
+/// Makes the workspace; if that fails, the task is taken back and the error says so. A person's is set up at once.
+fn furnish(context: &mut Context, id: &TaskId, lock: &Lock) -> Result<(), CommandError> {
     let (fleet, journal) = context.parts();
     let task = journal.read()?.get(id).cloned().expect("it was queued a moment ago");
-    let made = create::create(&fleet.site(), journal, &task);
-    let Err(error) = made else { return Ok(()) };
-    let reason = "its workspace could not be made".to_owned();
-    let removed = crate::model::Event::Removed { reason, trash: None };
-    let now = context.clock().now();
-    context.journal().append(now, vec![(Some(id.clone()), removed)])?;
-    Err(CommandError::caused(
-        format!("the workspace of `{}` cannot be made; what was made is undone", id.name),
-        &error,
-    ))
+    let name = &id.name;
+    match create::create(&fleet.site(), journal, &task) {
+        Ok(_) if task.spec.agent.is_some() => Ok(()),
+        Ok(workspace) => {
+            let failed = by_hand::set_up(&fleet, &task, &workspace, lock)
+                .during(|| format!("the set-up of `{name}` cannot be run; its workspace stays"))?;
+            let Some(reason) = failed else { return Ok(()) };
+            let mut refusal =
+                CommandError::refused(format!("the set-up of `{name}` failed; its workspace stays"));
+            refusal.causes.push(reason);
+            let log = fleet.layout.task(id).setup_log();
+            Err(refusal.hint(format!("see what it said: `cat {}`", log.display())))
+        }
+        Err(error) => {
+            let reason = "its workspace could not be made".to_owned();
+            let removed = Event::Removed { reason, trash: None };
+            journal.append(fleet.clock.now(), vec![(Some(id.clone()), removed)])?;
+            let what = format!("the workspace of `{name}` cannot be made; what was made is undone");
+            Err(CommandError::caused(what, &error))
+        }
+    }
 }

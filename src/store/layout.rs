@@ -196,6 +196,11 @@ impl TaskFolder {
         (0..).map(|step| nth_log(&first, step)).take_while(|log| log.exists()).collect()
     }
 
+    /// Returns the mark that the set-up commands have run.
+    pub fn setup_done(&self) -> PathBuf {
+        self.root.join("setup.done")
+    }
+
     /// Returns the output of the set-up commands.
     pub fn setup_log(&self) -> PathBuf {
         self.root.join("setup.log")

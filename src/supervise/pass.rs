@@ -39,7 +39,7 @@ pub enum PassError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A runner could not be launched; its task stays queued.
-    #[error("the runner of `{task}` cannot be started; the task stays queued")]
+    #[error("the runner of `{}` cannot be started; the task stays queued", task.name)]
     Launch {
         /// The task.
         task: TaskId,

@@ -26,4 +26,6 @@ mod journal;
 mod land;
 mod program;
 mod real_claude;
+mod verb_life;
+mod verb_spawn;
 mod workspace;
