@@ -1,7 +1,7 @@
 //! `wt spawn`.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -210,7 +210,7 @@ fn tell(args: &Args, made: &[SpawnedView]) {
     }
 }
 
-fn read_lines(path: &PathBuf, args: &Args) -> Result<Vec<Args>, CommandError> {
+fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandError> {
     let text = read_text(path)?;
     let mut lines = Vec::new();
     for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -255,22 +255,20 @@ fn read_lines(path: &PathBuf, args: &Args) -> Result<Vec<Args>, CommandError> {
 }
 
 /// Reads a file, or standard input for `-`, bounded.
-fn read_text(path: &PathBuf) -> Result<String, CommandError> {
-    let what = || format!("`{}` cannot be read; nothing was made", path.display());
-    let mut text = String::new();
+fn read_text(path: &Path) -> Result<String, CommandError> {
+    let shown = path.display();
+    let what = || format!("`{shown}` cannot be read; nothing was made");
+    let mut bytes = Vec::new();
     let read = if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(LONGEST_PROMPT + 1).read_to_string(&mut text)
+        std::io::stdin().lock().take(LONGEST_PROMPT + 1).read_to_end(&mut bytes)
     } else {
-        let file = fs_err::File::open(path).during(what)?;
-        std::io::BufReader::new(file).take(LONGEST_PROMPT + 1).read_to_string(&mut text)
+        fs_err::File::open(path).during(what)?.take(LONGEST_PROMPT + 1).read_to_end(&mut bytes)
     };
     if read.during(what)? as u64 > LONGEST_PROMPT {
-        return Err(CommandError::refused(format!(
-            "`{}` is longer than 8 MiB; nothing was made",
-            path.display()
-        )));
+        return Err(CommandError::refused(format!("`{shown}` is longer than 8 MiB; nothing was made")));
     }
-    Ok(text)
+    String::from_utf8(bytes)
+        .map_err(|_| CommandError::refused(format!("`{shown}` is not UTF-8; nothing was made")))
 }
 
 fn prompt(args: &Args) -> Result<String, CommandError> {
@@ -279,7 +277,7 @@ fn prompt(args: &Args) -> Result<String, CommandError> {
     }
     let text = match (&args.file, args.prompt.as_deref()) {
         (Some(path), _) => read_text(path)?,
-        (None, Some("-")) => read_text(&PathBuf::from("-"))?,
+        (None, Some("-")) => read_text(Path::new("-"))?,
         (None, Some(text)) => text.to_owned(),
         (None, None) => {
             return Err(CommandError::usage("a task needs a prompt")
@@ -335,7 +333,9 @@ fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError> {
         return Err(CommandError::usage("a time limit of nothing leaves no time to start"));
     }
     for glob in args.own.iter().chain(&args.avoid) {
-        globset::Glob::new(glob).during(|| format!("`{glob}` is not a pattern of paths"))?;
+        globset::Glob::new(glob)
+            .during(|| format!("`{glob}` is not a pattern of paths; nothing was made"))
+            .map_err(|refusal| refusal.code(error::USAGE))?;
     }
     let after = args
         .after

@@ -121,6 +121,9 @@ fn wait(
         if resting == tasks.len() || (any && resting > 0) {
             return Ok(Ended::AtRest);
         }
+        if tasks.iter().all(|task| !matches!(task.state, State::Running { .. } | State::Landing { .. })) {
+            context.require_startable()?;
+        }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Ok(Ended::TimedOut);
         }

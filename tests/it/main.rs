@@ -8,6 +8,7 @@
 
 mod agent_verdict;
 mod architecture;
+mod bad_input;
 mod config;
 mod env;
 mod fake_agent;
@@ -27,5 +28,6 @@ mod land;
 mod program;
 mod real_claude;
 mod verb_life;
+mod verb_output;
 mod verb_spawn;
 mod workspace;

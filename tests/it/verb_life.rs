@@ -308,7 +308,8 @@ fn waiting_sleeps_while_others_hold_the_slots() {
     let go = go(&program);
     program.spawn("first", &[&go, "write:x=y", "commit:x"], &[]).ok();
     program.spawn("second", WORK, &[]).ok();
-    let mut waiting = program.command(&["wait", "second", "--timeout", "60s"]).stdout(Stdio::null()).spawn().unwrap();
+    let mut waiting =
+        program.command(&["wait", "second", "--timeout", "60s"]).stdout(Stdio::null()).spawn().unwrap();
     let ticks = |pid: u32| -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
