@@ -9,15 +9,19 @@ use crate::error::{CommandError, During as _};
 use crate::git::{GitError, Repo, Unusable};
 use crate::land;
 use crate::model::clock::SystemClock;
-use crate::model::text::{count, neutralised};
+use crate::model::text::{count, one_line};
 use crate::model::{Clock as _, Roster, Settings, Task, TaskName};
 use crate::store::{Journal, Layout};
-use crate::supervise::{Fleet, pass};
+use crate::supervise::pass::Starts;
+use crate::supervise::{Fleet, pass, schedule};
 use crate::ui::message;
 use crate::ui::progress::{Narration, Progress};
 
 /// The template that a repository may override, below `.wt/templates/`.
 pub const INSTRUCTIONS: &str = "CLAUDE.local.md.j2";
+
+const UNAPPROVED: &str = "the commands in this repository's `.wt.toml` are not approved";
+const APPROVE: &str = "see and approve them with `wt trust --approve`";
 
 /// Options that every verb has.
 #[derive(Debug, Clone, Default)]
@@ -59,9 +63,13 @@ pub struct Context {
     journal: Journal,
     settings: Settings,
     target: Result<String, GitError>,
+    /// The branch that the repository's own configuration is read from.
+    home: Option<String>,
     template: Option<Vec<u8>>,
     clock: SystemClock,
     narration: Narration,
+    /// Whether a person was told that the queue is barred.
+    barred_told: bool,
 }
 
 impl Context {
@@ -73,14 +81,25 @@ impl Context {
             layout.prepare()?;
         }
         let target = first_target(&repo);
-        let committed = Committed::read(&repo, target.as_deref().ok())?;
+        let home = target.as_deref().ok().map(str::to_owned);
+        let committed = Committed::read(&repo, home.as_deref())?;
         let settings = committed.settings()?;
         let target = settings.target.clone().map_or(target, Ok);
         let journal = Journal::new(&layout);
         let narration = if global.quiet { Narration::Quiet } else { Narration::Full };
         let template = committed.template.clone();
-        let mut context =
-            Self { repo, layout, journal, settings, target, template, clock: SystemClock, narration };
+        let mut context = Self {
+            repo,
+            layout,
+            journal,
+            settings,
+            target,
+            home,
+            template,
+            clock: SystemClock,
+            narration,
+            barred_told: false,
+        };
         if trust == Trust::Required {
             context.require_trust(&committed)?;
         }
@@ -165,7 +184,7 @@ impl Context {
             .map(|task| task.name().to_string())
             .filter(|known| strsim::damerau_levenshtein(known, name) <= 2)
             .min_by_key(|known| strsim::damerau_levenshtein(known, name));
-        let refusal = CommandError::refused(format!("there is no task `{}`", neutralised(name)));
+        let refusal = CommandError::refused(format!("there is no task `{}`", one_line(name, 80)));
         Err(match near {
             Some(near) => refusal.hint(format!("the nearest name is `{near}`: `wt status {near}`")),
             None => refusal.hint("see all tasks with `wt status --all`"),
@@ -184,22 +203,55 @@ impl Context {
 
     /// Runs a scheduling pass; what goes wrong is told, since the verb itself has done its work.
     pub fn pass(&mut self) {
+        let starts = self.starts();
+        if starts == Starts::Nothing && !self.barred_told {
+            self.barred_told = true;
+            message::warning(&format!("nothing is started: {UNAPPROVED}"));
+            message::hint(APPROVE);
+        }
         let (fleet, journal) = self.parts();
-        match pass::pass(&fleet, journal) {
+        match pass::pass(&fleet, journal, starts) {
             Ok(passed) => {
                 for id in passed.settled {
                     self.note(&format!("`{}` had lost its supervision", id.name));
                 }
             }
-            Err(error) => message::warning(&format!("the queue is not served: {error}")),
+            Err(error) => {
+                let told = CommandError::caused("the queue is not served", &error);
+                message::warning(&format!("{told}: {}", told.causes.join(": ")));
+            }
         }
     }
 
     /// Runs a scheduling pass where nobody reads.
     pub fn pass_quietly(&mut self) {
+        let starts = self.starts();
         let (fleet, journal) = self.parts();
         // The next command's pass finds the same and can tell somebody.
-        drop(pass::pass(&fleet, journal));
+        drop(pass::pass(&fleet, journal, starts));
+    }
+
+    /// Tasks that are ready do not start under commands that nobody approved: their runner would only refuse, unheard.
+    fn starts(&mut self) -> Starts {
+        let now = self.clock.now();
+        let ready = self.journal.read().is_ok_and(|roster| !schedule::line(roster, now).is_empty());
+        if ready && !self.approved().unwrap_or(true) { Starts::Nothing } else { Starts::Ready }
+    }
+
+    /// Returns whether what the repository's configuration makes `wt` run, as committed now, is approved.
+    fn approved(&self) -> Result<bool, CommandError> {
+        let Some(executable) = self.executable()? else { return Ok(true) };
+        approvals()?.approved(&executable.hash).during(|| "approvals cannot be read".to_owned())
+    }
+
+    /// Refuses if tasks cannot start because nobody approved the repository's commands.
+    pub fn require_startable(&mut self) -> Result<(), CommandError> {
+        match self.starts() {
+            Starts::Ready => Ok(()),
+            Starts::Nothing => {
+                Err(CommandError::refused(format!("nothing is started: {UNAPPROVED}")).hint(APPROVE))
+            }
+        }
     }
 
     fn require_trust(&self, committed: &Committed) -> Result<(), CommandError> {
@@ -212,15 +264,12 @@ impl Context {
             super::trust::ask(&self.repo, &executable, &approvals, &self.clock)?;
             return Ok(());
         }
-        Err(CommandError::refused(
-            "the commands in this repository's `.wt.toml` are not approved; nothing was made",
-        )
-        .hint("see and approve them with `wt trust --approve`"))
+        Err(CommandError::refused(format!("{UNAPPROVED}; nothing was made")).hint(APPROVE))
     }
 
     /// Returns what the repository's configuration makes `wt` run, as committed on the target.
     pub fn executable(&self) -> Result<Option<Executable>, CommandError> {
-        Committed::read(&self.repo, self.target.as_deref().ok())?.executable(&self.repo)
+        Committed::read(&self.repo, self.home.as_deref())?.executable(&self.repo)
     }
 }
 

@@ -71,6 +71,15 @@ pub fn for_tasks(context: &mut Context, names: &[String]) -> Result<u8, CommandE
     finish(context, &ids, ended, false)
 }
 
+/// Waits for tasks that were just made, without telling; returns the exit code as `wt wait` would.
+pub fn silently(context: &mut Context, names: &[String]) -> Result<u8, CommandError> {
+    let ids = chosen(context, names)?;
+    wait(context, &ids, false, None)?;
+    let roster = context.roster()?;
+    let tasks: Vec<Task> = ids.iter().filter_map(|id| roster.get(id).cloned()).collect();
+    Ok(code(&tasks))
+}
+
 fn chosen(context: &mut Context, names: &[String]) -> Result<Vec<TaskId>, CommandError> {
     if names.is_empty() {
         return Ok(context.roster()?.live().map(|task| task.id.clone()).collect());
@@ -111,6 +120,9 @@ fn wait(
         let resting = tasks.iter().filter(|task| !moving(task, context)).count();
         if resting == tasks.len() || (any && resting > 0) {
             return Ok(Ended::AtRest);
+        }
+        if tasks.iter().all(|task| !matches!(task.state, State::Running { .. } | State::Landing { .. })) {
+            context.require_startable()?;
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Ok(Ended::TimedOut);

@@ -193,7 +193,12 @@ impl TaskFolder {
     /// Returns the logs of an attempt's checks that there are, in the order in which they ran.
     pub fn verify_logs(&self, n: u32) -> Vec<PathBuf> {
         let first = self.verify_log(n);
-        (0..).map(|step| nth_log(&first, step)).take_while(|log| log.exists()).collect()
+        (0..usize::MAX).map(|step| nth_log(&first, step)).take_while(|log| log.exists()).collect()
+    }
+
+    /// Returns the mark that the set-up commands have run.
+    pub fn setup_done(&self) -> PathBuf {
+        self.root.join("setup.done")
     }
 
     /// Returns the output of the set-up commands.

@@ -3,10 +3,10 @@
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
 use super::recovery::Work;
-use super::{Fleet, pass};
+use super::{Fleet, pass, setup};
 use crate::git::{GitError, LinkedWorktree, command, status};
 use crate::model::state::BadTransition;
-use crate::model::{Event, State, Task, TaskId};
+use crate::model::{Event, State, Task, TaskId, Workspace};
 use crate::store::layout::private_folder;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
@@ -33,7 +33,7 @@ pub enum ByHandError {
     #[error(transparent)]
     Judge(#[from] JudgeError),
     /// The task is in a state in which this makes no sense.
-    #[error("`{task}` is {state}")]
+    #[error("`{}` is {state}", task.name)]
     NotNow {
         /// The task.
         task: TaskId,
@@ -41,10 +41,10 @@ pub enum ByHandError {
         state: &'static str,
     },
     /// The task has no workspace.
-    #[error("`{0}` has no workspace")]
+    #[error("`{}` has no workspace", .0.name)]
     NoWorkspace(TaskId),
     /// Somebody else works on the task right now.
-    #[error("`{0}` is in use by another `wt`")]
+    #[error("`{}` is in use by another `wt`", .0.name)]
     InUse(TaskId),
 }
 
@@ -115,6 +115,27 @@ pub fn retry(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<()
         return Err(ByHandError::NotNow { task: id.clone(), state: task.state.word() });
     }
     Ok(journal.append(fleet.clock.now(), vec![(Some(id.clone()), Event::Retried)])?)
+}
+
+/// Runs the set-up commands of a person's workspace; returns why one failed, if one did. The workspace stays either way.
+pub fn set_up(
+    fleet: &Fleet<'_>,
+    task: &Task,
+    workspace: &Workspace,
+    lock: &Lock,
+) -> Result<Option<String>, ByHandError> {
+    let (log, token) = (fleet.layout.task(&task.id).setup_log(), uuid::Uuid::new_v4().to_string());
+    let shared = [std::os::fd::AsFd::as_fd(lock)];
+    let around = Surroundings {
+        env: &setup::environment(fleet, task, workspace),
+        without: command::REDIRECTING,
+        token: &token,
+        shared: &shared,
+        then: &[],
+        log: &log,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(setup::run(fleet, &task.id, workspace, &around, &Orders::never()))?)
 }
 
 /// What calling a task finished came to.

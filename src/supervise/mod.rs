@@ -12,6 +12,7 @@ pub mod recovery;
 pub mod runner;
 pub mod schedule;
 pub mod settle;
+pub mod setup;
 
 use crate::git::Repo;
 use crate::model::{Clock, Settings};

@@ -22,11 +22,11 @@ fn mark(folder: &TaskFolder) -> std::path::PathBuf {
 pub fn give(folder: &TaskFolder) -> io::Result<()> {
     fs::write(mark(folder), b"stop\n")?;
     let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("open flags fit an int");
-    match fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(folder.control()) {
-        // A reader that is just leaving needs no waking.
-        Ok(mut fifo) => drop(fifo.write_all(b"s")),
-        // No reader yet: it looks for the mark when it comes. No FIFO: it makes one, then looks.
-        Err(_) => {}
+    // No reader yet: it looks for the mark when it comes. No FIFO: it makes one, then looks. One that is just leaving
+    // needs no waking.
+    if let Ok(mut fifo) = fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(folder.control())
+    {
+        drop(fifo.write_all(b"s"));
     }
     Ok(())
 }

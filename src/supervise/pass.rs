@@ -20,6 +20,15 @@ pub const RUNNER: &str = "__run";
 /// The hidden command that is a pass of its own.
 pub const PASS: &str = "__pass";
 
+/// Whether a pass may start tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Starts {
+    /// Those that are ready.
+    Ready,
+    /// None: it only settles what vanished.
+    Nothing,
+}
+
 /// What a pass did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Passed {
@@ -39,7 +48,7 @@ pub enum PassError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A runner could not be launched; its task stays queued.
-    #[error("the runner of `{task}` cannot be started; the task stays queued")]
+    #[error("the runner of `{}` cannot be started; the task stays queued", task.name)]
     Launch {
         /// The task.
         task: TaskId,
@@ -50,7 +59,7 @@ pub enum PassError {
 }
 
 /// Runs a pass, or finds at a glance that there is nothing for one to do.
-pub fn pass(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Passed, PassError> {
+pub fn pass(fleet: &Fleet<'_>, journal: &mut Journal, starts: Starts) -> Result<Passed, PassError> {
     journal.read()?;
     if !worthwhile(fleet, journal) {
         return Ok(Passed::default());
@@ -60,7 +69,10 @@ pub fn pass(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Passed, PassErro
     let _turn = Lock::take(&fleet.layout.lock("sched"), DEADLINE, "scheduling pass")?;
     journal.read()?;
     let settled = settle_vanished(fleet, journal)?;
-    let started = start_ready(fleet, journal)?;
+    let started = match starts {
+        Starts::Ready => start_ready(fleet, journal)?,
+        Starts::Nothing => Vec::new(),
+    };
     Ok(Passed { settled, started })
 }
 

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
 use super::recovery::{Work, after_attempt};
-use super::{Fleet, pass, settle};
+use super::{Fleet, pass, settle, setup};
 use crate::agent::call::{Call, Called, call};
 use crate::agent::{Adapter, AdapterError, Facts, Request, StdinFrom};
 use crate::failpoint;
@@ -27,7 +27,6 @@ use crate::model::task::Workspace;
 use crate::model::text::bytes;
 use crate::model::verdict::{Class, Exit, Verdict};
 use crate::model::{Event, State, Task, TaskId, Usage};
-use crate::process::run::{Shell, shell};
 use crate::process::{boot, capture};
 use crate::store::exit::{ExitRecord, ExitSlot};
 use crate::store::layout::{TaskFolder, private_folder};
@@ -221,8 +220,12 @@ impl<'a> Attempt<'a> {
     async fn work(&self, journal: &mut Journal, orders: &Orders) -> Result<Tried, RunError> {
         let workspace = self.furnished(journal)?;
         let worktree = LinkedWorktree::open(self.fleet.repo, &workspace.entry, workspace.path.as_ref())?;
-        let env = self.environment(&workspace);
-        self.set_up(&workspace, &env, orders).await?;
+        let env = setup::environment(self.fleet, self.task, &workspace);
+        let log = self.folder.setup_log();
+        let around = self.surroundings(&env, &log);
+        if let Some(reason) = setup::run(self.fleet, &self.task.id, &workspace, &around, orders).await? {
+            return Err(RunError::Setup(reason));
+        }
         let begun = self.fleet.clock.now();
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;
         if called.stopped.is_some() || called.swept > 0 || !matches!(called.exit, Exit::Code(_)) {
@@ -251,22 +254,6 @@ impl<'a> Attempt<'a> {
         Ok(create::create(&self.fleet.site(), journal, self.task)?)
     }
 
-    fn environment(&self, workspace: &Workspace) -> Vec<(String, String)> {
-        let trace = Uuid::new_v4().simple().to_string();
-        let span = Uuid::new_v4().simple().to_string();
-        let shared = self.fleet.repo.worktrees_root().join(".shared");
-        [
-            ("WT_TASK", self.task.name().to_string()),
-            ("WT_WORKTREE", workspace.path.clone()),
-            ("WT_BRANCH", workspace.branch.clone()),
-            ("WT_SHARED", shared.to_string_lossy().into_owned()),
-            ("WT_ITERATION", "0".to_owned()),
-            ("TRACEPARENT", format!("00-{trace}-{}-01", &span[..16])),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
-    }
-
     fn surroundings<'b>(&'b self, env: &'b [(String, String)], log: &'b Path) -> Surroundings<'b> {
         Surroundings {
             env,
@@ -276,45 +263,6 @@ impl<'a> Attempt<'a> {
             then: &self.then,
             log,
         }
-    }
-
-    /// Runs the configured set-up commands, once in the life of a workspace.
-    async fn set_up(
-        &self,
-        workspace: &Workspace,
-        env: &[(String, String)],
-        orders: &Orders,
-    ) -> Result<(), RunError> {
-        let done = self.folder.root().join("setup.done");
-        if self.fleet.settings.workspace.setup.is_empty() || done.exists() {
-            return Ok(());
-        }
-        let log = self.folder.setup_log();
-        for command in &self.fleet.settings.workspace.setup {
-            let run = Shell {
-                command,
-                folder: workspace.path.as_ref(),
-                env,
-                without: command::REDIRECTING,
-                timeout: self.fleet.settings.limits.timeout,
-                log: &log,
-                token: &self.token,
-                shared: &self.shared,
-                then: &self.then,
-            };
-            let outcome = shell(&run, orders.stop()).await?;
-            if !outcome.passed() {
-                let step = crate::model::settings::VerifyStep {
-                    name: "setup".to_owned(),
-                    run: command.clone(),
-                    timeout: run.timeout,
-                    retries: 0,
-                };
-                return Err(RunError::Setup(judge::failure(&step, &outcome)));
-            }
-        }
-        fs::write(done, b"")?;
-        Ok(())
     }
 
     async fn call(

@@ -175,7 +175,7 @@ fn row_02_every_point_is_exercised() {
     assert!(sources.contains("point.starts_with(\"land.\")"));
 }
 
-fn together(commands: Vec<Vec<String>>, program: &Program) -> Vec<Ran> {
+fn together(commands: &[Vec<String>], program: &Program) -> Vec<Ran> {
     let start = |args: &Vec<String>| -> Child {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         program.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -193,8 +193,8 @@ fn row_13_a_hundred_at_once() {
     let program = Program::new();
     let spawns = (0..50).map(|n| words(&format!("spawn t{n} --no-agent")));
     let looks = (0..50).map(|_| words("status --json"));
-    let mixed = spawns.zip(looks).flat_map(|(spawn, look)| [spawn, look]).collect();
-    for ran in together(mixed, &program) {
+    let mixed = spawns.zip(looks).flat_map(|(spawn, look)| [spawn, look]).collect::<Vec<_>>();
+    for ran in together(&mixed, &program) {
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert_eq!(ran.err, "");
     }
@@ -213,8 +213,8 @@ fn row_13_a_hundred_at_once() {
 #[test]
 fn row_13_one_name_asked_for_at_once_is_one_task() {
     let program = Program::new();
-    let spawns = (0..10).map(|_| words("spawn same --no-agent")).collect();
-    let all = together(spawns, &program);
+    let spawns = (0..10).map(|_| words("spawn same --no-agent")).collect::<Vec<_>>();
+    let all = together(&spawns, &program);
     assert_eq!(all.iter().filter(|ran| ran.code == 0).count(), 1);
     assert!(
         all.iter().all(|ran| ran.code == 0 || (ran.code == 1 && ran.err.contains("is already"))),
@@ -229,8 +229,8 @@ fn row_13_one_name_asked_for_at_once_is_one_task() {
 fn row_18_fifty_parallel_spawns() {
     let program = Program::new();
     let prompt = script(&["write:work.txt=done".to_owned(), "commit:work".to_owned()]);
-    let spawns = (0..50).map(|n| vec!["spawn".to_owned(), format!("t{n}"), prompt.clone()]).collect();
-    for ran in together(spawns, &program) {
+    let spawns: Vec<_> = (0..50).map(|n| vec!["spawn".to_owned(), format!("t{n}"), prompt.clone()]).collect();
+    for ran in together(&spawns, &program) {
         assert_eq!(ran.code, 0, "{}", ran.err);
     }
     program.wt(&["wait", "--timeout", "90s"]).ok();

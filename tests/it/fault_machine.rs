@@ -1,5 +1,6 @@
 //! Fault rows of the machine: recycled process numbers, a full disk, killed writers, a reboot.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -105,7 +106,6 @@ impl Disk {
         if mount.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
             return Some(Self(at.to_owned()));
         }
-        use std::io::Write as _;
         drop(writeln!(std::io::stderr(), "skipped: mounting a tmpfs is not permitted here"));
         None
     }
@@ -183,6 +183,31 @@ fn row_10_disk_full_before_an_attempt() {
     disk.free();
     program.wt(&["wait", "--timeout", "30s"]).ok();
     assert_eq!(program.told("second@1").iter().filter(|told| *told == "started").count(), 1);
+}
+
+/// The disk of the worktrees is full: everything that was made is taken back.
+#[test]
+fn row_10_making_a_workspace_on_a_full_disk() {
+    let program = Program::new();
+    let worktrees = program.env.root().join("repo-worktrees");
+    let Some(disk) = Disk::mount(&worktrees, "2m") else { return };
+    program.wt(&["spawn", "first", "--no-agent"]).ok();
+    for n in 0..40 {
+        program.repo.write(&format!("files/{n}"), crate::env::lines("text", 10_000));
+    }
+    program.repo.commit_all("many files");
+    let refs = || program.repo.git(&["for-each-ref"]);
+    let (before, listed) = (refs(), program.repo.git(&["worktree", "list"]));
+    for args in [&["spawn", "a", "p"][..], &["spawn", "a", "--no-agent"]] {
+        let said = program.wt(args).fails(1);
+        assert!(said.contains("what was made is undone") && said.contains("unable to write file"), "{said}");
+        assert_eq!((refs(), program.repo.git(&["worktree", "list"])), (before.clone(), listed.clone()));
+        assert!(!worktrees.join("a").exists());
+        assert_eq!(program.state_of("a"), "removed");
+    }
+    assert_eq!(program.state_of("first"), "open");
+    drop(disk);
+    program.wt(&["spawn", "a", "--no-agent"]).ok();
 }
 
 /// Eight writers, three killed while all write: every complete record is sound, and the others lose nothing.

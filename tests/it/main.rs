@@ -8,6 +8,7 @@
 
 mod agent_verdict;
 mod architecture;
+mod bad_input;
 mod config;
 mod env;
 mod fake_agent;
@@ -30,4 +31,7 @@ mod real_claude;
 mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;
+mod verb_life;
+mod verb_output;
+mod verb_spawn;
 mod workspace;

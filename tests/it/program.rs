@@ -235,6 +235,7 @@ pub fn gone_within(limit: Duration, pids: &[u32]) {
 }
 
 /// Reads what a finished `wt` came to.
+#[expect(clippy::needless_pass_by_value, reason = "what was read is done with")]
 pub fn ran(output: Output) -> Ran {
     Ran {
         code: output.status.code().unwrap_or(-1),

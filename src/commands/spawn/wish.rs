@@ -1,0 +1,271 @@
+//! What a spawn is asked for: words from the command line, a file or lines of JSON, checked before anything is made.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::Args;
+use crate::agent::Adapter;
+use crate::commands::context::Context;
+use crate::error::{self, CommandError, During as _};
+use crate::model::adapter::PromptBy;
+use crate::model::{Task, TaskName, TaskSpec, duration};
+
+/// The longest prompt, in bytes.
+const LONGEST_PROMPT: u64 = 8 << 20;
+
+/// One line of `--from`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Line {
+    name: String,
+    prompt: Option<String>,
+    file: Option<PathBuf>,
+    agent: Option<String>,
+    model: Option<String>,
+    base: Option<String>,
+    into: Option<String>,
+    #[serde(default)]
+    after: Vec<String>,
+    priority: Option<u8>,
+    #[serde(default)]
+    own: Vec<String>,
+    #[serde(default)]
+    avoid: Vec<String>,
+    #[serde(default)]
+    verify: Vec<String>,
+    timeout: Option<String>,
+    retries: Option<u32>,
+    #[serde(default)]
+    no_agent: bool,
+}
+
+/// What is asked for, checked as far as words go.
+pub(super) struct Wish {
+    pub(super) spec: TaskSpec,
+    pub(super) prompt: String,
+    pub(super) after: Vec<TaskName>,
+}
+
+/// Reads tasks from lines of JSON; the options of the command line stand in for what a line does not say.
+pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandError> {
+    let text = read_text(path)?;
+    let mut lines = Vec::new();
+    for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let line: Line = serde_json::from_str(line).map_err(|error| {
+            CommandError::caused(
+                format!("line {} of `{}` is no task; nothing was made", n + 1, path.display()),
+                &error,
+            )
+        })?;
+        if line.priority.is_some_and(|priority| !(1..=5).contains(&priority)) {
+            return Err(CommandError::usage(format!("line {}: priority is 1 to 5; nothing was made", n + 1)));
+        }
+        if line.no_agent && (line.agent.is_some() || line.model.is_some() || !line.after.is_empty()) {
+            return Err(CommandError::usage(format!(
+                "line {}: with no-agent go neither agent nor model nor after; nothing was made",
+                n + 1
+            )));
+        }
+        lines.push(Args {
+            name: Some(line.name),
+            prompt: line.prompt,
+            file: line.file,
+            agent: line.agent.or_else(|| args.agent.clone()),
+            model: line.model.or_else(|| args.model.clone()),
+            base: line.base.or_else(|| args.base.clone()),
+            into: line.into.or_else(|| args.into.clone()),
+            after: line.after.into_iter().chain(args.after.clone()).collect(),
+            priority: line.priority.unwrap_or(args.priority),
+            own: line.own,
+            avoid: line.avoid,
+            verify: if line.verify.is_empty() { args.verify.clone() } else { line.verify },
+            timeout: line.timeout.or_else(|| args.timeout.clone()),
+            retries: line.retries.or(args.retries),
+            no_agent: line.no_agent || args.no_agent,
+            ..args.clone()
+        });
+    }
+    if lines.is_empty() {
+        return Err(CommandError::usage(format!("`{}` has no task", path.display())));
+    }
+    Ok(lines)
+}
+
+/// Reads a file, or standard input for `-`, bounded.
+fn read_text(path: &Path) -> Result<String, CommandError> {
+    let shown = path.display();
+    let what = || format!("`{shown}` cannot be read; nothing was made");
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(LONGEST_PROMPT + 1).read_to_end(&mut bytes)
+    } else {
+        fs_err::File::open(path).during(what)?.take(LONGEST_PROMPT + 1).read_to_end(&mut bytes)
+    };
+    if read.during(what)? as u64 > LONGEST_PROMPT {
+        return Err(CommandError::refused(format!("`{shown}` is longer than 8 MiB; nothing was made")));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| CommandError::refused(format!("`{shown}` is not UTF-8; nothing was made")))
+}
+
+fn prompt(args: &Args) -> Result<String, CommandError> {
+    if args.no_agent && args.prompt.is_none() && args.file.is_none() {
+        return Ok(String::new());
+    }
+    let text = match (&args.file, args.prompt.as_deref()) {
+        (Some(path), _) => read_text(path)?,
+        (None, Some("-")) => read_text(Path::new("-"))?,
+        (None, Some(text)) => text.to_owned(),
+        (None, None) => {
+            return Err(CommandError::usage("a task needs a prompt")
+                .hint("give it as an argument, with `-f FILE`, or `-` for standard input")
+                .hint("for a workspace without an agent: `wt spawn NAME --no-agent`"));
+        }
+    };
+    if text.trim().is_empty() && !args.no_agent {
+        return Err(CommandError::refused("the prompt is empty; nothing was made"));
+    }
+    if text.contains('\0') {
+        return Err(CommandError::refused("the prompt holds a NUL byte; nothing was made"));
+    }
+    Ok(text)
+}
+
+/// Returns what `args` ask for.
+pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError> {
+    let given = args.name.as_deref().unwrap_or_default();
+    let name: TaskName = given.parse().map_err(|error| {
+        let refusal = CommandError::caused("not a task name; nothing was made", &error);
+        match TaskName::suggestion(given) {
+            Some(name) => refusal.hint(format!("for example: `wt spawn {name} …`")),
+            None => refusal,
+        }
+    })?;
+    let prompt = prompt(args)?;
+    let target = match &args.into {
+        Some(target) => target.clone(),
+        None => context.target()?,
+    };
+    let repo = context.repo();
+    let tip = repo.branch_tip(&target).during(|| format!("target `{target}` cannot be read"))?;
+    if tip.is_none() {
+        return Err(CommandError::refused(format!(
+            "the target branch `{target}` does not exist; nothing was made"
+        ))
+        .hint("see the branches with `git branch`, and name one with `--into BRANCH`"));
+    }
+    if let Some(base) = &args.base {
+        repo.commit(base).during(|| "the base is not usable; nothing was made".to_owned())?;
+    }
+    let settings = context.settings();
+    let agent =
+        (!args.no_agent).then(|| args.agent.clone().unwrap_or_else(|| settings.agent.default.clone()));
+    if let Some(agent) = &agent {
+        check_agent(context, agent, &prompt)?;
+    }
+    let timeout = match &args.timeout {
+        Some(text) => duration::parse(text).map_err(|error| CommandError::usage(error.to_string()))?,
+        None => settings.limits.timeout,
+    };
+    if timeout.is_zero() {
+        return Err(CommandError::usage("a time limit of nothing leaves no time to start"));
+    }
+    for glob in args.own.iter().chain(&args.avoid) {
+        globset::Glob::new(glob)
+            .during(|| format!("`{glob}` is not a pattern of paths; nothing was made"))
+            .map_err(|refusal| refusal.code(error::USAGE))?;
+    }
+    let after = args
+        .after
+        .iter()
+        .map(|name| name.parse::<TaskName>().during(|| "`--after` needs a task; nothing was made".to_owned()))
+        .collect::<Result<_, _>>()?;
+    let spec = TaskSpec {
+        name,
+        agent,
+        model: args.model.clone(),
+        base: args.base.clone(),
+        target,
+        after: Vec::new(),
+        priority: args.priority,
+        owns: args.own.clone(),
+        avoids: args.avoid.clone(),
+        verify: args.verify.clone(),
+        timeout_ms: u64::try_from(timeout.min(Duration::from_secs(1 << 31)).as_millis()).unwrap_or(u64::MAX),
+        retries: args.retries.unwrap_or(settings.limits.retries),
+    };
+    Ok(Wish { spec, prompt, after })
+}
+
+fn check_agent(context: &Context, agent: &str, prompt: &str) -> Result<(), CommandError> {
+    let agents = &context.settings().agents;
+    let Some(spec) = agents.get(agent) else {
+        let known: Vec<_> = agents.keys().map(String::as_str).collect();
+        return Err(CommandError::refused(format!(
+            "no agent is called `{}`; nothing was made",
+            crate::model::text::neutralised(agent)
+        ))
+        .hint(format!(
+            "known are: {}; others go into `[agents.NAME]` of the configuration",
+            known.join(", ")
+        )));
+    };
+    let adapter = Adapter::new(agent, spec).during(|| format!("the agent `{agent}` is not usable"))?;
+    if spec.prompt == PromptBy::Arg && prompt.len() >= 128 << 10 {
+        return Err(CommandError::refused(format!(
+            "a prompt of {} bytes is too long for the command line of `{agent}`; nothing was made",
+            prompt.len()
+        )));
+    }
+    let path = std::env::var_os("PATH");
+    if adapter.program_on_path(path.as_deref(), context.repo().common_dir()).is_none() {
+        let program = spec.command.first().map_or("", String::as_str);
+        return Err(CommandError::refused(format!(
+            "the program `{program}` of agent `{agent}` is not on PATH; nothing was made"
+        ))
+        .hint(format!(
+            "install `{program}`, or choose another with `--agent NAME`; `wt doctor` lists what is found"
+        )));
+    }
+    Ok(())
+}
+
+/// Checks names against the roster and against each other, before anything is made.
+pub(super) fn check_names(context: &mut Context, wishes: &[Wish]) -> Result<(), CommandError> {
+    let roster = context.roster()?;
+    for (n, wish) in wishes.iter().enumerate() {
+        let name = &wish.spec.name;
+        if let Some(task) = roster.live_named(name) {
+            return Err(taken(task));
+        }
+        if wishes[..n].iter().any(|other| other.spec.name == *name) {
+            return Err(CommandError::refused(format!("`{name}` is asked for twice; nothing was made")));
+        }
+        for parent in &wish.after {
+            let earlier = wishes[..n].iter().any(|other| other.spec.name == *parent);
+            if !earlier && roster.newest(parent).is_none() {
+                return Err(CommandError::refused(format!(
+                    "`{name}` is to start after `{parent}`, which does not exist; nothing was made"
+                ))
+                .hint("see the tasks with `wt status`"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn taken(task: &Task) -> CommandError {
+    let name = task.name();
+    let refusal = CommandError::refused(format!(
+        "a task named `{name}` is already {}; nothing was made",
+        task.state.word()
+    ));
+    match task.state.word() {
+        "done" => refusal.hint(format!("wt merge {name}")),
+        "failed" | "dead" | "stopped" | "lost" => refusal.hint(format!("wt retry {name}")),
+        _ => refusal.hint(format!("wt status {name}")),
+    }
+}
