@@ -4,6 +4,7 @@
 //! journal stays the truth: a record is read only when an attempt's end is missing there.
 
 use std::io::{self, Write as _};
+use std::time::SystemTime;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
@@ -54,6 +55,12 @@ impl ExitSlot {
         self.file.write_all(&line)?;
         self.file.sync_data()
     }
+}
+
+/// Returns when the running attempt began, by the clock of the file system: what it made is never older. Wall time would not
+/// do, since times of files lag behind it by some milliseconds.
+pub fn begun(folder: &TaskFolder) -> io::Result<SystemTime> {
+    fs::metadata(folder.exit())?.modified()
 }
 
 /// Returns the record of `attempt`, if its end was written.

@@ -226,10 +226,9 @@ impl<'a> Attempt<'a> {
         if let Some(reason) = setup::run(self.fleet, &self.task.id, &workspace, &around, orders).await? {
             return Err(RunError::Setup(reason));
         }
-        let begun = self.fleet.clock.now();
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;
         if called.stopped.is_some() || called.swept > 0 || !matches!(called.exit, Exit::Code(_)) {
-            settle::clear_debris(self.fleet, &workspace, begun);
+            settle::clear_debris(self.fleet, self.task, Some(&workspace));
         }
         if called.verdict.class != Class::Ok || orders.stop_given() {
             return Ok(Tried { called, work: Work::NotJudged });

@@ -4,10 +4,7 @@
 //! then the debris that only a killed process can have left is cleared, then the journal says `lost`. The caller holds the
 //! task's lock throughout.
 
-use std::time::SystemTime;
-
 use fs_err as fs;
-use jiff::Timestamp;
 
 use super::{Fleet, recovery};
 use crate::git::refs::{self, RefEdit};
@@ -36,9 +33,7 @@ pub fn settle(
         // It ended, but could not tell the journal (a full disk, a kill in between).
         return journal.append(now, vec![(Some(task.id.clone()), record.event)]);
     }
-    if let (Some(workspace), Some(started)) = (&task.workspace, task.started_at) {
-        clear_debris(fleet, workspace, started);
-    }
+    clear_debris(fleet, task, task.workspace.as_ref());
     let reason = if rebooted { "the machine restarted" } else { "its supervision was killed" };
     let checkpoint = checkpoint(fleet, task, *attempt);
     let reason = match &checkpoint {
@@ -74,16 +69,15 @@ fn checkpoint(fleet: &Fleet<'_>, task: &Task, attempt: u32) -> Result<Option<Str
 
 /// Removes the locks that a killed attempt's git left in its own worktree and on its own branch, if they are newer than
 /// its start: its processes are proved to be gone, so nobody holds them. No other lock is ever touched.
-pub fn clear_debris(fleet: &Fleet<'_>, workspace: &Workspace, started: Timestamp) {
+pub fn clear_debris(fleet: &Fleet<'_>, task: &Task, workspace: Option<&Workspace>) {
+    let (Some(workspace), Ok(begun)) = (workspace, exit::begun(&fleet.layout.task(&task.id))) else { return };
     let Ok(worktree) = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref()) else {
         return;
     };
     let branch = fleet.repo.common_dir().join("refs/heads").join(format!("{}.lock", workspace.branch));
     let git_dir = worktree.checkout().git_dir();
     for lock in [git_dir.join("index.lock"), git_dir.join("HEAD.lock"), branch] {
-        let newer = fs::metadata(&lock)
-            .and_then(|about| about.modified())
-            .is_ok_and(|at| at >= SystemTime::from(started));
+        let newer = fs::metadata(&lock).and_then(|about| about.modified()).is_ok_and(|at| at >= begun);
         if newer {
             drop(fs::remove_file(&lock));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::program::{Program, alive, gone_within, kill, ran};
+use crate::program::{Program, alive, asleep, gone_within, kill, ran};
 
 /// A process of somebody else, ended with the test.
 struct Bystander(Child);
@@ -35,12 +35,7 @@ fn row_05_both_killed_while_somebody_waits() {
     program.file(&pids);
     let mut wait = program.command(&["wait", "a"]);
     let wait = wait.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // It sleeps now: the journal is silent, and it watches.
-    program.until("a waiting `wt`", || {
-        let watches = std::fs::read_dir(format!("/proc/{}/fd", wait.id())).ok()?.flatten();
-        let watches = watches.filter_map(|fd| std::fs::read_link(fd.path()).ok());
-        watches.into_iter().any(|to| to.to_string_lossy().contains("inotify")).then_some(())
-    });
+    program.until("a waiting `wt`", || asleep(wait.id()).then_some(()));
     for pid in ["__run", "__guard"].map(|role| program.role(role)[0]) {
         kill(pid);
     }

@@ -25,6 +25,7 @@ mod git_snapshot;
 mod git_worktree;
 mod journal;
 mod land;
+mod lock;
 mod program;
 mod readme;
 mod real_claude;

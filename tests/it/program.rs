@@ -218,6 +218,23 @@ pub fn processes(is: impl Fn(&[u8]) -> bool) -> Vec<u32> {
         .collect()
 }
 
+/// Returns whether a process has watched the journal and used next to no processor time in half a second.
+pub fn asleep(pid: u32) -> bool {
+    let ticks = || -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    };
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    let mut targets = descriptors.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    if !targets.any(|to| to.to_string_lossy().contains("inotify")) {
+        return false;
+    }
+    let before = ticks();
+    std::thread::sleep(Duration::from_millis(500));
+    ticks() - before <= 1
+}
+
 /// Ends a process as `kill -9` does.
 pub fn kill(pid: u32) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
