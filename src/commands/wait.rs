@@ -205,6 +205,9 @@ fn tells(change: &notify::Event) -> bool {
     !change.kind.is_access() && !change.paths.iter().all(lock)
 }
 
+/// The longest sleep: runner and guard that were killed in one instant tell nobody, and the kernel has a limit on watches.
+const LOOK: Duration = Duration::from_secs(3);
+
 /// Wakes when the journal changes, when a waiting task's time has come, or at a deadline; asks the kernel, not the disk.
 pub struct Changes {
     woken: mpsc::Receiver<()>,
@@ -246,11 +249,9 @@ impl Changes {
         let wake = schedule::next_wake(context.roster()?, now);
         let by_time = wake.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
         let by_deadline = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match by_time.into_iter().chain(by_deadline).min() {
-            // A time-out is as good a reason to look as a change.
-            Some(limit) => drop(self.woken.recv_timeout(limit)),
-            None => drop(self.woken.recv()),
-        }
+        let limit = by_time.into_iter().chain(by_deadline).fold(LOOK, Duration::min);
+        // A time-out is as good a reason to look as a change.
+        let _ = self.woken.recv_timeout(limit);
         while self.woken.try_recv().is_ok() {}
         Ok(())
     }

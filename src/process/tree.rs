@@ -25,8 +25,24 @@ pub fn set_orphans(orphans: Orphans) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns this process's children that were not reaped yet.
+/// Returns this process's children that were not reaped yet, without runners: an agent may have run a `wt` that started
+/// another task, and that one is no part of the agent's tree.
 pub fn children() -> Vec<Pid> {
+    let mut found = all_children();
+    found.retain(|pid| !is_runner(*pid));
+    found
+}
+
+/// Whether a child is a detached `wt` of its own: this program in such a role.
+fn is_runner(pid: Pid) -> bool {
+    let about = format!("/proc/{}", pid.as_raw_nonzero());
+    let line = fs::read(format!("{about}/cmdline")).unwrap_or_default();
+    let role = line.split(|b| *b == 0).nth(1);
+    [&b"__run"[..], b"__pass"].iter().any(|detached| role == Some(*detached))
+        && matches!((fs::read_link(format!("{about}/exe")), fs::read_link("/proc/self/exe")), (Ok(its), Ok(ours)) if its == ours)
+}
+
+fn all_children() -> Vec<Pid> {
     let mut found = Vec::new();
     let Ok(threads) = fs::read_dir("/proc/self/task") else { return found };
     for thread in threads.flatten() {

@@ -53,6 +53,14 @@ fn current(journal: &mut Journal, id: &TaskId) -> Result<Task, ByHandError> {
     Ok(journal.read()?.get(id).cloned().ok_or_else(unknown)?)
 }
 
+/// Refuses what makes no sense in the task's state.
+fn require_fit(task: &Task, event: &Event) -> Result<(), ByHandError> {
+    match task.state.clone().apply(event) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ByHandError::NotNow { task: task.id.clone(), state: task.state.word() }),
+    }
+}
+
 /// Stops a task: ends its agent with all descendants if it runs, takes it out of the queue if it waits. Its work stays.
 /// Returns the task as it is then.
 pub fn stop(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<Task, ByHandError> {
@@ -106,14 +114,12 @@ pub fn retry(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<()
         // Its runner may be resting with the lock held: that one must go first.
         stop(fleet, journal, id)?;
     }
+    require_fit(&current(journal, id)?, &Event::Retried)?;
     let Some(_lock) = Lock::try_take(&fleet.layout.task(id).lock())? else {
         return Err(ByHandError::InUse(id.clone()));
     };
     order::forget(&fleet.layout.task(id));
-    let task = current(journal, id)?;
-    if task.state.clone().apply(&Event::Retried).is_err() {
-        return Err(ByHandError::NotNow { task: id.clone(), state: task.state.word() });
-    }
+    require_fit(&current(journal, id)?, &Event::Retried)?;
     Ok(journal.append(fleet.clock.now(), vec![(Some(id.clone()), Event::Retried)])?)
 }
 
@@ -156,15 +162,14 @@ pub enum Finished {
 /// Takes a person's word that a workspace is finished, after git and the checks agree.
 pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<Finished, ByHandError> {
     let folder = fleet.layout.task(id);
-    let Some(lock) = Lock::try_take(&folder.lock())? else { return Err(ByHandError::InUse(id.clone())) };
-    let task = current(journal, id)?;
     let probe = Event::MarkedDone {
         head: crate::model::Oid::parse(&"0".repeat(40)).expect("forty digits"),
         skipped: false,
     };
-    if task.state.clone().apply(&probe).is_err() {
-        return Err(ByHandError::NotNow { task: id.clone(), state: task.state.word() });
-    }
+    require_fit(&current(journal, id)?, &probe)?;
+    let Some(lock) = Lock::try_take(&folder.lock())? else { return Err(ByHandError::InUse(id.clone())) };
+    let task = current(journal, id)?;
+    require_fit(&task, &probe)?;
     let workspace = task.workspace.clone().ok_or_else(|| ByHandError::NoWorkspace(id.clone()))?;
     let worktree = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref())?;
     let status = status::status(worktree.checkout())?;

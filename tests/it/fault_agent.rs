@@ -53,7 +53,7 @@ fn row_07_ignores_the_polite_signal() {
 fn row_09_flood() {
     let program = Program::new();
     let (done, go) = (place(&program, "write", "flooded") + "=x", place(&program, "wait-for", "go"));
-    program.spawn("a", &["flood:200", &done, &go, "say:last words", "write:x=y", "commit:x"], &[]).ok();
+    program.spawn("a", &["flood:80", &done, &go, "say:last words", "write:x=y", "commit:x"], &[]).ok();
     program.file(&program.env.root().join("flooded"));
     let runner = program.role("__run")[0];
     let status = std::fs::read_to_string(format!("/proc/{runner}/status")).unwrap();
@@ -71,7 +71,7 @@ fn row_09_flood() {
     assert!(log.starts_with(b"flood-begin\n"));
     assert!(log.ends_with(b"flood-end\nlast words\n"));
     let outcome = program.task("a")["outcome"].as_str().unwrap().to_owned();
-    let dropped = (200_u64 << 20) + "flood-begin\nflood-end\nlast words\n".len() as u64 - kept;
+    let dropped = (80_u64 << 20) + "flood-begin\nflood-end\nlast words\n".len() as u64 - kept;
     assert!(outcome.contains(&format!("output dropped: {} MiB", dropped >> 20)), "{outcome}");
 }
 
@@ -112,4 +112,30 @@ fn row_20_lock_of_somebody_else() {
     let outcome = task["outcome"].as_str().unwrap();
     assert!(outcome.contains("index.lock"), "{outcome}");
     assert_eq!(std::fs::read_to_string(program.worktree("a").join("x")).unwrap(), "y");
+}
+
+/// An agent that gives work to others: its end is not theirs.
+#[test]
+fn row_06_a_task_that_an_agent_spawned_outlives_it() {
+    let program = Program::new();
+    program.configure("[agents.sh]\ncommand = [\"sh\", \"-s\"]\nevents = \"text\"\n");
+    let root = program.env.root();
+    let inner = format!(
+        "SCRIPT:\npids-to:{}\nwait-for:{}\nwrite:x=y\ncommit:x\n",
+        root.join("pids").display(),
+        root.join("go").display()
+    );
+    std::fs::write(root.join("inner.md"), inner).unwrap();
+    let outer = format!(
+        "{} spawn inner -f {} && while ! test -s {}; do :; done; echo x > x\n",
+        crate::program::WT,
+        root.join("inner.md").display(),
+        root.join("pids").display()
+    );
+    program.wt(&["spawn", "outer", "--agent", "sh", &outer, "--wait"]).ok();
+    assert_eq!(program.state_of("inner"), "running");
+    std::fs::write(root.join("go"), "").unwrap();
+    program.wt(&["wait", "inner", "--timeout", "30s"]).ok();
+    assert_eq!(program.told("inner@1"), ["queued", "workspace_made", "started", "ended"]);
+    assert!(!program.task("outer")["outcome"].as_str().unwrap().contains("leaked"));
 }

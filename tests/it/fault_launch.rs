@@ -42,8 +42,12 @@ fn row_01_terminal_closes() {
     std::fs::write(&prompt, script(&steps)).unwrap();
     let line = format!("{} spawn a -f {} --wait", crate::program::WT, prompt.display());
     // `script` gives its command a terminal of its own, whose other end it holds.
-    let mut terminal = program.env.command("script", program.repo.path());
-    let terminal = terminal.args(["-qec", &line, "/dev/null"]).stdout(Stdio::null()).stderr(Stdio::null());
+    // It must hang up, also where whoever runs the tests ignores that.
+    let mut terminal = program.env.command("env", program.repo.path());
+    let terminal = terminal
+        .args(["--default-signal=HUP", "script", "-qec", &line, "/dev/null"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut terminal = terminal.spawn().unwrap();
     let agent: u32 = program.file(&pids).split_whitespace().nth(1).unwrap().parse().unwrap();
     let text = prompt.to_string_lossy().into_owned();

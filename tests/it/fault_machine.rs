@@ -25,6 +25,29 @@ impl Drop for Bystander {
     }
 }
 
+/// Nobody is left to tell: whoever waits looks for itself now and then.
+#[test]
+fn row_05_both_killed_while_somebody_waits() {
+    let program = Program::new();
+    let pids = program.env.root().join("pids");
+    let told = format!("pids-to:{}", pids.display());
+    program.spawn("a", &[&told, "sleep:1000"], &["--retries", "0"]).ok();
+    program.file(&pids);
+    let mut wait = program.command(&["wait", "a"]);
+    let wait = wait.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It sleeps now: the journal is silent, and it watches.
+    program.until("a waiting `wt`", || {
+        let watches = std::fs::read_dir(format!("/proc/{}/fd", wait.id())).ok()?.flatten();
+        let watches = watches.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        watches.into_iter().any(|to| to.to_string_lossy().contains("inotify")).then_some(())
+    });
+    for pid in ["__run", "__guard"].map(|role| program.role(role)[0]) {
+        kill(pid);
+    }
+    assert_eq!(ran(wait.wait_with_output().unwrap()).code, 1);
+    assert_eq!(program.state_of("a"), "dead");
+}
+
 /// Starts a task and ends its whole supervision in one instant, as a reboot would; returns its token.
 fn vanish(program: &Program, name: &str) -> String {
     let pids = program.env.root().join("pids");

@@ -214,7 +214,7 @@ fn running_again_is_refused_where_it_makes_no_sense() {
     program.spawn("a", &["sleep:1000"], &[]).ok();
     program.until("the agent", || (program.state_of("a") == "running").then_some(()));
     let said = program.wt(&["retry", "a"]).fails(1);
-    assert!(said.contains("hint: wt stop a") || said.contains("in use"), "{said}");
+    assert!(said.contains("`a` is running") && said.contains("hint: wt stop a"), "{said}");
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn done_is_refused_while_an_agent_works() {
     program.spawn("a", &["sleep:1000"], &[]).ok();
     program.until("the agent", || (program.state_of("a") == "running").then_some(()));
     let said = program.wt(&["done", "a"]).fails(1);
-    assert!(said.contains("in use") && said.contains("hint: wt status a"), "{said}");
+    assert!(said.contains("`a` is running") && said.contains("hint: wt status a"), "{said}");
 }
 
 #[rstest]
