@@ -12,6 +12,7 @@ use super::context::{Context, Global, Trust};
 use crate::error::CommandError;
 use crate::land::{self, Checks, Fate, Landing, Mode, Report, Wanted};
 use crate::model::{State, Task};
+use crate::tidy::{Grounds, gc};
 use crate::ui;
 use crate::ui::message;
 
@@ -172,9 +173,15 @@ fn tell(args: &Args, report: &Report) {
 
 /// Removes the workspaces of landed tasks; one that somebody has changed meanwhile stays, and is told of.
 fn prune(context: &mut Context, report: &Report) {
+    let progress = context.progress();
+    let (fleet, journal) = context.parts();
+    let grounds = Grounds { site: fleet.site(), observer: &progress };
     for landed in report.tasks.iter().filter(|landed| landed.fate.is_landed()) {
-        if let Err(refusal) = super::prune::prune(context, &landed.id) {
-            message::warning(&format!("the workspace of `{}` stays: {}", landed.id.name, refusal.message));
-        }
+        let why = match gc::prune(&grounds, journal, &landed.id) {
+            Ok(gc::Fate::Removed { .. }) => continue,
+            Ok(gc::Fate::Kept(why)) => why,
+            Err(error) => error.to_string(),
+        };
+        message::warning(&format!("the workspace of `{}` stays: {why}", landed.id.name));
     }
 }

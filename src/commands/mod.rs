@@ -12,7 +12,6 @@ pub mod gc;
 pub mod logs;
 pub mod merge;
 pub mod path;
-mod prune;
 pub mod restore;
 pub mod retry;
 pub mod roles;

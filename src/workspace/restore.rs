@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use fs_err as fs;
 
-use super::apply::{Made, StepError, base_ref, clear, gone};
+use super::apply::{Made, StepError, base_ref, clear};
 use super::environment;
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, PlanError, Record, begun, place};
@@ -223,7 +223,7 @@ fn restore(
     }
     let settings = &site.settings.workspace;
     let furnished = environment::furnish(repo, settings, head, tree.path())?;
-    gone(fs::remove_file(folder.making()))?;
+    // The record stays until the journal knows: a kill in between is found and cleared by it.
     Ok(Made {
         workspace: Workspace {
             path: record.path,

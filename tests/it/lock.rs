@@ -1,12 +1,25 @@
 //! Locks: who holds one is told from who only looks.
+//!
+//! The tests run in a process of their own: while any other test forks, its child has a copy of every descriptor until it
+//! is another program, and holds this process's locks for that moment.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use wt::store::Lock;
 
+#[test]
+fn locks_are_told_from_looks() {
+    let itself = std::env::current_exe().unwrap();
+    let alone = ["--ignored", "--test-threads=1", "lock::alone_"];
+    let output = std::process::Command::new(itself).args(alone).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("2 passed"), "{said}");
+}
+
 /// A pass that took a look for a hold would leave a task unstarted, and nobody would come back to it.
 #[test]
-fn looking_at_a_lock_hides_it_from_nobody() {
+#[ignore = "started alone"]
+fn alone_looking_at_a_lock_hides_it_from_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lock");
     let done = AtomicBool::new(false);
@@ -28,7 +41,8 @@ fn looking_at_a_lock_hides_it_from_nobody() {
 }
 
 #[test]
-fn of_many_who_try_at_once_one_gets_it() {
+#[ignore = "started alone"]
+fn alone_of_many_who_try_at_once_one_gets_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lock");
     for _ in 0..200 {

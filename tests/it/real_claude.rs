@@ -165,7 +165,7 @@ fn claude_code_works_in_a_workspace_and_its_work_lands() {
     assert!(task["cost_usd"].as_f64().unwrap() > 0.0);
     assert!(task["session"].is_string(), "{task}");
     let asked = api.requests().into_iter().find(|request| request.kind == Kind::Main).unwrap();
-    assert!(asked.body.to_string().contains("wt/feature-auth"), "its CLAUDE.local.md was not read");
+    assert!(asked.body.contains("wt/feature-auth"), "its CLAUDE.local.md was not read");
 
     let log = program.wt(&["logs", "feature-auth"]).ok();
     for part in ["I will write the file.", "Write hello.txt", "git add hello.txt", "Written and committed."] {

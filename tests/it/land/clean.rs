@@ -213,6 +213,6 @@ fn a_workspace_that_changes_during_the_landing_stays() {
     let late = format!("echo late > {}/late", workspace.display());
     let ran = field.program.wt(&["merge", "a", "--check", &late]);
     assert_eq!((ran.code, field.state("a")), (0, State::Landed), "{}", ran.err);
-    assert!(ran.err.contains("warning: the workspace of `a` stays: it was changed"), "{}", ran.err);
+    assert!(ran.err.contains("warning: the workspace of `a` stays: uncommitted changes"), "{}", ran.err);
     assert_eq!(std::fs::read_to_string(workspace.join("late")).unwrap(), "late\n");
 }
