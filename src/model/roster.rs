@@ -120,8 +120,10 @@ impl Roster {
                     usage: super::Usage::default(),
                     queued_at: record.at,
                     started_at: None,
+                    stopped_at: None,
                     ended_at: None,
                     outcome: None,
+                    outcome_before: None,
                     landing: None,
                     trash: None,
                 };
@@ -208,11 +210,17 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.workspace = None;
             task.trash = Some(trash.clone());
         }
-        Event::Removed { reason, trash } => {
+        Event::Removed { trash, .. } => {
             task.workspace = None;
             task.trash.clone_from(trash);
-            task.outcome = Some(reason.clone());
         }
+        _ => {}
+    }
+    match &record.event {
+        Event::Started { .. } => task.stopped_at = None,
+        Event::Ended { .. } | Event::Lost { .. } => task.stopped_at = Some(record.at),
+        Event::Removed { reason, .. } => task.outcome_before = task.outcome.replace(reason.clone()),
+        Event::Restored { .. } if task.outcome_before.is_some() => task.outcome = task.outcome_before.take(),
         _ => {}
     }
     if task.state.at_rest()

@@ -156,12 +156,18 @@ pub struct Task {
     /// When its last attempt started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// When its last attempt ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Timestamp>,
     /// When it came to rest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
     /// Why it is where it is, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// The outcome before it was removed, for when it is restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome_before: Option<String>,
     /// Its last landing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub landing: Option<Landing>,

@@ -14,7 +14,7 @@ use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::task::Oid;
 use crate::model::view::TaskView;
 use crate::model::{Roster, State, Task, TaskId};
-use crate::store::{Layout, live};
+use crate::store::{Layout, Lock, live};
 
 /// What is asked of git about tasks.
 #[derive(Debug, Default)]
@@ -89,10 +89,14 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
     if let (true, Some(live)) = (running, &live) {
         usage += live.usage;
     }
-    let (state, reason) = words(task, roster);
+    let (mut state, reason) = words(task, roster);
+    if state == "queued" && Lock::is_held(&folder.lock()) {
+        // Its runner is launched and about to say so.
+        "running".clone_into(&mut state);
+    }
     let distance = facts.distances.get(&task.id);
     let size = facts.sizes.get(&task.id);
-    let until = task.ended_at.unwrap_or(now);
+    let until = task.stopped_at.unwrap_or(now);
     let elapsed = task.started_at.map(|start| until.duration_since(start));
     TaskView {
         name: task.name().to_string(),
