@@ -4,11 +4,6 @@
 //! then the debris that only a killed process can have left is cleared, then the journal says `lost`. The caller holds the
 //! task's lock throughout.
 
-<<<<<<< HEAD
-=======
-use std::time::{Duration, SystemTime};
-
->>>>>>> main
 use fs_err as fs;
 
 use super::{Fleet, recovery};
