@@ -67,9 +67,6 @@ fn checkpoint(fleet: &Fleet<'_>, task: &Task, attempt: u32) -> Result<Option<Str
     Ok(Some(name))
 }
 
-/// How far a file's time may lag behind the clock: file systems stamp with the kernel's last tick.
-const TICK: Duration = Duration::from_millis(20);
-
 /// Removes the locks that a killed attempt's git left in its own worktree and on its own branch, if they are newer than
 /// its start: its processes are proved to be gone, so nobody holds them. No other lock is ever touched.
 pub fn clear_debris(fleet: &Fleet<'_>, task: &Task, workspace: Option<&Workspace>) {
@@ -80,13 +77,7 @@ pub fn clear_debris(fleet: &Fleet<'_>, task: &Task, workspace: Option<&Workspace
     let branch = fleet.repo.common_dir().join("refs/heads").join(format!("{}.lock", workspace.branch));
     let git_dir = worktree.checkout().git_dir();
     for lock in [git_dir.join("index.lock"), git_dir.join("HEAD.lock"), branch] {
-<<<<<<< HEAD
         let newer = fs::metadata(&lock).and_then(|about| about.modified()).is_ok_and(|at| at >= begun);
-=======
-        let newer = fs::metadata(&lock)
-            .and_then(|about| about.modified())
-            .is_ok_and(|at| at + TICK >= SystemTime::from(started));
->>>>>>> main
         if newer {
             drop(fs::remove_file(&lock));
         }
