@@ -53,13 +53,13 @@ enum Verb {
     Diff(commands::diff::Args),
     Exec(commands::exec::Args),
     Path(commands::path::Args),
+    Merge(commands::merge::Args),
     Gc(commands::gc::Args),
     Restore(commands::restore::Args),
     Doctor(commands::doctor::Args),
     Trust(commands::trust::Args),
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
-    Merge(commands::merge::Args),
 }
 
 fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {

@@ -263,7 +263,9 @@ fn open(common_dir: &Path, found: gix::sec::Trust) -> Result<gix::Repository, Gi
         }
         Unusable::Unreadable { path, reason }
     })?;
-    let opened = opened.to_thread_local();
+    let mut opened = opened.to_thread_local();
+    // From the environment only, like `GIT_WORK_TREE` below: it would hide every branch.
+    opened.clear_namespace();
     if opened.config_snapshot().string("extensions.refStorage").is_some_and(|form| form != "files") {
         return Err(Unusable::Format { path: common_dir.to_owned(), form: "reftable refs" }.into());
     }
@@ -283,7 +285,9 @@ fn main_checkout(opened: &gix::Repository, common_dir: &Path, found: Option<Path
     if config.boolean("core.bare") == Some(true) {
         return None;
     }
-    if let Some(told) = config.string("core.worktree") {
+    // The repository's own word only: `GIT_WORK_TREE` says where its caller works, not where the main checkout is.
+    let own = |meta: &gix::config::file::Metadata| meta.source == gix::config::Source::Local;
+    if let Some(told) = config.plumbing().string_filter("core.worktree", own) {
         return fs::canonicalize(common_dir.join(told.to_string())).ok();
     }
     // Where it was found from counts first: a separate git folder does not know its checkout, nor does a symlinked one.

@@ -173,7 +173,12 @@ pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<F
     let workspace = task.workspace.clone().ok_or_else(|| ByHandError::NoWorkspace(id.clone()))?;
     let worktree = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref())?;
     let status = status::status(worktree.checkout())?;
-    let loose: Vec<String> = [status.staged, status.unstaged, status.untracked, status.unmerged].concat();
+    if let Some(operation) = status.in_progress {
+        return Ok(Finished::Refused(format!("{} is in progress in the workspace", operation.words())));
+    }
+    let mut loose: Vec<String> = [status.staged, status.unstaged, status.untracked, status.unmerged].concat();
+    loose.sort();
+    loose.dedup();
     if !loose.is_empty() {
         return Ok(Finished::Uncommitted(loose));
     }

@@ -234,7 +234,10 @@ impl<'a> Attempt<'a> {
             return Ok(Tried { called, work: Work::NotJudged });
         }
         let said = called.facts.text.as_deref();
-        let mut work = judge::by_git(self.fleet, self.task, &workspace, worktree.checkout(), said)?;
+        let judged = judge::by_git(self.fleet, self.task, &workspace, worktree.checkout(), said);
+        // What the agent did to the workspace is its own fault, and what it used still counts.
+        let mut work =
+            judged.unwrap_or_else(|error| Work::Unfinished { reason: chain(&RunError::Judge(error)) });
         if matches!(work, Work::Verified { .. }) {
             let log = self.folder.verify_log(self.number);
             let around = self.surroundings(&env, &log);
