@@ -14,6 +14,7 @@ use crate::error::{self, CommandError, During as _};
 use crate::model::event::WaitReason;
 use crate::model::view::SCHEMA;
 use crate::model::{Clock as _, State, Task, TaskId, duration};
+use crate::observe::status::words;
 use crate::supervise::schedule;
 use crate::ui;
 
@@ -139,18 +140,21 @@ fn finish(context: &mut Context, ids: &[TaskId], ended: Ended, json: bool) -> Re
             .iter()
             .map(|task| WaitedView {
                 name: task.name().to_string(),
-                state: task.state.word().to_owned(),
+                state: words(task, roster).0,
                 outcome: task.outcome.clone(),
             })
             .collect();
         ui::json(&WaitView { schema: SCHEMA, timed_out: ended == Ended::TimedOut, tasks });
     } else {
         for task in &tasks {
-            let outcome = task.outcome.as_deref().map(|outcome| format!(": {outcome}")).unwrap_or_default();
-            ui::answer(&crate::model::text::one_line(
-                &format!("{} {}{outcome}", task.name(), task.state.word()),
-                160,
-            ));
+            let (word, reason) = words(task, roster);
+            let parents = || task.spec.after.iter().map(|id| id.name.as_str()).collect::<Vec<_>>().join(", ");
+            let why = match reason.as_deref() {
+                Some("after") => Some(format!("after {}", parents())),
+                _ => task.outcome.clone(),
+            };
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            ui::answer(&crate::model::text::one_line(&format!("{} {word}{why}", task.name()), 160));
         }
     }
     Ok(if ended == Ended::TimedOut { error::TIMED_OUT } else { code(&tasks) })
@@ -195,7 +199,7 @@ pub fn watch(
     loop {
         ui::clear();
         show(context)?;
-        changes.next(context, Some(Instant::now() + Duration::from_secs(5)))?;
+        changes.next(context, Some(Instant::now() + Duration::from_secs(2)))?;
     }
 }
 

@@ -10,7 +10,7 @@ use fs_err as fs;
 use gix::discover::repository::Path as Found;
 use gix::discover::upwards;
 
-use super::command::{Git, require_version};
+use super::command::{Git, REDIRECTING, require_version};
 use super::worktree::Checkout;
 use super::{GitError, Unusable};
 use crate::model::Oid;
@@ -250,7 +250,14 @@ pub(super) fn id(oid: &Oid) -> Result<gix::ObjectId, GitError> {
 }
 
 fn open(common_dir: &Path, found: gix::sec::Trust) -> Result<gix::Repository, GitError> {
-    let options = gix::open::Options::default().open_path_as_is(true).with(found).bail_if_untrusted(true);
+    let mut options = gix::open::Options::default().open_path_as_is(true).with(found).bail_if_untrusted(true);
+    if REDIRECTING.iter().any(|name| std::env::var_os(name).is_some()) {
+        // `GIT_WORK_TREE` says where its caller works, not where the main checkout is; where none of them is set, others
+        // (`GIT_CONFIG_GLOBAL`) count.
+        let mut permissions = gix::open::Permissions::secure();
+        permissions.env.git_prefix = gix::sec::Permission::Deny;
+        options = options.permissions(permissions);
+    }
     let opened = options.open(common_dir).map_err(|cause| {
         let reason = cause.to_string();
         let path = common_dir.to_owned();
@@ -263,9 +270,7 @@ fn open(common_dir: &Path, found: gix::sec::Trust) -> Result<gix::Repository, Gi
         }
         Unusable::Unreadable { path, reason }
     })?;
-    let mut opened = opened.to_thread_local();
-    // From the environment only, like `GIT_WORK_TREE` below: it would hide every branch.
-    opened.clear_namespace();
+    let opened = opened.to_thread_local();
     if opened.config_snapshot().string("extensions.refStorage").is_some_and(|form| form != "files") {
         return Err(Unusable::Format { path: common_dir.to_owned(), form: "reftable refs" }.into());
     }
@@ -285,9 +290,7 @@ fn main_checkout(opened: &gix::Repository, common_dir: &Path, found: Option<Path
     if config.boolean("core.bare") == Some(true) {
         return None;
     }
-    // The repository's own word only: `GIT_WORK_TREE` says where its caller works, not where the main checkout is.
-    let own = |meta: &gix::config::file::Metadata| meta.source == gix::config::Source::Local;
-    if let Some(told) = config.plumbing().string_filter("core.worktree", own) {
+    if let Some(told) = config.string("core.worktree") {
         return fs::canonicalize(common_dir.join(told.to_string())).ok();
     }
     // Where it was found from counts first: a separate git folder does not know its checkout, nor does a symlinked one.

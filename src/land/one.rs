@@ -37,8 +37,10 @@ fn ready<'a>(repo: &Repo, task: &'a Task, report: &Report) -> Result<Result<Read
     let Some(workspace) = &task.workspace else { return Ok(Err(LeftOut::NoBranch)) };
     let Some(head) = repo.branch_tip(&workspace.branch)? else { return Ok(Err(LeftOut::NoBranch)) };
     let empty = head == workspace.base && !matches!(task.state, State::Done { skipped: true });
-    if let Some(path) = shared::committed(repo, &head)? {
-        return Ok(Err(LeftOut::Generated { path }));
+    match shared::committed(repo, &head) {
+        Ok(None) => {}
+        Ok(Some(path)) => return Ok(Err(LeftOut::Generated { path })),
+        Err(cause) => return Ok(Err(LeftOut::unreadable(cause)?)),
     }
     Ok(match unfit(repo, workspace) {
         // Work that is on another branch, or in no commit, says more than that there is none.

@@ -43,6 +43,14 @@ pub enum ByHandError {
     /// The task has no workspace.
     #[error("`{}` has no workspace", .0.name)]
     NoWorkspace(TaskId),
+    /// Its worktree was deleted or moved away.
+    #[error("the folder {path} of `{}` is gone", task.name)]
+    NoFolder {
+        /// The task.
+        task: TaskId,
+        /// The folder.
+        path: String,
+    },
     /// Somebody else works on the task right now.
     #[error("`{}` is in use by another `wt`", .0.name)]
     InUse(TaskId),
@@ -120,6 +128,10 @@ pub fn retry(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<()
     };
     order::forget(&fleet.layout.task(id));
     require_fit(&current(journal, id)?, &Event::Retried)?;
+    if let Some(Workspace { path, .. }) = task.workspace.filter(|it| !std::path::Path::new(&it.path).exists())
+    {
+        return Err(ByHandError::NoFolder { task: id.clone(), path });
+    }
     Ok(journal.append(fleet.clock.now(), vec![(Some(id.clone()), Event::Retried)])?)
 }
 

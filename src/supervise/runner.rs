@@ -234,10 +234,13 @@ impl<'a> Attempt<'a> {
             return Ok(Tried { called, work: Work::NotJudged });
         }
         let said = called.facts.text.as_deref();
-        let judged = judge::by_git(self.fleet, self.task, &workspace, worktree.checkout(), said);
-        // What the agent did to the workspace is its own fault, and what it used still counts.
-        let mut work =
-            judged.unwrap_or_else(|error| Work::Unfinished { reason: chain(&RunError::Judge(error)) });
+        let mut work = match judge::by_git(self.fleet, self.task, &workspace, worktree.checkout(), said) {
+            // What the agent did to the workspace is its own fault, and what it used still counts.
+            Err(JudgeError::Git(error @ (GitError::Nested { .. } | GitError::Worktree { .. }))) => {
+                Work::Unfinished { reason: error.to_string() }
+            }
+            judged => judged?,
+        };
         if matches!(work, Work::Verified { .. }) {
             let log = self.folder.verify_log(self.number);
             let around = self.surroundings(&env, &log);

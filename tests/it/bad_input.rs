@@ -245,6 +245,16 @@ fn a_repository_without_commits() {
 }
 
 #[test]
+fn an_environment_that_redirects_git() {
+    let program = Program::new();
+    let elsewhere = program.env.root().join("elsewhere");
+    let mut command = program.command(&["spawn", "a", "--no-agent"]);
+    command.env("GIT_WORK_TREE", &elsewhere).env("GIT_DIR", &elsewhere).env("GIT_NAMESPACE", "other");
+    ran(command.output().unwrap()).ok();
+    assert!(program.worktree("a").join("CLAUDE.local.md").exists());
+}
+
+#[test]
 fn a_detached_head_without_main() {
     let program = Program::new();
     program.repo.git(&["checkout", "-q", "--detach"]);
