@@ -12,6 +12,7 @@ use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::model::event::WaitReason;
+use crate::model::text::one_line;
 use crate::model::view::SCHEMA;
 use crate::model::{Clock as _, State, Task, TaskId, duration};
 use crate::observe::status::words;
@@ -112,16 +113,19 @@ fn wait(
 ) -> Result<Ended, CommandError> {
     let deadline = limit.map(|limit| Instant::now() + limit);
     let mut changes = Changes::of(context)?;
+    let progress = context.progress();
     loop {
         context.pass();
         let tasks: Vec<Task> = {
             let roster = context.roster()?;
             ids.iter().filter_map(|id| roster.get(id).cloned()).collect()
         };
-        let resting = tasks.iter().filter(|task| !moving(task, context)).count();
-        if resting == tasks.len() || (any && resting > 0) {
+        let awaited: Vec<&str> =
+            tasks.iter().filter(|task| moving(task, context)).map(|task| task.name().as_str()).collect();
+        if awaited.is_empty() || (any && awaited.len() < tasks.len()) {
             return Ok(Ended::AtRest);
         }
+        progress.waiting(&one_line(&format!("waiting for {}", awaited.join(", ")), 60));
         if tasks.iter().all(|task| !matches!(task.state, State::Running { .. } | State::Landing { .. })) {
             context.require_startable()?;
         }
@@ -154,7 +158,7 @@ fn finish(context: &mut Context, ids: &[TaskId], ended: Ended, json: bool) -> Re
                 _ => task.outcome.clone(),
             };
             let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-            ui::answer(&crate::model::text::one_line(&format!("{} {word}{why}", task.name()), 160));
+            ui::answer(&one_line(&format!("{} {word}{why}", task.name()), 160));
         }
     }
     Ok(if ended == Ended::TimedOut { error::TIMED_OUT } else { code(&tasks) })

@@ -42,6 +42,15 @@ impl Progress {
     }
 }
 
+impl Progress {
+    /// Shows what is waited for; only on a terminal, since nothing has happened that a log should tell.
+    pub fn waiting(&self, text: &str) {
+        if self.bar.is_some() {
+            self.step(text);
+        }
+    }
+}
+
 impl Observer for Progress {
     fn step(&self, text: &str) {
         let text = neutralised(text).into_owned();

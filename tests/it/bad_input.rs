@@ -320,7 +320,9 @@ fn what_stands_in_the_way() {
     program.repo.git(&["branch", "-D", "-q", "wt/there"]);
     program.repo.git(&["branch", "wt"]);
     let said = program.refuses(1, &["spawn", "a", "p"]);
-    assert!(said.contains("branch `wt` is in the way of `wt/a`"), "{said}");
+    assert!(said.contains("branch `wt` is in the way of `wt/a`\nhint: git branch -m wt wt-kept"), "{said}");
+    program.repo.git(&["branch", "-m", "wt", "wt-kept"]);
+    program.wt(&["spawn", "a", "--no-agent"]).ok();
 }
 
 #[rstest]
@@ -337,6 +339,10 @@ fn a_repository_that_tracks_what_workspaces_need(#[case] path: &str) {
         "{said}"
     );
     program.refuses(1, &["spawn", "a", "--no-agent"]);
+    program.repo.git(&["rm", "-q", "-r", "--cached", name]);
+    program.repo.git(&["commit", "-qm", "out"]);
+    let hint = format!("hint: git rm -r --cached {name} && git commit");
+    assert!(said.contains(&hint), "{said}");
 }
 
 #[test]
