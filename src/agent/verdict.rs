@@ -239,7 +239,7 @@ mod tests {
         };
         assert_eq!(by(StoppedBy::Person).reason, "stopped by hand");
         let limit = by(StoppedBy::Timeout(Duration::from_secs(1800)));
-        assert_eq!(limit, Verdict::new(Class::Retry, "time limit of 30m00s reached"));
+        assert_eq!(limit, Verdict::new(Class::Retry, "time limit of 30m reached"));
         assert_eq!(by(StoppedBy::Stall(Duration::from_secs(600))).class, Class::Retry);
         let own = Verdict::new(Class::FleetStop, "authentication_failed (401)");
         assert_eq!(by(StoppedBy::Verdict(own.clone())), own);

@@ -133,6 +133,10 @@ impl Context {
     pub fn target(&self) -> Result<String, CommandError> {
         match &self.target {
             Ok(target) => Ok(target.clone()),
+            Err(error @ GitError::UnbornBranch { .. }) => {
+                Err(CommandError::caused("there is nothing to start from", error)
+                    .hint("make a first commit with `git commit --allow-empty -m Begin`"))
+            }
             Err(error) => Err(CommandError::caused("the target branch is not known", error)
                 .hint("name it: `wt spawn --into BRANCH …`, or `target = \"BRANCH\"` in the configuration")),
         }

@@ -80,8 +80,9 @@ pub fn run(_global: &Global, args: &Args) -> Result<u8, CommandError> {
         return Ok(error::DONE);
     }
     ui::answer(&format!(
-        "\nThree tasks ran side by side, each in a worktree of its own; each was verified on the exact result and landed\n\
-         on main in {:.1}s. Nothing of theirs is left but their commits, and `wt restore NAME` could bring each back.",
+        "\nThree tasks ran side by side, each in a worktree of its own; each was verified\n\
+         on the exact result and landed on main in {:.1}s. Nothing of theirs is left but\n\
+         their commits, and `wt restore NAME` could bring each back.",
         begun.elapsed().as_secs_f64()
     ));
     ui::answer(&match kept {
@@ -104,7 +105,7 @@ impl Stage<'_> {
         for args in [&["init", "-q"][..], &["add", "-A"], &["commit", "-q", "-m", "A small program"]] {
             self.git(args)?;
         }
-        self.say("A scratch repository: a small program and a check. Three tasks go to three (scripted) agents at once:");
+        self.say("A scratch repository: a small program and a check.\nThree tasks go to three (scripted) agents at once:");
         for (name, script) in TASKS {
             let file = format!("../{name}.sh");
             fs::write(self.root.join(format!("{name}.sh")), script)
@@ -114,7 +115,7 @@ impl Stage<'_> {
         self.say("They work in parallel:");
         self.wt(&["status"])?;
         self.wt(&["wait"])?;
-        self.say("All of it goes to main: replayed in memory, verified on the exact result, fast-forwarded, tidied up:");
+        self.say("All of it goes to main: replayed in memory, verified, fast-forwarded, tidied up:");
         self.wt(&["merge", "--all"])?;
         self.say("What main holds now:");
         self.show("git", &["log", "--oneline"])?;

@@ -37,7 +37,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 
 fn done(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
     let task = context.task(name)?;
-    let path = task.workspace.as_ref().map_or_else(String::new, |workspace| workspace.path.clone());
+    let commit = format!("wt exec {name} -- sh -c 'git add -A && git commit'");
     let (fleet, journal) = context.parts();
     let finished = by_hand::finish(&fleet, journal, &task.id).map_err(|error| {
         let refusal = CommandError::caused(format!("`{name}` is not done; nothing was changed"), &error);
@@ -55,11 +55,13 @@ fn done(context: &mut Context, name: &str) -> Result<(String, String), CommandEr
         Finished::Uncommitted(files) => {
             let shown = files.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
             refused(format!("{} not committed: {shown}", count(files.len(), "file")))
-                .map_err(|refusal: CommandError| refusal.hint(format!("git -C {path} commit -a")))
+                .map_err(|refusal: CommandError| refusal.hint(commit))
         }
         Finished::NothingToLand => refused("its branch has no commit that the target lacks".to_owned())
             .map_err(|refusal: CommandError| refusal.hint(format!("drop the workspace with `wt gc {name}`"))),
-        Finished::Refused(reason) => refused(reason),
+        Finished::Refused(reason) => refused(reason).map_err(|refusal: CommandError| {
+            refusal.hint(format!("see how it stands with `wt exec {name} -- git status`"))
+        }),
         Finished::CheckFailed(reason) => refused(reason).map_err(|refusal: CommandError| {
             refusal.code(error::VERIFICATION).hint(format!("wt logs {name} --verify"))
         }),

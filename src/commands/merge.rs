@@ -158,7 +158,7 @@ fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError
 fn tell(args: &Args, report: &Report) {
     if args.json {
         ui::json(&report.view());
-    } else {
+    } else if report.stopped.is_none() || !report.tasks.is_empty() {
         ui::answer(&ui::landing::merge(&report.view()));
     }
     for landed in &report.tasks {

@@ -44,7 +44,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let progress = context.progress();
     let (fleet, journal) = context.parts();
     let grounds = Grounds { site: fleet.site(), observer: &progress };
-    let restored = restore::restore(&grounds, journal, &which).map_err(|error| refusal(&which, &error))?;
+    let restored = restore::restore(&grounds, journal, &which);
+    let restored = restored.map_err(|error| refusal(&which, &error, folder_gone(&mut context, &which)))?;
     for path in &restored.left_out {
         message::warning(&format!("`{path}` was not copied in again"));
     }
@@ -75,7 +76,18 @@ fn which(text: &str) -> Result<Which, CommandError> {
     }
 }
 
-fn refusal(which: &Which, error: &RestoreError) -> CommandError {
+/// Tells whether a task of that name is there without its folder: a removal was killed, or somebody deleted it.
+fn folder_gone(context: &mut Context, which: &Which) -> bool {
+    let name = match which {
+        Which::Newest(name) => name,
+        Which::Exactly(id) => &id.name,
+    };
+    let roster = context.journal().roster();
+    let workspace = roster.live_named(name).and_then(|task| task.workspace.as_ref());
+    workspace.is_some_and(|workspace| !std::path::Path::new(&workspace.path).exists())
+}
+
+fn refusal(which: &Which, error: &RestoreError, cut_short: bool) -> CommandError {
     let name = match which {
         Which::Newest(name) => name,
         Which::Exactly(id) => &id.name,
@@ -83,6 +95,9 @@ fn refusal(which: &Which, error: &RestoreError) -> CommandError {
     let refusal = CommandError::caused(format!("`{name}` cannot be restored; nothing was changed"), error);
     match error {
         RestoreError::Unknown { .. } => refusal.hint("see all tasks with `wt status --all`"),
+        RestoreError::Live { .. } if cut_short => {
+            refusal.hint(format!("its removal was cut short: `wt gc {name} --force && wt restore {name}`"))
+        }
         RestoreError::Live { .. } => refusal.hint(format!("wt status {name}")),
         RestoreError::Standing { .. } => refusal.hint(format!("wt gc {name}")),
         RestoreError::Workspace(workspace::RestoreError::BranchExists { branch }) => {

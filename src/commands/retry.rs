@@ -40,6 +40,7 @@ fn retry(context: &mut Context, name: &str) -> Result<(String, String), CommandE
             (ByHandError::NotNow { .. }, State::Removed { .. }) => Some(format!("wt restore {name}")),
             (ByHandError::NotNow { .. }, State::Running { .. }) => Some(format!("wt stop {name}")),
             (ByHandError::NotNow { .. }, _) => Some(format!("wt status {name}")),
+            (ByHandError::NoFolder { .. }, _) => Some(format!("wt gc {name} --force && wt restore {name}")),
             _ => None,
         };
         let refusal =

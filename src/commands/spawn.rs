@@ -17,7 +17,8 @@ use crate::store::Lock;
 use crate::supervise::enqueue::{self, EnqueueError};
 use crate::supervise::{by_hand, pass, schedule};
 use crate::ui;
-use crate::workspace::create;
+use crate::workspace::PlanError;
+use crate::workspace::create::{self, CreateError};
 
 /// Give a task a worktree and branch of its own and start an agent in it; returns at once.
 ///
@@ -188,7 +189,7 @@ fn view(context: &Context, spec: &TaskSpec, state: &str) -> SpawnedView {
 
 fn plan(context: &Context, wish: &Wish) -> Result<SpawnedView, CommandError> {
     create::check(context.repo(), context.settings(), &wish.spec)
-        .during(|| format!("`{}` could not be made", wish.spec.name))?;
+        .map_err(|error| no_room(format!("`{}` could not be made", wish.spec.name), &error))?;
     let state = match (&wish.spec.agent, wish.after.is_empty()) {
         (None, _) => "open",
         (Some(_), true) => "running",
@@ -197,11 +198,24 @@ fn plan(context: &Context, wish: &Wish) -> Result<SpawnedView, CommandError> {
     Ok(view(context, &wish.spec, state))
 }
 
+/// Turns what is in the way of a workspace into a refusal with a way out.
+fn no_room(what: String, error: &CreateError) -> CommandError {
+    let refusal = CommandError::caused(what, error);
+    match error {
+        CreateError::Plan(
+            PlanError::BranchExists { branch: there } | PlanError::BranchInTheWay { blocking: there, .. },
+        ) => refusal.hint(format!("git branch -m {there} {there}-kept")),
+        CreateError::Plan(PlanError::Tracked { name }) => refusal
+            .hint(format!("git rm -r --cached {name} && git commit -m \"Leave {name} to each workspace\"")),
+        _ => refusal,
+    }
+}
+
 fn spawn(context: &mut Context, wish: Wish) -> Result<SpawnedView, CommandError> {
     let Wish { mut spec, prompt, after } = wish;
     let name = spec.name.clone();
     create::check(context.repo(), context.settings(), &spec)
-        .during(|| format!("`{name}` cannot be made; nothing was made"))?;
+        .map_err(|error| no_room(format!("`{name}` cannot be made; nothing was made"), &error))?;
     context.layout().prepare()?;
     let roster = context.roster()?;
     spec.after =

@@ -12,8 +12,10 @@ use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::model::event::WaitReason;
+use crate::model::text::one_line;
 use crate::model::view::SCHEMA;
 use crate::model::{Clock as _, State, Task, TaskId, duration};
+use crate::observe::status::words;
 use crate::supervise::schedule;
 use crate::ui;
 
@@ -111,16 +113,19 @@ fn wait(
 ) -> Result<Ended, CommandError> {
     let deadline = limit.map(|limit| Instant::now() + limit);
     let mut changes = Changes::of(context)?;
+    let progress = context.progress();
     loop {
         context.pass();
         let tasks: Vec<Task> = {
             let roster = context.roster()?;
             ids.iter().filter_map(|id| roster.get(id).cloned()).collect()
         };
-        let resting = tasks.iter().filter(|task| !moving(task, context)).count();
-        if resting == tasks.len() || (any && resting > 0) {
+        let awaited: Vec<&str> =
+            tasks.iter().filter(|task| moving(task, context)).map(|task| task.name().as_str()).collect();
+        if awaited.is_empty() || (any && awaited.len() < tasks.len()) {
             return Ok(Ended::AtRest);
         }
+        progress.waiting(&one_line(&format!("waiting for {}", awaited.join(", ")), 60));
         if tasks.iter().all(|task| !matches!(task.state, State::Running { .. } | State::Landing { .. })) {
             context.require_startable()?;
         }
@@ -139,18 +144,21 @@ fn finish(context: &mut Context, ids: &[TaskId], ended: Ended, json: bool) -> Re
             .iter()
             .map(|task| WaitedView {
                 name: task.name().to_string(),
-                state: task.state.word().to_owned(),
+                state: words(task, roster).0,
                 outcome: task.outcome.clone(),
             })
             .collect();
         ui::json(&WaitView { schema: SCHEMA, timed_out: ended == Ended::TimedOut, tasks });
     } else {
         for task in &tasks {
-            let outcome = task.outcome.as_deref().map(|outcome| format!(": {outcome}")).unwrap_or_default();
-            ui::answer(&crate::model::text::one_line(
-                &format!("{} {}{outcome}", task.name(), task.state.word()),
-                160,
-            ));
+            let (word, reason) = words(task, roster);
+            let parents = || task.spec.after.iter().map(|id| id.name.as_str()).collect::<Vec<_>>().join(", ");
+            let why = match reason.as_deref() {
+                Some("after") => Some(format!("after {}", parents())),
+                _ => task.outcome.clone(),
+            };
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            ui::answer(&one_line(&format!("{} {word}{why}", task.name()), 160));
         }
     }
     Ok(if ended == Ended::TimedOut { error::TIMED_OUT } else { code(&tasks) })
@@ -195,7 +203,7 @@ pub fn watch(
     loop {
         ui::clear();
         show(context)?;
-        changes.next(context, Some(Instant::now() + Duration::from_secs(5)))?;
+        changes.next(context, Some(Instant::now() + Duration::from_secs(2)))?;
     }
 }
 

@@ -105,7 +105,7 @@ pub enum GitError {
         reason: WorktreeTrouble,
     },
     /// git refused.
-    #[error("`git {argv}` {}: {stderr}", ended(*.code))]
+    #[error("`git {}` {}: {}", essence(.argv), ended(*.code), paragraph(.stderr))]
     Failed {
         /// Its arguments, short.
         argv: String,
@@ -166,6 +166,17 @@ fn in_few(paths: &[String]) -> String {
     text
 }
 
+/// Returns a call without its options, which say nothing to people.
+fn essence(argv: &str) -> String {
+    argv.split(' ').filter(|word| !word.starts_with('-')).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the first paragraph of what git said, on one line; what follows is general advice.
+fn paragraph(said: &str) -> String {
+    let first = said.split("\n\n").next().unwrap_or_default();
+    first.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn ended(code: Option<i32>) -> String {
     code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("exited with code {code}"))
 }
@@ -181,7 +192,8 @@ mod tests {
         assert_eq!(shown(1), "uncommitted changes are in the way: `f0`");
         assert_eq!(shown(3), "uncommitted changes are in the way: `f0`, `f1`, `f2`");
         assert_eq!(shown(9), "uncommitted changes are in the way: `f0`, `f1` and 7 more");
-        let failed = GitError::Failed { argv: "merge x".into(), code: Some(128), stderr: "fatal: no".into() };
-        assert_eq!(failed.to_string(), "`git merge x` exited with code 128: fatal: no");
+        let (argv, stderr) = ("merge -q --ff-only x".into(), "fatal: no\nway\n\nTry again.".into());
+        let failed = GitError::Failed { argv, code: Some(128), stderr };
+        assert_eq!(failed.to_string(), "`git merge x` exited with code 128: fatal: no way");
     }
 }

@@ -10,7 +10,7 @@ use fs_err as fs;
 use gix::discover::repository::Path as Found;
 use gix::discover::upwards;
 
-use super::command::{Git, require_version};
+use super::command::{Git, REDIRECTING, require_version};
 use super::worktree::Checkout;
 use super::{GitError, Unusable};
 use crate::model::Oid;
@@ -258,7 +258,14 @@ pub(super) fn id(oid: &Oid) -> Result<gix::ObjectId, GitError> {
 }
 
 fn open(common_dir: &Path, found: gix::sec::Trust) -> Result<gix::Repository, GitError> {
-    let options = gix::open::Options::default().open_path_as_is(true).with(found).bail_if_untrusted(true);
+    let mut options = gix::open::Options::default().open_path_as_is(true).with(found).bail_if_untrusted(true);
+    if REDIRECTING.iter().any(|name| std::env::var_os(name).is_some()) {
+        // `GIT_WORK_TREE` says where its caller works, not where the main checkout is; where none of them is set, others
+        // (`GIT_CONFIG_GLOBAL`) count.
+        let mut permissions = gix::open::Permissions::secure();
+        permissions.env.git_prefix = gix::sec::Permission::Deny;
+        options = options.permissions(permissions);
+    }
     let opened = options.open(common_dir).map_err(|cause| {
         let reason = cause.to_string();
         let path = common_dir.to_owned();

@@ -15,6 +15,7 @@ use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::text::one_line;
 use crate::model::{Event, Oid, State, Task, Workspace};
 use crate::store::{Journal, Lock};
+use crate::workspace::shared;
 
 /// How often a task is replayed because the target moved under it.
 const ROUNDS: u32 = 5;
@@ -35,10 +36,15 @@ fn ready<'a>(repo: &Repo, task: &'a Task, report: &Report) -> Result<Result<Read
     }
     let Some(workspace) = &task.workspace else { return Ok(Err(LeftOut::NoBranch)) };
     let Some(head) = repo.branch_tip(&workspace.branch)? else { return Ok(Err(LeftOut::NoBranch)) };
-    if head == workspace.base && !matches!(task.state, State::Done { skipped: true }) {
-        return Ok(Err(LeftOut::Empty));
+    let empty = head == workspace.base && !matches!(task.state, State::Done { skipped: true });
+    match shared::committed(repo, &head) {
+        Ok(None) => {}
+        Ok(Some(path)) => return Ok(Err(LeftOut::Generated { path })),
+        Err(cause) => return Ok(Err(LeftOut::unreadable(cause)?)),
     }
     Ok(match unfit(repo, workspace) {
+        // Work that is on another branch, or in no commit, says more than that there is none.
+        Ok(None) if empty => Err(LeftOut::Empty),
         Ok(None) => Ok(Ready { workspace, head }),
         Ok(Some(why)) => Err(why),
         Err(cause) => Err(LeftOut::unreadable(cause)?),

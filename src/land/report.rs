@@ -111,6 +111,12 @@ pub enum LeftOut {
     /// Nothing was ever committed on its branch.
     #[error("its branch has no commits")]
     Empty,
+    /// It would bring a file to the target that `wt` makes anew in every workspace.
+    #[error("its branch commits `{path}`, which is made for each workspace and never committed")]
+    Generated {
+        /// The file.
+        path: &'static str,
+    },
     /// Its workspace has changes that are in no commit.
     #[error("its workspace has uncommitted changes: {}", listed(.paths))]
     Dirty {

@@ -184,6 +184,7 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.outcome = None;
             task.ended_at = None;
         }
+        Event::MarkedDone { .. } => task.outcome = Some("finished by hand".to_owned()),
         Event::LandingStarted { head } => {
             task.landing = Some(Landing { head: Some(head.clone()), ..Landing::default() });
         }

@@ -63,15 +63,23 @@ pub fn bytes(n: u64) -> String {
     if whole < 10 && unit != "B" { format!("{whole}.{tenth} {unit}") } else { format!("{whole} {unit}") }
 }
 
-/// Returns a duration as people read it: `840ms`, `12s`, `3m05s`, `2h14m`, `3d04h`.
+/// Returns a duration as people read it: `840ms`, `12s`, `3m05s`, `2h14m`, `3d04h`, `1d`.
 pub fn duration(d: Duration) -> String {
     let s = d.as_secs();
     match s {
         0 => format!("{}ms", d.as_millis()),
         1..60 => format!("{s}s"),
-        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
-        3600..86_400 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
-        _ => format!("{}d{:02}h", s / 86_400, s % 86_400 / 3600),
+        60..3600 => two(s, 60, 'm', 's'),
+        3600..86_400 => two(s / 60, 60, 'h', 'm'),
+        _ => two(s / 3600, 24, 'd', 'h'),
+    }
+}
+
+/// Writes `n` small units as large and small ones, of which `size` make a large one; no small ones are not told.
+fn two(n: u64, size: u64, large: char, small: char) -> String {
+    match n % size {
+        0 => format!("{}{large}", n / size),
+        rest => format!("{}{large}{rest:02}{small}", n / size),
     }
 }
 
@@ -96,6 +104,7 @@ mod tests {
         assert_eq!(duration(Duration::from_millis(840)), "840ms");
         assert_eq!(duration(Duration::from_secs(185)), "3m05s");
         assert_eq!(duration(Duration::from_secs(8040)), "2h14m");
+        assert_eq!(duration(Duration::from_secs(86_400)), "1d");
     }
 
     proptest! {

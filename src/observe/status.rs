@@ -44,6 +44,10 @@ pub fn ask_git(repo: &Repo, tasks: &[&Task]) -> Result<GitFacts, GitError> {
     std::thread::scope(|scope| {
         let dirty = scope.spawn(|| ask_dirty(repo, tasks));
         for (target, group) in by_target {
+            if repo.branch_tip(target)?.is_none() {
+                // Renamed or deleted: no distance is better than no answer.
+                continue;
+            }
             let branches: Vec<&str> = group.iter().map(|(_, branch)| *branch).collect();
             for ((task, _), distance) in group.iter().zip(status::ahead_behind(repo, target, &branches)?) {
                 facts.distances.extend(distance.map(|distance| (task.id.clone(), distance)));

@@ -43,6 +43,14 @@ pub enum ByHandError {
     /// The task has no workspace.
     #[error("`{}` has no workspace", .0.name)]
     NoWorkspace(TaskId),
+    /// Its worktree was deleted or moved away.
+    #[error("the folder {path} of `{}` is gone", task.name)]
+    NoFolder {
+        /// The task.
+        task: TaskId,
+        /// The folder.
+        path: String,
+    },
     /// Somebody else works on the task right now.
     #[error("`{}` is in use by another `wt`", .0.name)]
     InUse(TaskId),
@@ -120,6 +128,10 @@ pub fn retry(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<()
     };
     order::forget(&fleet.layout.task(id));
     require_fit(&current(journal, id)?, &Event::Retried)?;
+    if let Some(Workspace { path, .. }) = task.workspace.filter(|it| !std::path::Path::new(&it.path).exists())
+    {
+        return Err(ByHandError::NoFolder { task: id.clone(), path });
+    }
     Ok(journal.append(fleet.clock.now(), vec![(Some(id.clone()), Event::Retried)])?)
 }
 
@@ -173,7 +185,12 @@ pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<F
     let workspace = task.workspace.clone().ok_or_else(|| ByHandError::NoWorkspace(id.clone()))?;
     let worktree = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref())?;
     let status = status::status(worktree.checkout())?;
-    let loose: Vec<String> = [status.staged, status.unstaged, status.untracked, status.unmerged].concat();
+    if let Some(operation) = status.in_progress {
+        return Ok(Finished::Refused(format!("{} is in progress in the workspace", operation.words())));
+    }
+    let mut loose: Vec<String> = [status.staged, status.unstaged, status.untracked, status.unmerged].concat();
+    loose.sort();
+    loose.dedup();
     if !loose.is_empty() {
         return Ok(Finished::Uncommitted(loose));
     }

@@ -15,6 +15,7 @@ use crate::model::text::one_line;
 use crate::model::verdict::Exit;
 use crate::process::run::{Outcome, Shell};
 use crate::store::layout::nth_log;
+use crate::workspace::shared;
 
 /// What the checks need to run like the agent did.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +59,9 @@ pub fn by_git(
     if let Some(Promise::Blocked(reason)) = &promise {
         return Ok(Work::Blocked { reason: format!("the agent is blocked: {}", one_line(reason, 200)) });
     }
+    if !checkout.path().exists() {
+        return unfinished(format!("the folder {} is gone", checkout.path().display()));
+    }
     let status = status::status(checkout)?;
     if let Some(operation) = status.in_progress {
         return unfinished(format!("{} is in progress in the workspace", operation.words()));
@@ -80,6 +84,11 @@ pub fn by_git(
     let Some(head) = head.filter(|head| Some(head) == tip.as_ref()) else {
         return unfinished(format!("the workspace is no longer on its branch `{}`", workspace.branch));
     };
+    if let Some(path) = shared::committed(fleet.repo, &head)? {
+        return unfinished(format!(
+            "`{path}` is committed, which is made for each workspace (`git rm --cached {path}`)"
+        ));
+    }
     let target = fleet.repo.branch_tip(&task.spec.target)?;
     let onto = target.as_ref().unwrap_or(&workspace.base);
     let new = head != workspace.base && !replay::pending(fleet.repo, &head, onto)?.is_empty();

@@ -1,7 +1,7 @@
-//! Progress of long work: a spinner on a terminal after half a second, plain lines elsewhere, nothing with `--quiet`.
+//! Progress of long work: a spinner on a terminal, plain lines elsewhere, nothing with `--quiet`.
 
 use std::io::IsTerminal as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -9,8 +9,8 @@ use super::message;
 use crate::model::observer::Observer;
 use crate::model::text::neutralised;
 
-/// How long work may take before its progress is shown.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How often the spinner turns.
+const TICK: Duration = Duration::from_millis(120);
 
 /// How much is narrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,6 @@ pub enum Narration {
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
-    begun: Instant,
     narration: Narration,
 }
 
@@ -39,7 +38,16 @@ impl Progress {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar
         });
-        Self { bar, begun: Instant::now(), narration }
+        Self { bar, narration }
+    }
+}
+
+impl Progress {
+    /// Shows what is waited for; only on a terminal, since nothing has happened that a log should tell.
+    pub fn waiting(&self, text: &str) {
+        if self.bar.is_some() {
+            self.step(text);
+        }
     }
 }
 
@@ -49,11 +57,8 @@ impl Observer for Progress {
         match &self.bar {
             Some(bar) => {
                 bar.set_message(text);
-                if self.begun.elapsed() >= PATIENCE {
-                    bar.enable_steady_tick(Duration::from_millis(120));
-                } else {
-                    bar.tick();
-                }
+                // One step may take minutes: the spinner must turn without another.
+                bar.enable_steady_tick(TICK);
             }
             None if self.narration == Narration::Full => message::note(&text),
             None => {}

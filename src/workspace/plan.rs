@@ -13,7 +13,7 @@ use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::Site;
-use super::shared::{INSTRUCTIONS, SHARED};
+use super::shared::{self, SHARED};
 use crate::git::{GitError, Repo, worktree};
 use crate::model::{Oid, Settings, TaskId, TaskName, TaskSpec};
 
@@ -176,10 +176,8 @@ pub fn require_room(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result
             .branch_tip(&spec.target)?
             .ok_or_else(|| PlanError::NoTarget { target: spec.target.clone() })?,
     };
-    for name in [SHARED, INSTRUCTIONS] {
-        if repo.tracks(&base, name)? {
-            return Err(PlanError::Tracked { name });
-        }
+    if let Some(name) = shared::committed(repo, &base)? {
+        return Err(PlanError::Tracked { name });
     }
     if let Some(blocking) = repo.branch_conflicts(&branch)?.into_iter().next() {
         return Err(PlanError::BranchInTheWay { branch, blocking });

@@ -10,6 +10,7 @@ use fs_err as fs;
 
 use super::beneath::{Beneath, Missing};
 use crate::git::{GitError, Repo, worktree};
+use crate::model::Oid;
 
 /// The name of the folder and of the links.
 pub const SHARED: &str = ".shared";
@@ -39,6 +40,16 @@ pub enum SharedError {
     /// A folder or link cannot be made.
     #[error("the folder of worktrees cannot be used")]
     Io(#[from] io::Error),
+}
+
+/// Returns the name that a commit tracks though it is made anew in every workspace.
+pub fn committed(repo: &Repo, commit: &Oid) -> Result<Option<&'static str>, GitError> {
+    for name in [SHARED, INSTRUCTIONS] {
+        if repo.tracks(commit, name)? {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 /// Makes the folder of worktrees with the shared folder in it, links the main checkout to it if nothing is there, and

@@ -133,7 +133,7 @@ fn cases() -> Vec<Case> {
         Case {
             exit: Exit::Signal(15),
             stopped: silent,
-            ..case("claude-stream-stall-killed-at-120s", "a83aa61b", 0, Retry, "silent for 2m00s")
+            ..case("claude-stream-stall-killed-at-120s", "a83aa61b", 0, Retry, "silent for 2m")
         },
     ]
 }

@@ -245,6 +245,16 @@ fn a_repository_without_commits() {
 }
 
 #[test]
+fn an_environment_that_redirects_git() {
+    let program = Program::new();
+    let elsewhere = program.env.root().join("elsewhere");
+    let mut command = program.command(&["spawn", "a", "--no-agent"]);
+    command.env("GIT_WORK_TREE", &elsewhere).env("GIT_DIR", &elsewhere).env("GIT_NAMESPACE", "other");
+    ran(command.output().unwrap()).ok();
+    assert!(program.worktree("a").join("CLAUDE.local.md").exists());
+}
+
+#[test]
 fn a_detached_head_without_main() {
     let program = Program::new();
     program.repo.git(&["checkout", "-q", "--detach"]);
@@ -310,7 +320,9 @@ fn what_stands_in_the_way() {
     program.repo.git(&["branch", "-D", "-q", "wt/there"]);
     program.repo.git(&["branch", "wt"]);
     let said = program.refuses(1, &["spawn", "a", "p"]);
-    assert!(said.contains("branch `wt` is in the way of `wt/a`"), "{said}");
+    assert!(said.contains("branch `wt` is in the way of `wt/a`\nhint: git branch -m wt wt-kept"), "{said}");
+    program.repo.git(&["branch", "-m", "wt", "wt-kept"]);
+    program.wt(&["spawn", "a", "--no-agent"]).ok();
 }
 
 #[rstest]
@@ -327,6 +339,10 @@ fn a_repository_that_tracks_what_workspaces_need(#[case] path: &str) {
         "{said}"
     );
     program.refuses(1, &["spawn", "a", "--no-agent"]);
+    program.repo.git(&["rm", "-q", "-r", "--cached", name]);
+    program.repo.git(&["commit", "-qm", "out"]);
+    let hint = format!("hint: git rm -r --cached {name} && git commit");
+    assert!(said.contains(&hint), "{said}");
 }
 
 #[test]

@@ -224,7 +224,7 @@ fn row_20_stale_locks_are_told_with_their_age_and_left_alone() {
         for lock in &locks {
             let finding = found_at(&answer, lock);
             assert!(
-                text(finding, "detail").starts_with(&format!("3h00m old, made by user {user};")),
+                text(finding, "detail").starts_with(&format!("3h old, made by user {user};")),
                 "{finding}"
             );
             assert_eq!(text(finding, "hint"), format!("rm {}", lock.display()));

@@ -250,6 +250,41 @@ fn a_person_says_done() {
 }
 
 #[test]
+fn done_is_refused_in_the_middle_of_a_rebase() {
+    let program = Program::new();
+    program.wt(&["spawn", "a", "--no-agent"]).ok();
+    let tree = program.env.at(&program.worktree("a"));
+    tree.commit("x", "theirs");
+    program.repo.commit("x", "ours");
+    assert!(!tree.try_git(&["rebase", "main"]).status.success());
+    let said = program.refuses(1, &["done", "a"]);
+    assert!(said.contains("a rebase is in progress") && said.contains("wt exec a -- git status"), "{said}");
+}
+
+#[test]
+fn a_task_whose_folder_somebody_deleted_comes_back() {
+    let program = Program::new();
+    program.spawn("a", &["write:x=y", "commit:x", "exit:3"], &["--retries", "0", "--wait"]).fails(1);
+    std::fs::remove_dir_all(program.worktree("a")).unwrap();
+    let said = program.refuses(1, &["retry", "a"]);
+    assert!(said.contains("is gone") && said.contains("hint: wt gc a --force && wt restore a"), "{said}");
+    let said = program.refuses(1, &["restore", "a"]);
+    assert!(said.contains("`wt gc a --force && wt restore a`"), "{said}");
+    program.wt(&["gc", "a", "--force"]).ok();
+    program.wt(&["restore", "a"]).ok();
+    assert_eq!(program.env.at(&program.worktree("a")).read("x"), "y");
+}
+
+#[test]
+fn what_every_workspace_makes_for_itself_is_not_work() {
+    let program = Program::new();
+    program.configure("[agents.sh]\ncommand = [\"sh\"]\nevents = \"text\"\n");
+    let script = "git add -f CLAUDE.local.md && git commit -qm all";
+    program.wt(&["spawn", "a", script, "--agent", "sh", "--retries", "0", "--wait"]).fails(1);
+    assert!(outcome(&program, "a").contains("`CLAUDE.local.md` is committed"), "{}", outcome(&program, "a"));
+}
+
+#[test]
 fn done_is_refused_while_an_agent_works() {
     let program = Program::new();
     program.spawn("a", &["sleep:1000"], &[]).ok();

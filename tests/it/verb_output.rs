@@ -334,3 +334,14 @@ fn a_closed_pipe_ends_it_quietly() {
     let ended = ran(logs.wait_with_output().unwrap());
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
 }
+
+#[test]
+fn a_target_that_was_renamed_does_not_keep_status_from_answering() {
+    let program = Program::new();
+    program.wt(&["spawn", "a", "--no-agent"]).ok();
+    program.env.at(&program.worktree("a")).commit("x", "y");
+    program.repo.git(&["branch", "-m", "main", "trunk"]);
+    let task = program.task("a");
+    assert_eq!((&task["state"], &task["ahead"]), (&"open".into(), &0.into()));
+    assert!(program.wt(&["status"]).ok().contains("landing on trunk"));
+}

@@ -128,6 +128,9 @@ fn left_out(name: &TaskName, why: &LeftOut) -> Option<String> {
         LeftOut::Dirty { .. } => Some(format!(
             "see them with `wt exec {name} -- git status`; commit or remove them, then `wt merge {name}`"
         )),
+        LeftOut::Generated { path } => Some(format!(
+            "take it out with `wt exec {name} -- git rm --cached {path}`, commit that, then `wt merge {name}`"
+        )),
         LeftOut::Unfinished { .. } => Some(format!("see how to end it with `wt exec {name} -- git status`")),
         LeftOut::Strayed { .. } => {
             Some(format!("see where it is with `wt exec {name} -- git log --oneline -5`"))

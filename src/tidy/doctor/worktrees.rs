@@ -88,7 +88,12 @@ fn task_side(
         }
         (true, None) => {
             let detail = format!("git does not know its folder {} any more", path.display());
-            report.find("missing-worktree", &name, detail, None);
+            // What the folder holds beyond the branch stays at hand.
+            let (from, mut to) = (quoted(path), path.as_os_str().to_owned());
+            to.push(".kept");
+            let aside =
+                format!("mv {from} {} && wt gc {name} --force && wt restore {name}", quoted(to.as_ref()));
+            report.find("missing-worktree", &name, detail, Some(aside));
         }
         (true, Some(entry)) if entry.missing => {
             let detail = format!("its folder {} has lost its `.git` file", path.display());

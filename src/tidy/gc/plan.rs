@@ -268,9 +268,9 @@ mod tests {
         assert_eq!(removed(&landed, &never), "landed");
         let by_hand = Facts { work: Work::Landed("merged"), ..facts() };
         assert_eq!(removed(&by_hand, &never), "landed: merged");
-        assert_eq!(kept(&facts(), &never), "done for 1m00s, stale after 1d00h");
+        assert_eq!(kept(&facts(), &never), "done for 1m, stale after 1d");
         let open = Facts { state: State::Open, idle: STALE, ..facts() };
-        assert_eq!(removed(&open, &never), "stale: at rest for 1d00h, nothing unlanded");
+        assert_eq!(removed(&open, &never), "stale: at rest for 1d, nothing unlanded");
         assert_eq!(removed(&facts(), &named(Force::Never)), "asked for, nothing unlanded");
     }
 

@@ -123,6 +123,33 @@ fn a_workspace_with_something_forgotten_is_left_out() {
 }
 
 #[test]
+fn what_every_workspace_makes_for_itself_never_lands() {
+    let field = Field::new();
+    let workspace = field.open("a", &[]);
+    workspace.write("CLAUDE.local.md", "mine");
+    workspace.git(&["add", "-f", "CLAUDE.local.md"]);
+    workspace.commit_all("all of it");
+    field.finish("a");
+    let said = field.merge(&["a"]);
+    assert_eq!((said.code(), said.result("a")), (1, "skipped"));
+    assert!(said.reason("a").contains("`CLAUDE.local.md`"), "{}", said.reason("a"));
+    workspace.git(&["rm", "-q", "--cached", "CLAUDE.local.md"]);
+    workspace.git(&["commit", "-q", "-m", "out"]);
+    assert_eq!(field.merge(&["a"]).result("a"), "landed");
+}
+
+#[test]
+fn work_on_another_branch_is_told_as_that() {
+    let field = Field::new();
+    let workspace = field.open("a", &[]);
+    workspace.git(&["switch", "-qc", "elsewhere"]);
+    workspace.commit("x", "y");
+    field.finish("a");
+    let said = field.merge(&["a"]);
+    assert!(said.reason("a").contains("is on `elsewhere`"), "{}", said.reason("a"));
+}
+
+#[test]
 fn a_workspace_that_is_gone_does_not_keep_its_branch_from_landing() {
     let field = Field::new();
     let head = field.done("a", &[("a", "a\n")]);
