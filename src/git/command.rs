@@ -204,8 +204,24 @@ impl Git {
 
 impl From<Finished> for GitError {
     fn from(ended: Finished) -> Self {
+        if let Some(locked) = locked(&ended.stderr) {
+            return locked;
+        }
+        if ended.stderr.contains("No space left on device") {
+            return Self::NoSpace { argv: ended.argv };
+        }
         Self::Failed { argv: ended.argv, code: ended.code, stderr: ended.stderr }
     }
+}
+
+/// Reads what git says when a lock file stands in its way.
+fn locked(stderr: &str) -> Option<GitError> {
+    let (_, from) = stderr.split_once("Unable to create '")?;
+    let (path, _) = from.split_once("': File exists")?;
+    let about = fs_err::symlink_metadata(path).ok();
+    let owner = about.as_ref().map(std::os::unix::fs::MetadataExt::uid);
+    let age = about.and_then(|about| about.modified().ok()?.elapsed().ok());
+    Some(GitError::Locked { path: path.into(), owner, age })
 }
 
 /// Returns the version of the git program if it is new enough.
@@ -234,6 +250,19 @@ pub(super) fn fields(bytes: &[u8]) -> impl Iterator<Item = String> + '_ {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_in_the_way_is_told_with_its_age_and_owner() {
+        let lock = tempfile::NamedTempFile::new().unwrap();
+        let said = format!(
+            "fatal: Unable to create '{}': File exists.\n\nAnother git process",
+            lock.path().display()
+        );
+        let Some(GitError::Locked { path, owner, age }) = locked(&said) else { panic!("not understood") };
+        assert_eq!(path, lock.path());
+        assert!(owner.is_some() && age.is_some());
+        assert!(locked("fatal: Unable to create '/x': Permission denied").is_none());
+    }
 
     #[test]
     fn versions_compare_as_numbers() {

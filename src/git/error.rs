@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Why a folder cannot be worked in; found by [`super::Repo::discover`] or, for the program, at its first use.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +105,22 @@ pub enum GitError {
         /// What is the matter with it.
         reason: WorktreeTrouble,
     },
+    /// A lock file of git stands in the way; it is never deleted, for somebody may hold it.
+    #[error("git's lock file {} is in the way{}", .path.display(), told(*.owner, *.age))]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// The number of the user who made it.
+        owner: Option<u32>,
+        /// How old it is.
+        age: Option<Duration>,
+    },
+    /// The disk is full.
+    #[error("no space is left on the disk for `git {}`", essence(.argv))]
+    NoSpace {
+        /// Its arguments, short.
+        argv: String,
+    },
     /// git refused.
     #[error("`git {}` {}: {}", essence(.argv), ended(*.code), paragraph(.stderr))]
     Failed {
@@ -175,6 +192,11 @@ fn essence(argv: &str) -> String {
 fn paragraph(said: &str) -> String {
     let first = said.split("\n\n").next().unwrap_or_default();
     first.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn told(owner: Option<u32>, age: Option<Duration>) -> String {
+    let (Some(owner), Some(age)) = (owner, age) else { return String::new() };
+    format!(": {} old, made by user {owner}", crate::model::text::duration(age))
 }
 
 fn ended(code: Option<i32>) -> String {

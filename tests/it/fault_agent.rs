@@ -110,7 +110,10 @@ fn row_20_lock_of_somebody_else() {
     let task = program.task("a");
     assert_eq!(task["state"], "dead");
     let outcome = task["outcome"].as_str().unwrap();
-    assert!(outcome.contains("index.lock"), "{outcome}");
+    assert!(
+        outcome.contains("index.lock is in the way: ") && outcome.contains(" old, made by user "),
+        "{outcome}"
+    );
     assert_eq!(std::fs::read_to_string(program.worktree("a").join("x")).unwrap(), "y");
 }
 

@@ -273,5 +273,5 @@ fn refs_move_together_or_not_at_all() {
     // A lock that stays is not a ref that moved.
     fs::write(repo.path().join(".git/refs/heads/main.lock"), "").unwrap();
     let locked = refs::apply(&found, &[RefEdit::swap("refs/heads/main", second.clone(), second)]);
-    assert!(matches!(locked, Err(GitError::Failed { .. })), "{locked:?}");
+    assert!(matches!(locked, Err(GitError::Locked { .. })), "{locked:?}");
 }
