@@ -10,14 +10,16 @@ use crate::ui::message;
 
 /// What `wt` prints when it is asked nothing.
 const FIRST_SCREEN: &str = "\
-A task is a git worktree, a branch and an agent of its own; `wt` lands all of them on main and loses nothing.
+A task is a git worktree, a branch and an agent of its own. `wt` lands all of
+them on main and loses nothing.
 
-  wt spawn feature-auth \"Add JWT login\"   give a task to an agent; returns at once
-  wt status                               who works, who waits, who is done
-  wt merge --all                          rebase, verify and fast-forward what is done, then tidy up
-  wt gc                                   remove what is landed or stale; everything can be restored
+  wt spawn feature-auth \"Add JWT login\"  hand a task to an agent, at once
+  wt status                              who works, who waits, who is done
+  wt merge --all                         rebase, verify, fast-forward, tidy up
+  wt gc                                  remove what is landed or stale
 
-New here? `wt demo` shows it all in a scratch repository, with no key and no network.";
+New here? `wt demo` shows it all in a scratch repository, with no key and no
+network.";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -51,6 +53,7 @@ enum Verb {
     Retry(commands::retry::Args),
     Done(commands::done::Args),
     Diff(commands::diff::Args),
+    Merge(commands::merge::Args),
     Exec(commands::exec::Args),
     Path(commands::path::Args),
     Merge(commands::merge::Args),

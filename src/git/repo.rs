@@ -199,6 +199,14 @@ impl Repo {
 
     /// Makes sure that git knows whom to name as author and committer.
     pub fn require_identity(&self) -> Result<(), GitError> {
+        // Configured or in the environment: the usual case needs no process. git also guesses from the machine.
+        let local = self.local();
+        let known = |signature: Option<Result<gix::actor::SignatureRef<'_>, _>>| {
+            signature.and_then(Result::ok).is_some_and(|who| !who.name.is_empty() && !who.email.is_empty())
+        };
+        if known(local.author()) && known(local.committer()) {
+            return Ok(());
+        }
         for role in ["GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"] {
             if Git::on(self, "var").arg(role).finish()?.code != Some(0) {
                 return Err(GitError::NoIdentity);

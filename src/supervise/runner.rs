@@ -7,9 +7,8 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use fs_err as fs;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -17,32 +16,24 @@ use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
 use super::recovery::{Work, after_attempt};
 use super::{Fleet, pass, settle, setup};
-use crate::agent::call::{Call, Called, call};
-use crate::agent::{Adapter, AdapterError, Facts, Request, StdinFrom};
+use crate::agent::AdapterError;
+use crate::agent::call::Called;
 use crate::failpoint;
 use crate::git::{GitError, LinkedWorktree, command};
-use crate::model::agent_event::AgentEvent;
 use crate::model::event::Next;
 use crate::model::task::Workspace;
 use crate::model::text::bytes;
 use crate::model::verdict::{Class, Exit, Verdict};
 use crate::model::{Event, State, Task, TaskId, Usage};
-use crate::process::{boot, capture};
+use crate::process::boot;
 use crate::store::exit::{ExitRecord, ExitSlot};
 use crate::store::layout::{TaskFolder, private_folder};
-use crate::store::live::Live;
 use crate::store::{Journal, JournalError, Lock};
 use crate::workspace::create::{self, CreateError};
-
-/// How often live facts are written at most.
-const LIVE_EVERY: Duration = Duration::from_millis(250);
 
 /// How long a runner that could not record its attempt keeps lock and slot: without a rest, the pass that follows would
 /// start it again at once, as long as the disk is full.
 const PAUSE: Duration = Duration::from_secs(2);
-
-/// How much of a failed check's output the next attempt is told.
-const TOLD: usize = 4 << 10;
 
 /// Why an attempt could not be run to its end; each becomes the attempt's recorded reason.
 #[derive(Debug, thiserror::Error)]
@@ -132,14 +123,15 @@ pub fn rest(fleet: &Fleet<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunE
     })
 }
 
-struct Attempt<'a> {
-    fleet: &'a Fleet<'a>,
-    task: &'a Task,
-    folder: TaskFolder,
-    number: u32,
-    token: String,
-    shared: [BorrowedFd<'a>; 2],
-    then: Vec<String>,
+/// One attempt of one task, under way.
+pub(super) struct Attempt<'a> {
+    pub(super) fleet: &'a Fleet<'a>,
+    pub(super) task: &'a Task,
+    pub(super) folder: TaskFolder,
+    pub(super) number: u32,
+    pub(super) token: String,
+    pub(super) shared: [BorrowedFd<'a>; 2],
+    pub(super) then: Vec<String>,
 }
 
 /// What an attempt came to, before it is known what follows.
@@ -233,27 +225,36 @@ impl<'a> Attempt<'a> {
         if called.verdict.class != Class::Ok || orders.stop_given() {
             return Ok(Tried { called, work: Work::NotJudged });
         }
-        let said = called.facts.text.as_deref();
-        let mut work = match judge::by_git(self.fleet, self.task, &workspace, worktree.checkout(), said) {
-            // What the agent did to the workspace is its own fault, and what it used still counts.
-            Err(JudgeError::Git(error @ (GitError::Nested { .. } | GitError::Worktree { .. }))) => {
-                Work::Unfinished { reason: error.to_string() }
-            }
-            judged => judged?,
-        };
-        if matches!(work, Work::Verified { .. }) {
-            let log = self.folder.verify_log(self.number);
-            let around = self.surroundings(&env, &log);
-            let steps = judge::checks(self.fleet, self.task);
-            if let Some(reason) = judge::by_checks(&steps, worktree.path(), &around, orders).await? {
-                work = Work::Unfinished { reason };
-            }
-        }
+        // Whatever goes wrong from here on, the attempt did end, and what it used was used.
+        let judged = self.judge(&workspace, &worktree, &env, called.facts.text.as_deref(), orders).await;
+        let work = judged.unwrap_or_else(|error| Work::Unfinished { reason: chain(&error) });
         Ok(Tried { called, work })
+    }
+
+    async fn judge(
+        &self,
+        workspace: &Workspace,
+        worktree: &LinkedWorktree,
+        env: &[(String, String)],
+        said: Option<&str>,
+        orders: &Orders,
+    ) -> Result<Work, RunError> {
+        let work = judge::by_git(self.fleet, self.task, workspace, worktree.checkout(), said)?;
+        if !matches!(work, Work::Verified { .. }) {
+            return Ok(work);
+        }
+        let log = self.folder.verify_log(self.number);
+        let around = self.surroundings(env, &log);
+        let steps = judge::checks(self.fleet, self.task);
+        let failed = judge::by_checks(&steps, worktree.path(), &around, orders).await?;
+        Ok(failed.map_or(work, |reason| Work::Unfinished { reason }))
     }
 
     fn furnished(&self, journal: &mut Journal) -> Result<Workspace, RunError> {
         if let Some(workspace) = &self.task.workspace {
+            // Who else works has changed since. An agent that spoilt the file gets it back; one that cannot be written is
+            // no reason not to run.
+            drop(create::refresh(&self.fleet.site(), journal, self.task, workspace));
             return Ok(workspace.clone());
         }
         Ok(create::create(&self.fleet.site(), journal, self.task)?)
@@ -268,119 +269,6 @@ impl<'a> Attempt<'a> {
             then: &self.then,
             log,
         }
-    }
-
-    async fn call(
-        &self,
-        journal: &mut Journal,
-        workspace: &Workspace,
-        worktree: &LinkedWorktree,
-        env: &[(String, String)],
-        orders: &Orders,
-    ) -> Result<Called, RunError> {
-        let name = self.task.spec.agent.clone().unwrap_or_default();
-        let unknown = |source| RunError::Agent { name: name.clone(), source };
-        let spec = self.fleet.settings.agents.get(&name).ok_or_else(|| unknown(None))?;
-        let adapter = Adapter::new(&name, spec).map_err(|error| unknown(Some(error)))?;
-        let prompt_file = self.prompt()?;
-        let prompt = fs::read_to_string(&prompt_file)?;
-        let fresh = Uuid::new_v4().to_string();
-        let resume = self.task.session.as_deref().filter(|_| self.task.resume || self.task.tries > 0);
-        let (run_dir, prompt_path) = (self.folder.attempt(self.number), prompt_file.to_string_lossy());
-        let run_dir = run_dir.to_string_lossy();
-        let git_dir = worktree.checkout().git_dir().to_string_lossy();
-        let common = self.fleet.repo.common_dir().to_string_lossy();
-        let request = Request {
-            model: self.task.spec.model.as_deref(),
-            session: Some(&fresh),
-            resume,
-            name: self.task.name().as_str(),
-            prompt: &prompt,
-            prompt_file: &prompt_path,
-            run_dir: &run_dir,
-            git_dir: &git_dir,
-            git_common_dir: &common,
-            ..Request::default()
-        };
-        let invocation = adapter.invocation(&request).map_err(|error| unknown(Some(error)))?;
-        let env: Vec<_> = env.iter().chain(&invocation.env).cloned().collect();
-        let (out, err) = (self.folder.stream(self.number), self.folder.stderr(self.number));
-        let run = Call {
-            adapter: &adapter,
-            argv: &invocation.argv,
-            env: &env,
-            without: command::REDIRECTING,
-            stdin: (invocation.stdin == StdinFrom::PromptFile).then_some(prompt_file.as_path()),
-            folder: workspace.path.as_ref(),
-            token: &self.token,
-            stdout_log: &out,
-            stderr_log: &err,
-            timeout: self.task.spec.timeout(),
-            stall: self.fleet.settings.limits.stall,
-            shared: &self.shared,
-            then: &self.then,
-        };
-        let mut told = Told { attempt: self, journal, session: None, live: Live::default(), written: None };
-        let called = call(&run, &mut |event, facts| told.heed(event, facts), orders.stop()).await?;
-        told.write_live(&called.facts);
-        Ok(called)
-    }
-
-    /// Returns the file with this attempt's prompt: what was asked, and for a further attempt what went wrong before.
-    fn prompt(&self) -> Result<std::path::PathBuf, RunError> {
-        let asked = self.folder.prompt();
-        let Some(reason) = self.task.outcome.as_deref().filter(|_| self.task.tries > 0) else {
-            return Ok(asked);
-        };
-        // Checks run one after another until one fails: the last log is that one's.
-        let logs = self.folder.verify_logs(self.number - 1);
-        let output = logs.last().and_then(|log| capture::read(log).ok()).unwrap_or_default();
-        let output = String::from_utf8_lossy(&output[output.len().saturating_sub(TOLD)..]).into_owned();
-        let mut text = fs::read_to_string(asked)?;
-        text.push_str("\n\nThe attempt before this one was not accepted: ");
-        text.push_str(reason);
-        text.push_str(".\nIts work is in this worktree; go on from there.\n");
-        if !output.trim().is_empty() {
-            text.push_str("\nThe end of the failed check's output:\n\n");
-            text.push_str(&output);
-        }
-        let path = self.folder.attempt(self.number).join("prompt.md");
-        fs::write(&path, text)?;
-        Ok(path)
-    }
-}
-
-/// Passes on what an agent tells while it runs: its session to the journal, the rest to the live facts.
-struct Told<'a, 'b> {
-    attempt: &'a Attempt<'b>,
-    journal: &'a mut Journal,
-    session: Option<String>,
-    live: Live,
-    written: Option<Instant>,
-}
-
-impl Told<'_, '_> {
-    fn heed(&mut self, event: &AgentEvent, facts: &Facts) {
-        if let AgentEvent::Session { session, model } = event
-            && self.session.as_ref() != Some(session)
-        {
-            self.session = Some(session.clone());
-            let event = Event::Session { session: session.clone(), model: model.clone() };
-            let now = self.attempt.fleet.clock.now();
-            // Only a convenience for a resume: an agent must not end because a disk is full.
-            drop(self.journal.append(now, vec![(Some(self.attempt.task.id.clone()), event)]));
-        }
-        if self.written.is_none_or(|at| at.elapsed() >= LIVE_EVERY) {
-            self.write_live(facts);
-        }
-    }
-
-    fn write_live(&mut self, facts: &Facts) {
-        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage: facts.usage };
-        if live != self.live && live.save(&self.attempt.folder).is_ok() {
-            self.live = live;
-        }
-        self.written = Some(Instant::now());
     }
 }
 

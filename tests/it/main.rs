@@ -29,6 +29,7 @@ mod lock;
 mod program;
 mod readme;
 mod real_claude;
+mod session;
 mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;

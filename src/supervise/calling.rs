@@ -1,0 +1,175 @@
+//! Calling the agent of an attempt: its prompt, its session, and what it tells while it runs.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use uuid::Uuid;
+
+use super::order::Orders;
+use super::runner::{Attempt, RunError};
+use crate::agent::call::{Call, Called, call};
+use crate::agent::{Adapter, Facts, Request, StdinFrom};
+use crate::git::{LinkedWorktree, command};
+use crate::model::Event;
+use crate::model::agent_event::AgentEvent;
+use crate::model::task::Workspace;
+use crate::model::verdict::Exit;
+use crate::process::capture;
+use crate::store::Journal;
+use crate::store::live::Live;
+
+/// How often live facts are written at most.
+const LIVE_EVERY: Duration = Duration::from_millis(250);
+
+/// How much of a failed check's output the next attempt is told.
+const TOLD: usize = 4 << 10;
+
+/// The session that an agent works in.
+#[derive(Debug, Clone, Copy)]
+enum Session<'a> {
+    /// A new one.
+    Fresh,
+    /// That one, taken up again.
+    Resumed(&'a str),
+}
+
+impl Attempt<'_> {
+    /// Runs the agent to its end. A further attempt takes up the session of the one before; where the agent does not know
+    /// that session any more (it was killed before it wrote it down), a fresh one begins at once.
+    pub(super) async fn call(
+        &self,
+        journal: &mut Journal,
+        workspace: &Workspace,
+        worktree: &LinkedWorktree,
+        env: &[(String, String)],
+        orders: &Orders,
+    ) -> Result<Called, RunError> {
+        let known = self.task.session.as_deref().filter(|_| self.task.resume || self.task.tries > 0);
+        if let Some(session) = known {
+            let resumed = Session::Resumed(session);
+            let called = self.call_once(journal, workspace, worktree, env, orders, resumed).await?;
+            let refused = called.facts.lines == 0 && matches!(called.exit, Exit::Code(code) if code != 0);
+            if !refused || called.stopped.is_some() {
+                return Ok(called);
+            }
+        }
+        self.call_once(journal, workspace, worktree, env, orders, Session::Fresh).await
+    }
+
+    async fn call_once(
+        &self,
+        journal: &mut Journal,
+        workspace: &Workspace,
+        worktree: &LinkedWorktree,
+        env: &[(String, String)],
+        orders: &Orders,
+        session: Session<'_>,
+    ) -> Result<Called, RunError> {
+        let name = self.task.spec.agent.clone().unwrap_or_default();
+        let unknown = |source| RunError::Agent { name: name.clone(), source };
+        let spec = self.fleet.settings.agents.get(&name).ok_or_else(|| unknown(None))?;
+        let adapter = Adapter::new(&name, spec).map_err(|error| unknown(Some(error)))?;
+        let prompt_file = self.prompt()?;
+        let prompt = fs::read_to_string(&prompt_file)?;
+        let fresh = Uuid::new_v4().to_string();
+        let (run_dir, prompt_path) = (self.folder.attempt(self.number), prompt_file.to_string_lossy());
+        let run_dir = run_dir.to_string_lossy();
+        let git_dir = worktree.checkout().git_dir().to_string_lossy();
+        let common = self.fleet.repo.common_dir().to_string_lossy();
+        let request = Request {
+            model: self.task.spec.model.as_deref(),
+            session: Some(&fresh),
+            resume: match session {
+                Session::Resumed(session) => Some(session),
+                Session::Fresh => None,
+            },
+            name: self.task.name().as_str(),
+            prompt: &prompt,
+            prompt_file: &prompt_path,
+            run_dir: &run_dir,
+            git_dir: &git_dir,
+            git_common_dir: &common,
+            ..Request::default()
+        };
+        let invocation = adapter.invocation(&request).map_err(|error| unknown(Some(error)))?;
+        let env: Vec<_> = env.iter().chain(&invocation.env).cloned().collect();
+        let (out, err) = (self.folder.stream(self.number), self.folder.stderr(self.number));
+        let run = Call {
+            adapter: &adapter,
+            argv: &invocation.argv,
+            env: &env,
+            without: command::REDIRECTING,
+            stdin: (invocation.stdin == StdinFrom::PromptFile).then_some(prompt_file.as_path()),
+            folder: workspace.path.as_ref(),
+            token: &self.token,
+            stdout_log: &out,
+            stderr_log: &err,
+            timeout: self.task.spec.timeout(),
+            stall: self.fleet.settings.limits.stall,
+            shared: &self.shared,
+            then: &self.then,
+        };
+        let mut told = Told { attempt: self, journal, session: None, live: Live::default(), written: None };
+        let called = call(&run, &mut |event, facts| told.heed(event, facts), orders.stop()).await?;
+        told.write_live(&called.facts);
+        Ok(called)
+    }
+
+    /// Returns the file with this attempt's prompt: what was asked, and for a further attempt what went wrong before.
+    fn prompt(&self) -> Result<PathBuf, RunError> {
+        let asked = self.folder.prompt();
+        let Some(reason) = self.task.outcome.as_deref().filter(|_| self.task.tries > 0) else {
+            return Ok(asked);
+        };
+        // Checks run one after another until one fails: the last log is that one's.
+        let logs = self.folder.verify_logs(self.number - 1);
+        let output = logs.last().and_then(|log| capture::read(log).ok()).unwrap_or_default();
+        let output = String::from_utf8_lossy(&output[output.len().saturating_sub(TOLD)..]).into_owned();
+        let mut text = fs::read_to_string(asked)?;
+        text.push_str("\n\nThe attempt before this one was not accepted: ");
+        text.push_str(reason);
+        text.push_str(".\nIts work is in this worktree; go on from there.\n");
+        if !output.trim().is_empty() {
+            text.push_str("\nThe end of the failed check's output:\n\n");
+            text.push_str(&output);
+        }
+        let path = self.folder.attempt(self.number).join("prompt.md");
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+}
+
+/// Passes on what an agent tells while it runs: its session to the journal, the rest to the live facts.
+struct Told<'a, 'b> {
+    attempt: &'a Attempt<'b>,
+    journal: &'a mut Journal,
+    session: Option<String>,
+    live: Live,
+    written: Option<Instant>,
+}
+
+impl Told<'_, '_> {
+    fn heed(&mut self, event: &AgentEvent, facts: &Facts) {
+        if let AgentEvent::Session { session, model } = event
+            && self.session.as_ref() != Some(session)
+        {
+            self.session = Some(session.clone());
+            let event = Event::Session { session: session.clone(), model: model.clone() };
+            let now = self.attempt.fleet.clock.now();
+            // Only a convenience for a resume: an agent must not end because a disk is full.
+            drop(self.journal.append(now, vec![(Some(self.attempt.task.id.clone()), event)]));
+        }
+        if self.written.is_none_or(|at| at.elapsed() >= LIVE_EVERY) {
+            self.write_live(facts);
+        }
+    }
+
+    fn write_live(&mut self, facts: &Facts) {
+        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage: facts.usage };
+        if live != self.live && live.save(&self.attempt.folder).is_ok() {
+            self.live = live;
+        }
+        self.written = Some(Instant::now());
+    }
+}
