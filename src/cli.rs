@@ -56,7 +56,6 @@ enum Verb {
     Merge(commands::merge::Args),
     Exec(commands::exec::Args),
     Path(commands::path::Args),
-    Merge(commands::merge::Args),
     Gc(commands::gc::Args),
     Restore(commands::restore::Args),
     Doctor(commands::doctor::Args),
