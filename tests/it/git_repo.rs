@@ -220,7 +220,9 @@ fn identity_version_and_blocking_branches_are_checked() {
     found.require_git().unwrap();
     found.require_identity().unwrap();
     repo.git(&["config", "user.name", ""]);
-    assert!(matches!(found.require_identity(), Err(GitError::NoIdentity)));
+    // Opened anew, as every command does: the configuration is read once.
+    let anew = Repo::discover(repo.path()).unwrap();
+    assert!(matches!(anew.require_identity(), Err(GitError::NoIdentity)));
 
     assert!(found.branch_conflicts("wt/a").unwrap().is_empty());
     repo.git(&["branch", "wt/a/b", "main"]);
