@@ -13,9 +13,10 @@ use crate::model::text::{count, one_line};
 use crate::model::{Clock as _, Roster, Settings, Task, TaskName};
 use crate::store::{Journal, Layout};
 use crate::supervise::pass::Starts;
-use crate::supervise::{Fleet, pass, schedule};
+use crate::supervise::{pass, schedule};
 use crate::ui::message;
 use crate::ui::progress::{Narration, Progress};
+use crate::workspace::Site;
 
 /// The template that a repository may override, below `.wt/templates/`.
 pub const INSTRUCTIONS: &str = "CLAUDE.local.md.j2";
@@ -148,15 +149,15 @@ impl Context {
     }
 
     /// Returns journal and the rest at once, for engines that need both.
-    pub fn parts(&mut self) -> (Fleet<'_>, &mut Journal) {
+    pub fn parts(&mut self) -> (Site<'_>, &mut Journal) {
         let Self { repo, layout, settings, clock, template, journal, .. } = self;
-        (Fleet { repo, layout, settings, clock, template: template.as_deref() }, journal)
+        (Site { repo, layout, settings, clock, template: template.as_deref() }, journal)
     }
 
     /// Returns what supervision needs.
-    pub fn fleet(&self) -> Fleet<'_> {
+    pub fn site(&self) -> Site<'_> {
         let Self { repo, layout, settings, clock, template, .. } = self;
-        Fleet { repo, layout, settings, clock, template: template.as_deref() }
+        Site { repo, layout, settings, clock, template: template.as_deref() }
     }
 
     /// Returns the fold of the journal, read anew.
@@ -213,8 +214,8 @@ impl Context {
             message::warning(&format!("nothing is started: {UNAPPROVED}"));
             message::hint(APPROVE);
         }
-        let (fleet, journal) = self.parts();
-        match pass::pass(&fleet, journal, starts) {
+        let (site, journal) = self.parts();
+        match pass::pass(&site, journal, starts) {
             Ok(passed) => {
                 for id in passed.settled {
                     self.note(&format!("`{}` had lost its supervision", id.name));
@@ -230,9 +231,9 @@ impl Context {
     /// Runs a scheduling pass where nobody reads.
     pub fn pass_quietly(&mut self) {
         let starts = self.starts();
-        let (fleet, journal) = self.parts();
+        let (site, journal) = self.parts();
         // The next command's pass finds the same and can tell somebody.
-        drop(pass::pass(&fleet, journal, starts));
+        drop(pass::pass(&site, journal, starts));
     }
 
     /// Tasks that are ready do not start under commands that nobody approved: their runner would only refuse, unheard.

@@ -41,8 +41,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         let again = with_grounds(&mut context, doctor::examine)?;
         report = Report { well: again.well, findings: doctor::compare(report.findings, again.findings) };
     }
-    let (fleet, journal) = context.parts();
-    report.extend(machine::examine(&fleet.site(), journal.roster(), &around));
+    let (site, journal) = context.parts();
+    report.extend(machine::examine(&site, journal.roster(), &around));
     let Report { well, findings } = report;
     let view = DoctorView { schema: SCHEMA, well, findings };
     if args.json {
@@ -59,8 +59,8 @@ fn with_grounds<T>(
     act: impl FnOnce(&Grounds<'_>, &mut Journal) -> Result<T, DoctorError>,
 ) -> Result<T, CommandError> {
     let progress = context.progress();
-    let (fleet, journal) = context.parts();
-    let grounds = Grounds { site: fleet.site(), observer: &progress };
+    let (site, journal) = context.parts();
+    let grounds = Grounds { site, observer: &progress };
     act(&grounds, journal).during(|| "the repository cannot be examined".to_owned())
 }
 

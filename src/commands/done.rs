@@ -38,8 +38,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 fn done(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
     let task = context.task(name)?;
     let commit = format!("wt exec {name} -- sh -c 'git add -A && git commit'");
-    let (fleet, journal) = context.parts();
-    let finished = by_hand::finish(&fleet, journal, &task.id).map_err(|error| {
+    let (site, journal) = context.parts();
+    let finished = by_hand::finish(&site, journal, &task.id).map_err(|error| {
         let refusal = CommandError::caused(format!("`{name}` is not done; nothing was changed"), &error);
         match (&error, &task.state) {
             (ByHandError::NotNow { .. }, State::Done { .. }) => refusal.hint(format!("wt merge {name}")),

@@ -72,8 +72,8 @@ fn with_grounds<T>(
     act: impl FnOnce(&Grounds<'_>, &mut crate::store::Journal) -> T,
 ) -> T {
     let progress = context.progress();
-    let (fleet, journal) = context.parts();
-    act(&Grounds { site: fleet.site(), observer: &progress }, journal)
+    let (site, journal) = context.parts();
+    act(&Grounds { site, observer: &progress }, journal)
 }
 
 fn policy(context: &mut Context, args: &Args) -> Result<Policy, CommandError> {

@@ -106,12 +106,12 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, CommandError> {
     let progress = context.progress();
     let checks = args.checks();
-    let (fleet, journal) = context.parts();
+    let (site, journal) = context.parts();
     let landing = Landing {
-        repo: fleet.repo,
-        layout: fleet.layout,
-        settings: fleet.settings,
-        clock: fleet.clock,
+        repo: site.repo,
+        layout: site.layout,
+        settings: site.settings,
+        clock: site.clock,
         observer: &progress,
         target: &share.target,
         wanted: &share.wanted,
@@ -174,8 +174,8 @@ fn tell(args: &Args, report: &Report) {
 /// Removes the workspaces of landed tasks; one that somebody has changed meanwhile stays, and is told of.
 fn prune(context: &mut Context, report: &Report) {
     let progress = context.progress();
-    let (fleet, journal) = context.parts();
-    let grounds = Grounds { site: fleet.site(), observer: &progress };
+    let (site, journal) = context.parts();
+    let grounds = Grounds { site, observer: &progress };
     for landed in report.tasks.iter().filter(|landed| landed.fate.is_landed()) {
         let why = match gc::prune(&grounds, journal, &landed.id) {
             Ok(gc::Fate::Removed { .. }) => continue,

@@ -42,8 +42,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let which = which(&args.name)?;
     context.layout().prepare()?;
     let progress = context.progress();
-    let (fleet, journal) = context.parts();
-    let grounds = Grounds { site: fleet.site(), observer: &progress };
+    let (site, journal) = context.parts();
+    let grounds = Grounds { site, observer: &progress };
     let restored = restore::restore(&grounds, journal, &which);
     let restored = restored.map_err(|error| refusal(&which, &error, folder_gone(&mut context, &which)))?;
     for path in &restored.left_out {

@@ -34,8 +34,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 
 fn retry(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
     let task = context.task(name)?;
-    let (fleet, journal) = context.parts();
-    by_hand::retry(&fleet, journal, &task.id).map_err(|error| {
+    let (site, journal) = context.parts();
+    by_hand::retry(&site, journal, &task.id).map_err(|error| {
         let hint = match (&error, &task.state) {
             (ByHandError::NotNow { .. }, State::Removed { .. }) => Some(format!("wt restore {name}")),
             (ByHandError::NotNow { .. }, State::Running { .. }) => Some(format!("wt stop {name}")),

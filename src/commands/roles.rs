@@ -30,10 +30,10 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     let lock = Lock::adopt(lock, &folder.lock());
     let slot = Lock::adopt(slot, context.layout().root());
     // An error is in the journal or in the exit record by now; the pass below sees to the rest.
-    let after = runner::run(&context.fleet(), &id, &lock, slot);
+    let after = runner::run(&context.site(), &id, &lock, slot);
     context.pass_quietly();
     if let Ok(After::Wait(until)) = after {
-        drop(runner::rest(&context.fleet(), &id, until));
+        drop(runner::rest(&context.site(), &id, until));
     }
     drop(lock);
     context.pass_quietly();
@@ -57,7 +57,7 @@ fn pass_for(arguments: &[String]) -> Result<(), CommandError> {
     if let Some(State::Waiting { until: Some(until), .. }) = state
         && let Ok(Some(lock)) = Lock::try_take(&context.layout().task(&id).lock())
     {
-        drop(runner::rest(&context.fleet(), &id, until));
+        drop(runner::rest(&context.site(), &id, until));
         drop(lock);
         context.pass_quietly();
     }

@@ -246,31 +246,31 @@ fn starts_now(context: &mut Context, id: &TaskId) -> Result<bool, CommandError> 
         return Ok(true);
     }
     let first = schedule::line(roster, now).first().is_some_and(|task| task.id == *id);
-    let fleet = context.fleet();
-    Ok(first && pass::used_slots(&fleet) < fleet.settings.limits.slots)
+    let site = context.site();
+    Ok(first && pass::used_slots(&site) < site.settings.limits.slots)
 }
 
 /// Makes the workspace; if that fails, the task is taken back and the error says so. A person's is set up at once.
 fn furnish(context: &mut Context, id: &TaskId, lock: &Lock) -> Result<(), CommandError> {
-    let (fleet, journal) = context.parts();
+    let (site, journal) = context.parts();
     let task = journal.read()?.get(id).cloned().expect("it was queued a moment ago");
     let name = &id.name;
-    match create::create(&fleet.site(), journal, &task) {
+    match create::create(&site, journal, &task) {
         Ok(_) if task.spec.agent.is_some() => Ok(()),
         Ok(workspace) => {
-            let failed = by_hand::set_up(&fleet, &task, &workspace, lock)
+            let failed = by_hand::set_up(&site, &task, &workspace, lock)
                 .during(|| format!("the set-up of `{name}` cannot be run; its workspace stays"))?;
             let Some(reason) = failed else { return Ok(()) };
             let mut refusal =
                 CommandError::refused(format!("the set-up of `{name}` failed; its workspace stays"));
             refusal.causes.push(reason);
-            let log = fleet.layout.task(id).setup_log();
+            let log = site.layout.task(id).setup_log();
             Err(refusal.hint(format!("see what it said: `cat {}`", log.display())))
         }
         Err(error) => {
             let reason = "its workspace could not be made".to_owned();
             let removed = Event::Removed { reason, trash: None };
-            journal.append(fleet.clock.now(), vec![(Some(id.clone()), removed)])?;
+            journal.append(site.clock.now(), vec![(Some(id.clone()), removed)])?;
             let what = format!("the workspace of `{name}` cannot be made; what was made is undone");
             Err(CommandError::caused(what, &error))
         }

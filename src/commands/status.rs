@@ -79,7 +79,7 @@ fn status(context: &mut Context, args: &Args) -> Result<StatusView, CommandError
         schema: SCHEMA,
         repo: place.to_string_lossy().into_owned(),
         target: context.target().unwrap_or_default(),
-        slots: SlotsView { used: pass::used_slots(&context.fleet()), max: context.settings().limits.slots },
+        slots: SlotsView { used: pass::used_slots(&context.site()), max: context.settings().limits.slots },
         tasks: tasks.iter().map(|task| view(task, &roster, context.layout(), &facts, now)).collect(),
     })
 }

@@ -54,9 +54,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 
 fn stop(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
     let task = context.task(name)?;
-    let (fleet, journal) = context.parts();
-    let stopped =
-        by_hand::stop(&fleet, journal, &task.id).during(|| format!("`{name}` cannot be stopped"))?;
+    let (site, journal) = context.parts();
+    let stopped = by_hand::stop(&site, journal, &task.id).during(|| format!("`{name}` cannot be stopped"))?;
     let place = stopped.workspace.map(|workspace| format!("; its work is in {}", workspace.path));
     Ok((stopped.state.word().to_owned(), place.unwrap_or_default()))
 }

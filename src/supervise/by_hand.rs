@@ -3,13 +3,14 @@
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
 use super::recovery::Work;
-use super::{Fleet, pass, setup};
+use super::{pass, setup};
 use crate::git::{GitError, LinkedWorktree, command, status};
 use crate::model::state::BadTransition;
 use crate::model::{Event, State, Task, TaskId, Workspace};
 use crate::store::layout::private_folder;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
+use crate::workspace::Site;
 
 /// Why a task is not stopped, run again or finished.
 #[derive(Debug, thiserror::Error)]
@@ -71,10 +72,10 @@ fn require_fit(task: &Task, event: &Event) -> Result<(), ByHandError> {
 
 /// Stops a task: ends its agent with all descendants if it runs, takes it out of the queue if it waits. Its work stays.
 /// Returns the task as it is then.
-pub fn stop(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<Task, ByHandError> {
-    let folder = fleet.layout.task(id);
+pub fn stop(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<Task, ByHandError> {
+    let folder = site.layout.task(id);
     // Nothing is launched while this is held, so a held task lock belongs to a runner that will see the order.
-    let turn = Lock::take(&fleet.layout.lock("sched"), DEADLINE, "stopping a task")?;
+    let turn = Lock::take(&site.layout.lock("sched"), DEADLINE, "stopping a task")?;
     let free = Lock::try_take(&folder.lock())?;
     let task = current(journal, id)?;
     let stoppable = matches!(
@@ -93,59 +94,59 @@ pub fn stop(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<Tas
         drop(turn);
         Lock::take(&folder.lock(), DEADLINE, "stopping a task")?
     };
-    settle_vanished(fleet, journal, id, &lock)?;
+    settle_vanished(site, journal, id, &lock)?;
     let task = current(journal, id)?;
     if matches!(task.state, State::Queued | State::Waiting { .. } | State::Lost { .. }) {
-        journal.append(fleet.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
+        journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
     }
     order::forget(&folder);
     current(journal, id)
 }
 
 fn settle_vanished(
-    fleet: &Fleet<'_>,
+    site: &Site<'_>,
     journal: &mut Journal,
     id: &TaskId,
     lock: &Lock,
 ) -> Result<(), ByHandError> {
     let task = current(journal, id)?;
-    Ok(super::settle::settle(fleet, journal, &task, lock)?)
+    Ok(super::settle::settle(site, journal, &task, lock)?)
 }
 
 /// Queues a task again, in the same workspace, with a new round of attempts.
-pub fn retry(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<(), ByHandError> {
+pub fn retry(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<(), ByHandError> {
     let task = current(journal, id)?;
     if task.spec.agent.is_none() {
         return Err(ByHandError::NotNow { task: id.clone(), state: "without an agent" });
     }
     if matches!(task.state, State::Waiting { .. }) {
         // Its runner may be resting with the lock held: that one must go first.
-        stop(fleet, journal, id)?;
+        stop(site, journal, id)?;
     }
     require_fit(&current(journal, id)?, &Event::Retried)?;
-    let Some(_lock) = Lock::try_take(&fleet.layout.task(id).lock())? else {
+    let Some(_lock) = Lock::try_take(&site.layout.task(id).lock())? else {
         return Err(ByHandError::InUse(id.clone()));
     };
-    order::forget(&fleet.layout.task(id));
+    order::forget(&site.layout.task(id));
     require_fit(&current(journal, id)?, &Event::Retried)?;
     if let Some(Workspace { path, .. }) = task.workspace.filter(|it| !std::path::Path::new(&it.path).exists())
     {
         return Err(ByHandError::NoFolder { task: id.clone(), path });
     }
-    Ok(journal.append(fleet.clock.now(), vec![(Some(id.clone()), Event::Retried)])?)
+    Ok(journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Retried)])?)
 }
 
 /// Runs the set-up commands of a person's workspace; returns why one failed, if one did. The workspace stays either way.
 pub fn set_up(
-    fleet: &Fleet<'_>,
+    site: &Site<'_>,
     task: &Task,
     workspace: &Workspace,
     lock: &Lock,
 ) -> Result<Option<String>, ByHandError> {
-    let (log, token) = (fleet.layout.task(&task.id).setup_log(), uuid::Uuid::new_v4().to_string());
+    let (log, token) = (site.layout.task(&task.id).setup_log(), uuid::Uuid::new_v4().to_string());
     let shared = [std::os::fd::AsFd::as_fd(lock)];
     let around = Surroundings {
-        env: &setup::environment(fleet, task, workspace),
+        env: &setup::environment(site, task, workspace),
         without: command::REDIRECTING,
         token: &token,
         shared: &shared,
@@ -153,7 +154,7 @@ pub fn set_up(
         log: &log,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(setup::run(fleet, &task.id, workspace, &around, &Orders::never()))?)
+    Ok(runtime.block_on(setup::run(site, &task.id, workspace, &around, &Orders::never()))?)
 }
 
 /// What calling a task finished came to.
@@ -172,8 +173,8 @@ pub enum Finished {
 }
 
 /// Takes a person's word that a workspace is finished, after git and the checks agree.
-pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<Finished, ByHandError> {
-    let folder = fleet.layout.task(id);
+pub fn finish(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<Finished, ByHandError> {
+    let folder = site.layout.task(id);
     let probe = Event::MarkedDone {
         head: crate::model::Oid::parse(&"0".repeat(40)).expect("forty digits"),
         skipped: false,
@@ -183,7 +184,7 @@ pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<F
     let task = current(journal, id)?;
     require_fit(&task, &probe)?;
     let workspace = task.workspace.clone().ok_or_else(|| ByHandError::NoWorkspace(id.clone()))?;
-    let worktree = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref())?;
+    let worktree = LinkedWorktree::open(site.repo, &workspace.entry, workspace.path.as_ref())?;
     let status = status::status(worktree.checkout())?;
     if let Some(operation) = status.in_progress {
         return Ok(Finished::Refused(format!("{} is in progress in the workspace", operation.words())));
@@ -194,7 +195,7 @@ pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<F
     if !loose.is_empty() {
         return Ok(Finished::Uncommitted(loose));
     }
-    let head = match judge::by_git(fleet, &task, &workspace, worktree.checkout(), None)? {
+    let head = match judge::by_git(site, &task, &workspace, worktree.checkout(), None)? {
         Work::Verified { head } => head,
         Work::NoCommit | Work::Nothing { .. } | Work::NotJudged => return Ok(Finished::NothingToLand),
         Work::Unfinished { reason } | Work::Blocked { reason } => return Ok(Finished::Refused(reason)),
@@ -211,7 +212,7 @@ pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<F
         then: &[],
         log: &log,
     };
-    let steps = judge::checks(fleet, &task);
+    let steps = judge::checks(site, &task);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if let Some(reason) =
         runtime.block_on(judge::by_checks(&steps, worktree.path(), &around, &Orders::never()))?
@@ -219,6 +220,6 @@ pub fn finish(fleet: &Fleet<'_>, journal: &mut Journal, id: &TaskId) -> Result<F
         return Ok(Finished::CheckFailed(reason));
     }
     let done = Event::MarkedDone { head, skipped: false };
-    journal.append(fleet.clock.now(), vec![(Some(id.clone()), done)])?;
+    journal.append(site.clock.now(), vec![(Some(id.clone()), done)])?;
     Ok(Finished::Done)
 }

@@ -68,7 +68,7 @@ impl Attempt<'_> {
     ) -> Result<Called, RunError> {
         let name = self.task.spec.agent.clone().unwrap_or_default();
         let unknown = |source| RunError::Agent { name: name.clone(), source };
-        let spec = self.fleet.settings.agents.get(&name).ok_or_else(|| unknown(None))?;
+        let spec = self.site.settings.agents.get(&name).ok_or_else(|| unknown(None))?;
         let adapter = Adapter::new(&name, spec).map_err(|error| unknown(Some(error)))?;
         let prompt_file = self.prompt()?;
         let prompt = fs::read_to_string(&prompt_file)?;
@@ -76,7 +76,7 @@ impl Attempt<'_> {
         let (run_dir, prompt_path) = (self.folder.attempt(self.number), prompt_file.to_string_lossy());
         let run_dir = run_dir.to_string_lossy();
         let git_dir = worktree.checkout().git_dir().to_string_lossy();
-        let common = self.fleet.repo.common_dir().to_string_lossy();
+        let common = self.site.repo.common_dir().to_string_lossy();
         let request = Request {
             model: self.task.spec.model.as_deref(),
             session: Some(&fresh),
@@ -106,7 +106,7 @@ impl Attempt<'_> {
             stdout_log: &out,
             stderr_log: &err,
             timeout: self.task.spec.timeout(),
-            stall: self.fleet.settings.limits.stall,
+            stall: self.site.settings.limits.stall,
             shared: &self.shared,
             then: &self.then,
         };
@@ -156,7 +156,7 @@ impl Told<'_, '_> {
         {
             self.session = Some(session.clone());
             let event = Event::Session { session: session.clone(), model: model.clone() };
-            let now = self.attempt.fleet.clock.now();
+            let now = self.attempt.site.clock.now();
             // Only a convenience for a resume: an agent must not end because a disk is full.
             drop(self.journal.append(now, vec![(Some(self.attempt.task.id.clone()), event)]));
         }

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use super::Fleet;
 use super::order::Orders;
 use super::recovery::Work;
 use crate::agent::Promise;
@@ -15,6 +14,7 @@ use crate::model::text::one_line;
 use crate::model::verdict::Exit;
 use crate::process::run::{Outcome, Shell};
 use crate::store::layout::nth_log;
+use crate::workspace::Site;
 use crate::workspace::shared;
 
 /// What the checks need to run like the agent did.
@@ -48,7 +48,7 @@ pub enum JudgeError {
 /// Returns what git says of a finished workspace, before any check; commits for the agent where that is asked for.
 /// `said` is the agent's final message, if it has one.
 pub fn by_git(
-    fleet: &Fleet<'_>,
+    site: &Site<'_>,
     task: &Task,
     workspace: &Workspace,
     checkout: &Checkout,
@@ -67,7 +67,7 @@ pub fn by_git(
         return unfinished(format!("{} is in progress in the workspace", operation.words()));
     }
     if status.dirty() {
-        match fleet.settings.agent.commit {
+        match site.settings.agent.commit {
             CommitBy::Agent => return unfinished("uncommitted changes are left".to_owned()),
             CommitBy::Auto => {
                 let message = format!(
@@ -79,19 +79,19 @@ pub fn by_git(
             }
         }
     }
-    let tip = fleet.repo.branch_tip(&workspace.branch)?;
+    let tip = site.repo.branch_tip(&workspace.branch)?;
     let head = checkout.head()?;
     let Some(head) = head.filter(|head| Some(head) == tip.as_ref()) else {
         return unfinished(format!("the workspace is no longer on its branch `{}`", workspace.branch));
     };
-    if let Some(path) = shared::committed(fleet.repo, &head)? {
+    if let Some(path) = shared::committed(site.repo, &head)? {
         return unfinished(format!(
             "`{path}` is committed, which is made for each workspace (`git rm --cached {path}`)"
         ));
     }
-    let target = fleet.repo.branch_tip(&task.spec.target)?;
+    let target = site.repo.branch_tip(&task.spec.target)?;
     let onto = target.as_ref().unwrap_or(&workspace.base);
-    let new = head != workspace.base && !replay::pending(fleet.repo, &head, onto)?.is_empty();
+    let new = head != workspace.base && !replay::pending(site.repo, &head, onto)?.is_empty();
     match (new, promise) {
         (true, _) => Ok(Work::Verified { head }),
         (false, Some(Promise::Nothing)) => Ok(Work::Nothing { head }),
@@ -100,9 +100,9 @@ pub fn by_git(
 }
 
 /// Returns the checks of a task: its own, else the configured ones.
-pub fn checks(fleet: &Fleet<'_>, task: &Task) -> Vec<VerifyStep> {
+pub fn checks(site: &Site<'_>, task: &Task) -> Vec<VerifyStep> {
     if task.spec.verify.is_empty() {
-        return fleet.settings.verify.clone();
+        return site.settings.verify.clone();
     }
     let own = |(n, run): (usize, &String)| VerifyStep {
         name: if task.spec.verify.len() == 1 { "verify".to_owned() } else { format!("verify {}", n + 1) },

@@ -6,12 +6,13 @@
 
 use std::path::PathBuf;
 
-use super::{Fleet, schedule, settle};
+use super::{schedule, settle};
 use crate::failpoint;
 use crate::model::{Event, State, Task, TaskId};
 use crate::process::launch;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
+use crate::workspace::Site;
 use crate::workspace::create::{self, CreateError};
 
 /// The hidden command that becomes a runner.
@@ -59,29 +60,29 @@ pub enum PassError {
 }
 
 /// Runs a pass, or finds at a glance that there is nothing for one to do.
-pub fn pass(fleet: &Fleet<'_>, journal: &mut Journal, starts: Starts) -> Result<Passed, PassError> {
+pub fn pass(site: &Site<'_>, journal: &mut Journal, starts: Starts) -> Result<Passed, PassError> {
     journal.read()?;
-    if !worthwhile(fleet, journal) {
+    if !worthwhile(site, journal) {
         return Ok(Passed::default());
     }
     // Before the scheduler's lock: the git lock comes first in the written order.
-    furnish_open(fleet, journal)?;
-    let _turn = Lock::take(&fleet.layout.lock("sched"), DEADLINE, "scheduling pass")?;
+    furnish_open(site, journal)?;
+    let _turn = Lock::take(&site.layout.lock("sched"), DEADLINE, "scheduling pass")?;
     journal.read()?;
-    let settled = settle_vanished(fleet, journal)?;
+    let settled = settle_vanished(site, journal)?;
     let started = match starts {
-        Starts::Ready => start_ready(fleet, journal)?,
+        Starts::Ready => start_ready(site, journal)?,
         Starts::Nothing => Vec::new(),
     };
     Ok(Passed { settled, started })
 }
 
-fn worthwhile(fleet: &Fleet<'_>, journal: &Journal) -> bool {
+fn worthwhile(site: &Site<'_>, journal: &Journal) -> bool {
     let roster = journal.roster();
-    let vanished = |id: &TaskId| !Lock::is_held(&fleet.layout.task(id).lock());
+    let vanished = |id: &TaskId| !Lock::is_held(&site.layout.task(id).lock());
     let unserved = |task: &Task| matches!(task.state, State::Running { .. }) || unfurnished(task);
     roster.live().any(|task| unserved(task) && vanished(&task.id))
-        || schedule::line(roster, fleet.clock.now()).iter().any(|task| vanished(&task.id))
+        || schedule::line(roster, site.clock.now()).iter().any(|task| vanished(&task.id))
 }
 
 /// Whether a person waits for a workspace that a killed `wt spawn` did not finish.
@@ -90,27 +91,27 @@ fn unfurnished(task: &Task) -> bool {
 }
 
 /// Finishes what a killed `wt spawn --no-agent` began; where that cannot be, its name is free again.
-fn furnish_open(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<(), JournalError> {
+fn furnish_open(site: &Site<'_>, journal: &mut Journal) -> Result<(), JournalError> {
     let roster = journal.read()?;
     let open: Vec<TaskId> =
         roster.live().filter(|task| unfurnished(task)).map(|task| task.id.clone()).collect();
     for id in open {
-        let Ok(Some(_lock)) = Lock::try_take(&fleet.layout.task(&id).lock()) else { continue };
+        let Ok(Some(_lock)) = Lock::try_take(&site.layout.task(&id).lock()) else { continue };
         let Some(task) = journal.read()?.get(&id).filter(|task| unfurnished(task)).cloned() else { continue };
-        match create::create(&fleet.site(), journal, &task) {
+        match create::create(site, journal, &task) {
             // Busy or full: a later pass tries again.
             Ok(_) | Err(CreateError::Lock(_) | CreateError::Journal(_)) => {}
             Err(error) => {
                 let reason = format!("its workspace could not be made: {error}");
                 let removed = Event::Removed { reason, trash: None };
-                journal.append(fleet.clock.now(), vec![(Some(id), removed)])?;
+                journal.append(site.clock.now(), vec![(Some(id), removed)])?;
             }
         }
     }
     Ok(())
 }
 
-fn settle_vanished(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, PassError> {
+fn settle_vanished(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, PassError> {
     let running: Vec<TaskId> = journal
         .roster()
         .live()
@@ -119,31 +120,31 @@ fn settle_vanished(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Vec<TaskI
         .collect();
     let mut settled = Vec::new();
     for id in running {
-        let Ok(Some(lock)) = Lock::try_take(&fleet.layout.task(&id).lock()) else { continue };
+        let Ok(Some(lock)) = Lock::try_take(&site.layout.task(&id).lock()) else { continue };
         // Its runner may have ended it just before it let go of the lock.
         let Some(task) = journal.read()?.get(&id).cloned() else { continue };
         if matches!(task.state, State::Running { .. }) {
-            settle::settle(fleet, journal, &task, &lock)?;
+            settle::settle(site, journal, &task, &lock)?;
             settled.push(id);
         }
     }
     Ok(settled)
 }
 
-fn start_ready(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, PassError> {
+fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, PassError> {
     let line: Vec<TaskId> =
-        schedule::line(journal.read()?, fleet.clock.now()).into_iter().map(|task| task.id.clone()).collect();
+        schedule::line(journal.read()?, site.clock.now()).into_iter().map(|task| task.id.clone()).collect();
     let mut started = Vec::new();
     for id in line {
         // Held: its spawn is still furnishing it, or a runner in back-off is about to queue it again.
-        let Ok(Some(lock)) = Lock::try_take(&fleet.layout.task(&id).lock()) else { continue };
+        let Ok(Some(lock)) = Lock::try_take(&site.layout.task(&id).lock()) else { continue };
         let roster = journal.read()?;
-        if !roster.get(&id).is_some_and(|task| schedule::ready(task, roster, fleet.clock.now())) {
+        if !roster.get(&id).is_some_and(|task| schedule::ready(task, roster, site.clock.now())) {
             continue;
         }
-        let Some(slot) = free_slot(fleet) else { break };
+        let Some(slot) = free_slot(site) else { break };
         failpoint::hit("pass.before_launch");
-        start(fleet, &id, &lock, &slot).map_err(|source| PassError::Launch { task: id.clone(), source })?;
+        start(site, &id, &lock, &slot).map_err(|source| PassError::Launch { task: id.clone(), source })?;
         failpoint::hit("pass.after_launch");
         started.push(id);
     }
@@ -151,25 +152,25 @@ fn start_ready(fleet: &Fleet<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, 
 }
 
 /// Returns the first free slot, taken.
-pub fn free_slot(fleet: &Fleet<'_>) -> Option<Lock> {
-    (0..fleet.settings.limits.slots).find_map(|n| Lock::try_take(&fleet.layout.slot(n)).ok().flatten())
+pub fn free_slot(site: &Site<'_>) -> Option<Lock> {
+    (0..site.settings.limits.slots).find_map(|n| Lock::try_take(&site.layout.slot(n)).ok().flatten())
 }
 
 /// Returns how many slots are held right now.
-pub fn used_slots(fleet: &Fleet<'_>) -> u32 {
-    let held = (0..fleet.settings.limits.slots).filter(|n| Lock::is_held(&fleet.layout.slot(*n)));
+pub fn used_slots(site: &Site<'_>) -> u32 {
+    let held = (0..site.settings.limits.slots).filter(|n| Lock::is_held(&site.layout.slot(*n)));
     u32::try_from(held.count()).unwrap_or(u32::MAX)
 }
 
-fn start(fleet: &Fleet<'_>, id: &TaskId, lock: &Lock, slot: &Lock) -> std::io::Result<()> {
-    let common = fleet.repo.common_dir();
+fn start(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: &Lock) -> std::io::Result<()> {
+    let common = site.repo.common_dir();
     let id = id.to_string();
     let arguments = [RUNNER, common.to_str().unwrap_or_default(), &id];
     launch::launch(&arguments, common, lock.share()?, slot.share()?)
 }
 
 /// Returns the `wt` command that a guard becomes when its runner died: a pass that also waits for the task's back-off.
-pub fn follow_up(fleet: &Fleet<'_>, id: &TaskId) -> Vec<String> {
-    let common: PathBuf = fleet.repo.common_dir().to_owned();
+pub fn follow_up(site: &Site<'_>, id: &TaskId) -> Vec<String> {
+    let common: PathBuf = site.repo.common_dir().to_owned();
     vec![PASS.to_owned(), common.to_string_lossy().into_owned(), id.to_string()]
 }

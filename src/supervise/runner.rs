@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
 use super::recovery::{Work, after_attempt};
-use super::{Fleet, pass, settle, setup};
+use super::{pass, settle, setup};
 use crate::agent::AdapterError;
 use crate::agent::call::Called;
 use crate::failpoint;
@@ -29,6 +29,7 @@ use crate::process::boot;
 use crate::store::exit::{ExitRecord, ExitSlot};
 use crate::store::layout::{TaskFolder, private_folder};
 use crate::store::{Journal, JournalError, Lock};
+use crate::workspace::Site;
 use crate::workspace::create::{self, CreateError};
 
 /// How long a runner that could not record its attempt keeps lock and slot: without a rest, the pass that follows would
@@ -77,14 +78,14 @@ pub enum After {
 }
 
 /// Runs one attempt of `id`. `lock` is the task's; `slot` is let go when the attempt is recorded.
-pub fn run(fleet: &Fleet<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<After, RunError> {
+pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<After, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut journal = Journal::new(fleet.layout);
+    let mut journal = Journal::new(site.layout);
     let Some(task) = journal.read()?.get(id).cloned() else { return Ok(After::Pass) };
     if !matches!(task.state, State::Queued | State::Waiting { .. }) {
         return Ok(After::Pass); // Somebody stopped it between the pass and this moment.
     }
-    let ran = runtime.block_on(Attempt::new(fleet, &task, lock, &slot).run(&mut journal));
+    let ran = runtime.block_on(Attempt::new(site, &task, lock, &slot).run(&mut journal));
     if ran.is_err() {
         std::thread::sleep(PAUSE);
     }
@@ -97,22 +98,22 @@ pub fn run(fleet: &Fleet<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Af
 }
 
 /// Waits until `until` or until the task is stopped; the caller holds the task's lock. Returns whether it was stopped.
-pub fn rest(fleet: &Fleet<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunError> {
+pub fn rest(site: &Site<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let folder = fleet.layout.task(id);
+    let folder = site.layout.task(id);
     runtime.block_on(async {
         let orders = Orders::listen(&folder)?;
         loop {
             // In pieces, since a deadline in wall time may move while the machine sleeps.
-            let left = until.duration_since(fleet.clock.now());
+            let left = until.duration_since(site.clock.now());
             let Ok(left) = Duration::try_from(left) else { break };
             if left.is_zero() {
                 break;
             }
             tokio::select! {
                 () = orders.stop() => {
-                    let mut journal = Journal::new(fleet.layout);
-                    journal.append(fleet.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
+                    let mut journal = Journal::new(site.layout);
+                    journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
                     break;
                 }
                 () = tokio::time::sleep(left.min(Duration::from_secs(60))) => {}
@@ -125,7 +126,7 @@ pub fn rest(fleet: &Fleet<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunE
 
 /// One attempt of one task, under way.
 pub(super) struct Attempt<'a> {
-    pub(super) fleet: &'a Fleet<'a>,
+    pub(super) site: &'a Site<'a>,
     pub(super) task: &'a Task,
     pub(super) folder: TaskFolder,
     pub(super) number: u32,
@@ -141,15 +142,15 @@ struct Tried {
 }
 
 impl<'a> Attempt<'a> {
-    fn new(fleet: &'a Fleet<'a>, task: &'a Task, lock: &'a Lock, slot: &'a Lock) -> Self {
+    fn new(site: &'a Site<'a>, task: &'a Task, lock: &'a Lock, slot: &'a Lock) -> Self {
         Self {
-            fleet,
+            site,
             task,
-            folder: fleet.layout.task(&task.id),
+            folder: site.layout.task(&task.id),
             number: task.attempt + 1,
             token: Uuid::new_v4().to_string(),
             shared: [lock.as_fd(), slot.as_fd()],
-            then: pass::follow_up(fleet, &task.id),
+            then: pass::follow_up(site, &task.id),
         }
     }
 
@@ -159,7 +160,7 @@ impl<'a> Attempt<'a> {
         let orders = Orders::listen(&self.folder)?;
         failpoint::hit("runner.before_started");
         let started = Event::Started { attempt: self.number, token: self.token.clone(), boot: boot::id() };
-        journal.append(self.fleet.clock.now(), vec![(Some(self.task.id.clone()), started)])?;
+        journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), started)])?;
         failpoint::hit("runner.after_started");
         let outcome = self.work(journal, &orders).await;
         let (event, next) = self.end(outcome, &orders);
@@ -167,13 +168,13 @@ impl<'a> Attempt<'a> {
         // Two places, so that a full disk loses neither: the pass of a later command reads the record if need be.
         drop(record.fill(&ExitRecord { attempt: self.number, event: event.clone() }));
         order::forget(&self.folder);
-        journal.append(self.fleet.clock.now(), vec![(Some(self.task.id.clone()), event)])?;
+        journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), event)])?;
         Ok(next)
     }
 
     /// Returns the event that records the end, and what follows.
     fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders) -> (Event, Next) {
-        let now = self.fleet.clock.now();
+        let now = self.site.clock.now();
         let ended = |exit, class, reason, usage, swept, next: &Next| Event::Ended {
             attempt: self.number,
             exit,
@@ -211,16 +212,16 @@ impl<'a> Attempt<'a> {
 
     async fn work(&self, journal: &mut Journal, orders: &Orders) -> Result<Tried, RunError> {
         let workspace = self.furnished(journal)?;
-        let worktree = LinkedWorktree::open(self.fleet.repo, &workspace.entry, workspace.path.as_ref())?;
-        let env = setup::environment(self.fleet, self.task, &workspace);
+        let worktree = LinkedWorktree::open(self.site.repo, &workspace.entry, workspace.path.as_ref())?;
+        let env = setup::environment(self.site, self.task, &workspace);
         let log = self.folder.setup_log();
         let around = self.surroundings(&env, &log);
-        if let Some(reason) = setup::run(self.fleet, &self.task.id, &workspace, &around, orders).await? {
+        if let Some(reason) = setup::run(self.site, &self.task.id, &workspace, &around, orders).await? {
             return Err(RunError::Setup(reason));
         }
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;
         if called.stopped.is_some() || called.swept > 0 || !matches!(called.exit, Exit::Code(_)) {
-            settle::clear_debris(self.fleet, self.task, Some(&workspace));
+            settle::clear_debris(self.site, self.task, Some(&workspace));
         }
         if called.verdict.class != Class::Ok || orders.stop_given() {
             return Ok(Tried { called, work: Work::NotJudged });
@@ -239,13 +240,13 @@ impl<'a> Attempt<'a> {
         said: Option<&str>,
         orders: &Orders,
     ) -> Result<Work, RunError> {
-        let work = judge::by_git(self.fleet, self.task, workspace, worktree.checkout(), said)?;
+        let work = judge::by_git(self.site, self.task, workspace, worktree.checkout(), said)?;
         if !matches!(work, Work::Verified { .. }) {
             return Ok(work);
         }
         let log = self.folder.verify_log(self.number);
         let around = self.surroundings(env, &log);
-        let steps = judge::checks(self.fleet, self.task);
+        let steps = judge::checks(self.site, self.task);
         let failed = judge::by_checks(&steps, worktree.path(), &around, orders).await?;
         Ok(failed.map_or(work, |reason| Work::Unfinished { reason }))
     }
@@ -254,10 +255,10 @@ impl<'a> Attempt<'a> {
         if let Some(workspace) = &self.task.workspace {
             // Who else works has changed since. An agent that spoilt the file gets it back; one that cannot be written is
             // no reason not to run.
-            drop(create::refresh(&self.fleet.site(), journal, self.task, workspace));
+            drop(create::refresh(self.site, journal, self.task, workspace));
             return Ok(workspace.clone());
         }
-        Ok(create::create(&self.fleet.site(), journal, self.task)?)
+        Ok(create::create(self.site, journal, self.task)?)
     }
 
     fn surroundings<'b>(&'b self, env: &'b [(String, String)], log: &'b Path) -> Surroundings<'b> {

@@ -148,7 +148,7 @@ mod tests {
     }
 
     proptest! {
-        /// Drives a whole fleet by the decisions alone: slots are never exceeded, no child starts before its parent has
+        /// Drives a whole site by the decisions alone: slots are never exceeded, no child starts before its parent has
         /// landed, and everything lands in the end.
         #[test]
         fn a_fleet_driven_by_decisions_finishes_within_its_slots(

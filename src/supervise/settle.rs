@@ -6,36 +6,32 @@
 
 use fs_err as fs;
 
-use super::{Fleet, recovery};
+use super::recovery;
 use crate::git::refs::{self, RefEdit};
 use crate::git::{LinkedWorktree, snapshot, status};
 use crate::model::{Event, State, Task, Workspace};
 use crate::process::{boot, sweep};
 use crate::store::journal::Entry;
 use crate::store::{Journal, JournalError, Lock, exit};
+use crate::workspace::Site;
 
 /// Settles `task`, whose `lock` is held, if it is recorded as running.
-pub fn settle(
-    fleet: &Fleet<'_>,
-    journal: &mut Journal,
-    task: &Task,
-    _lock: &Lock,
-) -> Result<(), JournalError> {
+pub fn settle(site: &Site<'_>, journal: &mut Journal, task: &Task, _lock: &Lock) -> Result<(), JournalError> {
     let State::Running { attempt, token, boot: its_boot } = &task.state else { return Ok(()) };
     let rebooted = *its_boot != boot::id();
     if !rebooted {
         sweep::end(token);
     }
-    let now = fleet.clock.now();
-    let folder = fleet.layout.task(&task.id);
+    let now = site.clock.now();
+    let folder = site.layout.task(&task.id);
     super::order::forget(&folder);
     if let Some(record) = exit::load(&folder, *attempt) {
         // It ended, but could not tell the journal (a full disk, a kill in between).
         return journal.append(now, vec![(Some(task.id.clone()), record.event)]);
     }
-    clear_debris(fleet, task, task.workspace.as_ref());
+    clear_debris(site, task, task.workspace.as_ref());
     let reason = if rebooted { "the machine restarted" } else { "its supervision was killed" };
-    let checkpoint = checkpoint(fleet, task, *attempt);
+    let checkpoint = checkpoint(site, task, *attempt);
     let reason = match &checkpoint {
         Err(error) => format!("{reason}; its uncommitted work stays in the workspace only ({error})"),
         Ok(_) => reason.to_owned(),
@@ -49,32 +45,32 @@ pub fn settle(
 }
 
 /// Keeps uncommitted work below a ref; `None`: there is none.
-fn checkpoint(fleet: &Fleet<'_>, task: &Task, attempt: u32) -> Result<Option<String>, crate::git::GitError> {
+fn checkpoint(site: &Site<'_>, task: &Task, attempt: u32) -> Result<Option<String>, crate::git::GitError> {
     let Some(workspace) = &task.workspace else { return Ok(None) };
-    let worktree = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref())?;
+    let worktree = LinkedWorktree::open(site.repo, &workspace.entry, workspace.path.as_ref())?;
     if !worktree.path().exists() || !status::status(worktree.checkout())?.dirty() {
         return Ok(None);
     }
     let message = format!("wt: checkpoint of {} after attempt {attempt} was lost", task.id);
-    let kept = snapshot::take(fleet.repo, worktree.checkout(), &workspace.copied, &message)?;
+    let kept = snapshot::take(site.repo, worktree.checkout(), &workspace.copied, &message)?;
     let name = format!("refs/wt/checkpoint/{}/{attempt}", task.name());
-    let old = fleet.repo.ref_tip(&name)?;
+    let old = site.repo.ref_tip(&name)?;
     let edit = match old {
         Some(old) => RefEdit::swap(&name, old, kept),
         None => RefEdit::create(&name, kept),
     };
-    refs::apply(fleet.repo, &[edit])?;
+    refs::apply(site.repo, &[edit])?;
     Ok(Some(name))
 }
 
 /// Removes the locks that a killed attempt's git left in its own worktree and on its own branch, if they are newer than
 /// its start: its processes are proved to be gone, so nobody holds them. No other lock is ever touched.
-pub fn clear_debris(fleet: &Fleet<'_>, task: &Task, workspace: Option<&Workspace>) {
-    let (Some(workspace), Ok(begun)) = (workspace, exit::begun(&fleet.layout.task(&task.id))) else { return };
-    let Ok(worktree) = LinkedWorktree::open(fleet.repo, &workspace.entry, workspace.path.as_ref()) else {
+pub fn clear_debris(site: &Site<'_>, task: &Task, workspace: Option<&Workspace>) {
+    let (Some(workspace), Ok(begun)) = (workspace, exit::begun(&site.layout.task(&task.id))) else { return };
+    let Ok(worktree) = LinkedWorktree::open(site.repo, &workspace.entry, workspace.path.as_ref()) else {
         return;
     };
-    let branch = fleet.repo.common_dir().join("refs/heads").join(format!("{}.lock", workspace.branch));
+    let branch = site.repo.common_dir().join("refs/heads").join(format!("{}.lock", workspace.branch));
     let git_dir = worktree.checkout().git_dir();
     for lock in [git_dir.join("index.lock"), git_dir.join("HEAD.lock"), branch] {
         let newer = fs::metadata(&lock).and_then(|about| about.modified()).is_ok_and(|at| at >= begun);

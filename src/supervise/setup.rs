@@ -5,18 +5,18 @@ use std::io;
 use fs_err as fs;
 use uuid::Uuid;
 
-use super::Fleet;
 use super::judge::{self, Surroundings};
 use super::order::Orders;
 use crate::model::settings::VerifyStep;
 use crate::model::{Task, TaskId, Workspace};
 use crate::process::run::{Shell, shell};
+use crate::workspace::Site;
 
 /// Returns the variables that an agent and its checks see beside the inherited ones.
-pub fn environment(fleet: &Fleet<'_>, task: &Task, workspace: &Workspace) -> Vec<(String, String)> {
+pub fn environment(site: &Site<'_>, task: &Task, workspace: &Workspace) -> Vec<(String, String)> {
     let trace = Uuid::new_v4().simple().to_string();
     let span = Uuid::new_v4().simple().to_string();
-    let shared = fleet.repo.worktrees_root().join(".shared");
+    let shared = site.repo.worktrees_root().join(".shared");
     [
         ("WT_TASK", task.name().to_string()),
         ("WT_WORKTREE", workspace.path.clone()),
@@ -31,23 +31,23 @@ pub fn environment(fleet: &Fleet<'_>, task: &Task, workspace: &Workspace) -> Vec
 
 /// Runs the configured set-up commands, once in the life of a workspace; returns why one failed, if one did.
 pub async fn run(
-    fleet: &Fleet<'_>,
+    site: &Site<'_>,
     id: &TaskId,
     workspace: &Workspace,
     around: &Surroundings<'_>,
     orders: &Orders,
 ) -> io::Result<Option<String>> {
-    let done = fleet.layout.task(id).setup_done();
-    if fleet.settings.workspace.setup.is_empty() || done.exists() {
+    let done = site.layout.task(id).setup_done();
+    if site.settings.workspace.setup.is_empty() || done.exists() {
         return Ok(None);
     }
-    for command in &fleet.settings.workspace.setup {
+    for command in &site.settings.workspace.setup {
         let run = Shell {
             command,
             folder: workspace.path.as_ref(),
             env: around.env,
             without: around.without,
-            timeout: fleet.settings.limits.timeout,
+            timeout: site.settings.limits.timeout,
             log: around.log,
             token: around.token,
             shared: around.shared,

@@ -4,14 +4,12 @@ use super::apply::{ApplyError, apply_creation};
 use super::briefing;
 use super::instructions::{self, InstructionsError};
 use super::plan::{PlanError, plan_creation, require_room};
-use super::{GitLock, briefing::Place};
+use super::{GitLock, Site, briefing::Place};
 use crate::git::Repo;
 use crate::git::worktree::Hooks;
 use crate::model::{Event, Settings, Task, TaskSpec, Workspace};
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
-
-pub use super::Site;
 
 /// Why a workspace was not made.
 #[derive(Debug, thiserror::Error)]

@@ -24,7 +24,7 @@ use crate::git::Repo;
 use crate::model::{Clock, Settings};
 use crate::store::{Layout, Lock};
 
-/// What making and removing workspaces needs to know of its repository.
+/// What an engine needs to know of its repository.
 #[derive(Clone, Copy)]
 pub struct Site<'a> {
     /// The repository.
