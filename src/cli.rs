@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::commands::{self, Global};
 use crate::error::{self, CommandError};
-use crate::ui::message;
+use crate::ui::{self, message};
 
 /// What `wt` prints when it is asked nothing.
 const FIRST_SCREEN: &str = "\
@@ -91,6 +91,11 @@ pub(crate) fn definition() -> clap::Command {
     Cli::command()
 }
 
+/// Whether the answer is to be JSON, whatever verb was asked: then a refusal is an answer too.
+fn wants_json() -> bool {
+    std::env::args().skip(1).take_while(|argument| argument != "--").any(|argument| argument == "--json")
+}
+
 /// Parses the command line, runs its verb, and returns the exit code.
 pub(crate) fn run() -> u8 {
     clap_complete::CompleteEnv::with_factory(definition).complete();
@@ -108,6 +113,9 @@ pub(crate) fn run() -> u8 {
         Ok(code) => code,
         Err(refusal) => {
             message::error(&refusal.message, &refusal.causes, &refusal.hints);
+            if wants_json() && !refusal.answered {
+                ui::json(&refusal.view());
+            }
             refusal.code
         }
     }

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::model::view::{ErrorView, RefusalView, SCHEMA};
+
 /// Done.
 pub const DONE: u8 = 0;
 /// Refused or failed for a reason that the user can change.
@@ -33,12 +35,20 @@ pub struct CommandError {
     pub causes: Vec<String>,
     /// Commands that work now.
     pub hints: Vec<String>,
+    /// Whether the answer that `--json` asks for was printed already.
+    pub answered: bool,
 }
 
 impl CommandError {
     /// Returns a refusal.
     pub fn refused(message: impl Into<String>) -> Self {
-        Self { code: REFUSED, message: message.into(), causes: Vec::new(), hints: Vec::new() }
+        Self {
+            code: REFUSED,
+            message: message.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            answered: false,
+        }
     }
 
     /// Returns a usage error.
@@ -65,6 +75,19 @@ impl CommandError {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
+    }
+
+    /// Says that the answer was printed already.
+    #[must_use]
+    pub fn answered(mut self) -> Self {
+        self.answered = true;
+        self
+    }
+
+    /// Returns the refusal as the answer that `--json` asks for.
+    pub fn view(&self) -> RefusalView<'_> {
+        let Self { code, message, causes, hints, .. } = self;
+        RefusalView { schema: SCHEMA, error: ErrorView { code: *code, message, causes, hints } }
     }
 
     /// Sets the exit code.

@@ -100,7 +100,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     if args.mode() == Mode::Real {
         context.pass();
     }
-    advice::verdict(reports)
+    // One document for each branch was printed above.
+    advice::verdict(reports).map_err(CommandError::answered)
 }
 
 fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, CommandError> {

@@ -59,6 +59,7 @@ impl Several {
         }
         match (failed, all) {
             (0, _) => Ok(error::DONE),
+            (1, 1) if json => Err(self.failures.remove(0).answered()),
             (1, 1) => Err(self.failures.remove(0)),
             _ => {
                 for refusal in &self.failures {

@@ -12,6 +12,28 @@ use super::usage::Tokens;
 /// The version of every JSON document that `wt` prints.
 pub const SCHEMA: u32 = 1;
 
+/// Any command that could not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RefusalView<'a> {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What stopped it.
+    pub error: ErrorView<'a>,
+}
+
+/// What stopped a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct ErrorView<'a> {
+    /// The exit code.
+    pub code: u8,
+    /// What was asked, what stopped it, what is kept.
+    pub message: &'a str,
+    /// What lies behind it, outermost first.
+    pub causes: &'a [String],
+    /// Commands that work now.
+    pub hints: &'a [String],
+}
+
 /// `wt status`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StatusView {

@@ -345,3 +345,18 @@ fn a_target_that_was_renamed_does_not_keep_status_from_answering() {
     assert_eq!((&task["state"], &task["ahead"]), (&"open".into(), &0.into()));
     assert!(program.wt(&["status"]).ok().contains("landing on trunk"));
 }
+
+#[test]
+fn json_is_printed_whatever_the_exit_code_and_only_once() {
+    let program = Program::new();
+    let refused = program.wt(&["status", "nobody", "--json"]);
+    assert_eq!((refused.code, &refused.json()["error"]["code"]), (1, &serde_json::json!(1)));
+    assert_eq!(refused.json()["error"]["message"], "there is no task `nobody`");
+    program.wt(&["spawn", "a", "--no-agent"]).ok();
+    for args in [&["stop", "a", "--json"][..], &["done", "a", "--json"], &["merge", "a", "--json"], &["gc", "b", "--json"]] {
+        let ran = program.wt(args);
+        assert_ne!(ran.code, 0, "{args:?}");
+        assert_eq!(ran.out.lines().count(), 1, "{args:?}: {}", ran.out);
+        assert_eq!(ran.json()["schema"], 1, "{args:?}: {}", ran.out);
+    }
+}
