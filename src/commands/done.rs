@@ -5,7 +5,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
-use super::several::Several;
+use super::several;
 use crate::error::{self, CommandError};
 use crate::model::State;
 use crate::model::text::count;
@@ -27,12 +27,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::Required)?;
-    let mut several = Several::default();
-    for name in &args.names {
-        several.take(name, done(&mut context, name));
-    }
-    context.pass();
-    several.finish(args.json)
+    several::each(&mut context, &args.names, args.json, done)
 }
 
 fn done(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {

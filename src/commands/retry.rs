@@ -5,7 +5,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
-use super::several::Several;
+use super::several;
 use crate::error::{CommandError, During as _};
 use crate::model::State;
 use crate::supervise::by_hand::{self, ByHandError};
@@ -24,12 +24,7 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::Required)?;
-    let mut several = Several::default();
-    for name in &args.names {
-        several.take(name, retry(&mut context, name));
-    }
-    context.pass();
-    several.finish(args.json)
+    several::each(&mut context, &args.names, args.json, retry)
 }
 
 fn retry(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {

@@ -2,13 +2,14 @@
 
 use serde::Serialize;
 
+use super::context::Context;
 use crate::error::{self, CommandError};
 use crate::model::view::SCHEMA;
 use crate::ui::{self, message};
 
 /// The outcomes so far.
 #[derive(Debug, Default)]
-pub struct Several {
+struct Several {
     tasks: Vec<OneView>,
     failures: Vec<CommandError>,
 }
@@ -28,9 +29,24 @@ struct OneView {
     detail: String,
 }
 
+/// Does `act` to each of `names`, serves the queue, tells what came of it, and returns the exit code.
+pub fn each<N: AsRef<str>>(
+    context: &mut Context,
+    names: impl IntoIterator<Item = N>,
+    json: bool,
+    mut act: impl FnMut(&mut Context, &str) -> Result<(String, String), CommandError>,
+) -> Result<u8, CommandError> {
+    let mut several = Several::default();
+    for name in names {
+        several.take(name.as_ref(), act(context, name.as_ref()));
+    }
+    context.pass();
+    several.finish(json)
+}
+
 impl Several {
     /// Takes the outcome for one task: the word of its state and what else people should know.
-    pub fn take(&mut self, name: &str, outcome: Result<(String, String), CommandError>) {
+    fn take(&mut self, name: &str, outcome: Result<(String, String), CommandError>) {
         let name = name.to_owned();
         match outcome {
             Ok((state, detail)) => self.tasks.push(OneView { name, state: Some(state), error: None, detail }),
@@ -43,7 +59,7 @@ impl Several {
     }
 
     /// Tells all outcomes and returns the exit code: that of the failure if all failed, 3 if some did.
-    pub fn finish(mut self, json: bool) -> Result<u8, CommandError> {
+    fn finish(mut self, json: bool) -> Result<u8, CommandError> {
         let (all, failed) = (self.tasks.len(), self.failures.len());
         if json {
             ui::json(&SeveralView { schema: SCHEMA, tasks: self.tasks });

@@ -5,7 +5,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
-use super::several::Several;
+use super::several;
 use crate::error::{CommandError, During as _};
 use crate::model::State;
 use crate::supervise::by_hand;
@@ -43,13 +43,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     } else {
         args.names.clone()
     };
-    let mut several = Several::default();
     // The last in line first, so that stopping one does not start another that is to be stopped too.
-    for name in names.iter().rev() {
-        several.take(name, stop(&mut context, name));
-    }
-    context.pass();
-    several.finish(args.json)
+    several::each(&mut context, names.iter().rev(), args.json, stop)
 }
 
 fn stop(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {

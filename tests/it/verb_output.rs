@@ -353,7 +353,12 @@ fn json_is_printed_whatever_the_exit_code_and_only_once() {
     assert_eq!((refused.code, &refused.json()["error"]["code"]), (1, &serde_json::json!(1)));
     assert_eq!(refused.json()["error"]["message"], "there is no task `nobody`");
     program.wt(&["spawn", "a", "--no-agent"]).ok();
-    for args in [&["stop", "a", "--json"][..], &["done", "a", "--json"], &["merge", "a", "--json"], &["gc", "b", "--json"]] {
+    for args in [
+        &["stop", "a", "--json"][..],
+        &["done", "a", "--json"],
+        &["merge", "a", "--json"],
+        &["gc", "b", "--json"],
+    ] {
         let ran = program.wt(args);
         assert_ne!(ran.code, 0, "{args:?}");
         assert_eq!(ran.out.lines().count(), 1, "{args:?}: {}", ran.out);
