@@ -13,6 +13,7 @@ use crate::error::{self, CommandError, During as _};
 use crate::failpoint;
 use crate::model::view::SCHEMA;
 use crate::model::{Clock as _, Event, TaskId, TaskSpec};
+use crate::observe::status::words;
 use crate::store::Lock;
 use crate::supervise::enqueue::{self, EnqueueError};
 use crate::supervise::{by_hand, pass, schedule};
@@ -150,11 +151,12 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 
 /// Brings the told states up to date.
 fn update(context: &mut Context, made: &mut [SpawnedView]) -> Result<(), CommandError> {
+    let layout = context.layout().clone();
     let roster = context.roster()?;
     for view in made {
         let name = view.name.parse().expect("it was a name before");
         if let Some(task) = roster.newest(&name) {
-            task.state.word().clone_into(&mut view.state);
+            view.state = words(task, roster, &layout).0;
             view.outcome.clone_from(&task.outcome);
         }
     }

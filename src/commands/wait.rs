@@ -137,6 +137,7 @@ fn wait(
 }
 
 fn finish(context: &mut Context, ids: &[TaskId], ended: Ended, json: bool) -> Result<u8, CommandError> {
+    let layout = context.layout().clone();
     let roster = context.roster()?;
     let tasks: Vec<Task> = ids.iter().filter_map(|id| roster.get(id).cloned()).collect();
     if json {
@@ -144,14 +145,14 @@ fn finish(context: &mut Context, ids: &[TaskId], ended: Ended, json: bool) -> Re
             .iter()
             .map(|task| WaitedView {
                 name: task.name().to_string(),
-                state: words(task, roster).0,
+                state: words(task, roster, &layout).0,
                 outcome: task.outcome.clone(),
             })
             .collect();
         ui::json(&WaitView { schema: SCHEMA, timed_out: ended == Ended::TimedOut, tasks });
     } else {
         for task in &tasks {
-            let (word, reason) = words(task, roster);
+            let (word, reason) = words(task, roster, &layout);
             let parents = || task.spec.after.iter().map(|id| id.name.as_str()).collect::<Vec<_>>().join(", ");
             let why = match reason.as_deref() {
                 Some("after") => Some(format!("after {}", parents())),

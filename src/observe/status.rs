@@ -93,11 +93,7 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
     if let (true, Some(live)) = (running, &live) {
         usage += live.usage;
     }
-    let (mut state, reason) = words(task, roster);
-    if state == "queued" && Lock::is_held(&folder.lock()) {
-        // Its runner is launched and about to say so.
-        "running".clone_into(&mut state);
-    }
+    let (state, reason) = words(task, roster, layout);
     let distance = facts.distances.get(&task.id);
     let size = facts.sizes.get(&task.id);
     let until = task.stopped_at.unwrap_or(now);
@@ -150,12 +146,14 @@ fn small(n: usize) -> u32 {
 }
 
 /// Returns the word of a task's state and why it waits; a queued task whose parents have not landed is waiting for them.
-pub fn words(task: &Task, roster: &Roster) -> (String, Option<String>) {
+pub fn words(task: &Task, roster: &Roster, layout: &Layout) -> (String, Option<String>) {
     let word = task.state.word().to_owned();
     match &task.state {
         State::Queued if task.spec.after.iter().any(|id| !has_landed(id, roster)) => {
             ("waiting".to_owned(), Some("after".to_owned()))
         }
+        // Its runner is launched and about to say so.
+        State::Queued if Lock::is_held(&layout.task(&task.id).lock()) => ("running".to_owned(), None),
         State::Waiting { reason, .. } => (word, Some(reason.word().to_owned())),
         _ => (word, None),
     }
