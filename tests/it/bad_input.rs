@@ -406,7 +406,7 @@ fn names_that_are_taken_and_free_again() {
     let program = Program::new();
     let go = format!("wait-for:{}", program.env.root().join("go").display());
     program.spawn("a", &[&go, "write:x=y", "commit:x"], &[]).ok();
-    program.until("the agent", || (program.state_of("a") == "running").then_some(()));
+    program.started("a@1");
     let said = program.spawn("a", WORK, &[]).fails(1);
     assert!(
         said.contains("a task named `a` is already running; nothing was made\nhint: wt status a"),

@@ -121,6 +121,11 @@ impl Program {
         ran.json()["tasks"][0].clone()
     }
 
+    /// Waits until the journal says that an attempt of the task (`NAME@G`) has started.
+    pub fn started(&self, id: &str) {
+        self.until("its start", || self.told(id).contains(&"started".to_owned()).then_some(()));
+    }
+
     /// Returns the state's word of one task.
     pub fn state_of(&self, name: &str) -> String {
         self.task(name)["state"].as_str().unwrap().to_owned()

@@ -212,7 +212,7 @@ fn running_again_is_refused_where_it_makes_no_sense() {
     let said = program.refuses(1, &["retry", "open"]);
     assert!(said.contains("`open` is without an agent"), "{said}");
     program.spawn("a", &["sleep:1000"], &[]).ok();
-    program.until("the agent", || (program.state_of("a") == "running").then_some(()));
+    program.started("a@1");
     let said = program.wt(&["retry", "a"]).fails(1);
     assert!(said.contains("`a` is running") && said.contains("hint: wt stop a"), "{said}");
 }
@@ -288,7 +288,7 @@ fn what_every_workspace_makes_for_itself_is_not_work() {
 fn done_is_refused_while_an_agent_works() {
     let program = Program::new();
     program.spawn("a", &["sleep:1000"], &[]).ok();
-    program.until("the agent", || (program.state_of("a") == "running").then_some(()));
+    program.started("a@1");
     let said = program.wt(&["done", "a"]).fails(1);
     assert!(said.contains("`a` is running") && said.contains("hint: wt status a"), "{said}");
 }

@@ -12,6 +12,7 @@ use crate::commands::context::Context;
 use crate::error::{self, CommandError, During as _};
 use crate::model::adapter::PromptBy;
 use crate::model::{Task, TaskName, TaskSpec, duration};
+use crate::observe::status::words;
 
 /// The longest prompt, in bytes.
 const LONGEST_PROMPT: u64 = 8 << 20;
@@ -235,11 +236,12 @@ fn check_agent(context: &Context, agent: &str, prompt: &str) -> Result<(), Comma
 
 /// Checks names against the roster and against each other, before anything is made.
 pub(super) fn check_names(context: &mut Context, wishes: &[Wish]) -> Result<(), CommandError> {
+    let layout = context.layout().clone();
     let roster = context.roster()?;
     for (n, wish) in wishes.iter().enumerate() {
         let name = &wish.spec.name;
         if let Some(task) = roster.live_named(name) {
-            return Err(taken(task));
+            return Err(taken(task, &words(task, roster, &layout).0));
         }
         if wishes[..n].iter().any(|other| other.spec.name == *name) {
             return Err(CommandError::refused(format!("`{name}` is asked for twice; nothing was made")));
@@ -257,13 +259,11 @@ pub(super) fn check_names(context: &mut Context, wishes: &[Wish]) -> Result<(), 
     Ok(())
 }
 
-fn taken(task: &Task) -> CommandError {
+fn taken(task: &Task, state: &str) -> CommandError {
     let name = task.name();
-    let refusal = CommandError::refused(format!(
-        "a task named `{name}` is already {}; nothing was made",
-        task.state.word()
-    ));
-    match task.state.word() {
+    let refusal =
+        CommandError::refused(format!("a task named `{name}` is already {state}; nothing was made"));
+    match state {
         "done" => refusal.hint(format!("wt merge {name}")),
         "failed" | "dead" | "stopped" | "lost" => refusal.hint(format!("wt retry {name}")),
         _ => refusal.hint(format!("wt status {name}")),
