@@ -7,7 +7,6 @@ use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::several;
 use crate::error::{CommandError, During as _};
-use crate::model::State;
 use crate::supervise::by_hand;
 
 /// End the agents of tasks, with all their descendants; their work stays.
@@ -28,16 +27,10 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::NotNeeded)?;
     let names: Vec<String> = if args.all {
-        let moving = |state: &State| {
-            matches!(
-                state,
-                State::Queued | State::Waiting { .. } | State::Running { .. } | State::Lost { .. }
-            )
-        };
         context
             .roster()?
             .live()
-            .filter(|task| moving(&task.state))
+            .filter(|task| task.state.can_be_stopped())
             .map(|task| task.name().to_string())
             .collect()
     } else {

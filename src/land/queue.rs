@@ -122,20 +122,21 @@ fn changed(task: &Task, tip: &Oid, head: Option<&Oid>) -> bool {
 
 /// Puts parents before their children; what cannot be put anywhere lacks a parent.
 fn ordered<'a>(roster: &Roster, chosen: Vec<&'a Task>) -> (Vec<&'a Task>, Vec<Orphaned<'a>>) {
-    let landed = |id: &TaskId| roster.get(id).is_none_or(|parent| parent.state == State::Landed);
     let mut left: BTreeMap<(u8, u64), &Task> =
         chosen.into_iter().map(|task| ((task.spec.priority, task.order), task)).collect();
     let mut line: Vec<&Task> = Vec::with_capacity(left.len());
     let mut placed: BTreeSet<&TaskId> = BTreeSet::new();
     loop {
-        let may_go = |task: &Task| task.spec.after.iter().all(|id| landed(id) || placed.contains(id));
+        let may_go =
+            |task: &Task| task.spec.after.iter().all(|id| roster.has_landed(id) || placed.contains(id));
         let Some(key) = left.iter().find(|(_, task)| may_go(task)).map(|(key, _)| *key) else { break };
         let task = left.remove(&key).expect("the key was just found");
         placed.insert(&task.id);
         line.push(task);
     }
     let lacking = left.into_values().filter_map(|task| {
-        let parent = task.spec.after.iter().find(|id| !landed(id) && !placed.contains(id))?.clone();
+        let parent =
+            task.spec.after.iter().find(|id| !roster.has_landed(id) && !placed.contains(id))?.clone();
         let state = roster.get(&parent).map_or("unknown", |parent| parent.state.word());
         Some(Orphaned { task, parent, state })
     });

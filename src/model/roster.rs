@@ -81,6 +81,11 @@ impl Roster {
         self.newest(name).filter(|task| !task.state.ended())
     }
 
+    /// Returns whether the task has landed. One that is not known any more ended long ago and holds nobody up.
+    pub fn has_landed(&self, id: &TaskId) -> bool {
+        self.get(id).is_none_or(|task| task.state == State::Landed)
+    }
+
     /// Returns intents that were never settled.
     pub fn intents(&self) -> &[Intent] {
         &self.intents

@@ -124,6 +124,11 @@ impl State {
         !matches!(self, Self::Queued | Self::Waiting { .. } | Self::Running { .. } | Self::Landing { .. })
     }
 
+    /// Returns whether a person can stop the task: it runs, or it would run some time.
+    pub fn can_be_stopped(&self) -> bool {
+        matches!(self, Self::Queued | Self::Waiting { .. } | Self::Running { .. } | Self::Lost { .. })
+    }
+
     /// Returns whether `wt merge --all` takes it up.
     pub fn lands_by_itself(&self) -> bool {
         matches!(self, Self::Done { .. })

@@ -181,9 +181,4 @@ impl Task {
     pub fn name(&self) -> &TaskName {
         &self.id.name
     }
-
-    /// Returns how many attempts are left in this round.
-    pub fn tries_left(&self) -> u32 {
-        (self.spec.retries + 1).saturating_sub(self.tries)
-    }
 }

@@ -149,7 +149,7 @@ fn small(n: usize) -> u32 {
 pub fn words(task: &Task, roster: &Roster, layout: &Layout) -> (String, Option<String>) {
     let word = task.state.word().to_owned();
     match &task.state {
-        State::Queued if task.spec.after.iter().any(|id| !has_landed(id, roster)) => {
+        State::Queued if task.spec.after.iter().any(|id| !roster.has_landed(id)) => {
             ("waiting".to_owned(), Some("after".to_owned()))
         }
         // Its runner is launched and about to say so.
@@ -157,8 +157,4 @@ pub fn words(task: &Task, roster: &Roster, layout: &Layout) -> (String, Option<S
         State::Waiting { reason, .. } => (word, Some(reason.word().to_owned())),
         _ => (word, None),
     }
-}
-
-fn has_landed(id: &TaskId, roster: &Roster) -> bool {
-    roster.get(id).is_none_or(|parent| parent.state == State::Landed)
 }

@@ -21,7 +21,6 @@ pub struct Capped {
     cap: u64,
     file: Option<fs::File>,
     segment: usize,
-    written: u64,
     /// Bytes that are in no file: overwritten by the ring.
     dropped: u64,
     /// Bytes that the disk refused.
@@ -50,7 +49,7 @@ impl Capped {
         }
         let file = fresh(path).ok();
         let (dropped, unwritten) = (0, 0);
-        Self { path: path.to_owned(), cap, file, segment: 0, written: 0, dropped, unwritten, sizes: [0; 3] }
+        Self { path: path.to_owned(), cap, file, segment: 0, dropped, unwritten, sizes: [0; 3] }
     }
 
     fn room(&self) -> u64 {
@@ -72,14 +71,8 @@ impl Capped {
                 Some(Ok(())) => self.sizes[self.segment] += n as u64,
                 _ => self.unwritten += n as u64,
             }
-            self.written += n as u64;
             bytes = later;
         }
-    }
-
-    /// Returns how many bytes came in all.
-    pub fn total(&self) -> u64 {
-        self.written
     }
 
     /// Returns how many bytes are in no file: overwritten, and refused by the disk.

@@ -4,7 +4,7 @@
 //! A lock can be handed to another process by passing its descriptor; it is free when the last holder of that open file
 //! description is gone. Lock files are never deleted.
 
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -43,10 +43,10 @@ pub enum LockError {
 fn open(path: &Path) -> io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(libc_o_nofollow()).open(path)
+    options.custom_flags(no_follow()).open(path)
 }
 
-fn libc_o_nofollow() -> i32 {
+fn no_follow() -> i32 {
     i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).expect("open flags fit an int")
 }
 
@@ -131,15 +131,6 @@ impl Lock {
     /// Returns a second descriptor of the same open file description, to hand over.
     pub fn share(&self) -> io::Result<OwnedFd> {
         self.file.file().as_fd().try_clone_to_owned()
-    }
-
-    /// Returns what the lock file says.
-    pub fn content(&self) -> io::Result<String> {
-        let mut text = String::new();
-        let mut file = self.file.file();
-        file.rewind()?;
-        file.read_to_string(&mut text)?;
-        Ok(text)
     }
 }
 

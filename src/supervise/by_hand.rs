@@ -78,11 +78,7 @@ pub fn stop(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<Task,
     let turn = Lock::take(&site.layout.lock("sched"), DEADLINE, "stopping a task")?;
     let free = Lock::try_take(&folder.lock())?;
     let task = current(journal, id)?;
-    let stoppable = matches!(
-        task.state,
-        State::Queued | State::Waiting { .. } | State::Running { .. } | State::Lost { .. }
-    );
-    if !stoppable {
+    if !task.state.can_be_stopped() {
         return Err(ByHandError::NotNow { task: id.clone(), state: task.state.word() });
     }
     if free.is_none() {

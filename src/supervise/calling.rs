@@ -25,15 +25,6 @@ const LIVE_EVERY: Duration = Duration::from_millis(250);
 /// How much of a failed check's output the next attempt is told.
 const TOLD: usize = 4 << 10;
 
-/// The session that an agent works in.
-#[derive(Debug, Clone, Copy)]
-enum Session<'a> {
-    /// A new one.
-    Fresh,
-    /// That one, taken up again.
-    Resumed(&'a str),
-}
-
 impl Attempt<'_> {
     /// Runs the agent to its end. A further attempt takes up the session of the one before; where the agent does not know
     /// that session any more (it was killed before it wrote it down), a fresh one begins at once.
@@ -46,17 +37,17 @@ impl Attempt<'_> {
         orders: &Orders,
     ) -> Result<Called, RunError> {
         let known = self.task.session.as_deref().filter(|_| self.task.resume || self.task.tries > 0);
-        if let Some(session) = known {
-            let resumed = Session::Resumed(session);
-            let called = self.call_once(journal, workspace, worktree, env, orders, resumed).await?;
+        if known.is_some() {
+            let called = self.call_once(journal, workspace, worktree, env, orders, known).await?;
             let refused = called.facts.lines == 0 && matches!(called.exit, Exit::Code(code) if code != 0);
             if !refused || called.stopped.is_some() {
                 return Ok(called);
             }
         }
-        self.call_once(journal, workspace, worktree, env, orders, Session::Fresh).await
+        self.call_once(journal, workspace, worktree, env, orders, None).await
     }
 
+    /// Runs the agent once, in the session to resume or in a fresh one.
     async fn call_once(
         &self,
         journal: &mut Journal,
@@ -64,7 +55,7 @@ impl Attempt<'_> {
         worktree: &LinkedWorktree,
         env: &[(String, String)],
         orders: &Orders,
-        session: Session<'_>,
+        resume: Option<&str>,
     ) -> Result<Called, RunError> {
         let name = self.task.spec.agent.clone().unwrap_or_default();
         let unknown = |source| RunError::Agent { name: name.clone(), source };
@@ -80,10 +71,7 @@ impl Attempt<'_> {
         let request = Request {
             model: self.task.spec.model.as_deref(),
             session: Some(&fresh),
-            resume: match session {
-                Session::Resumed(session) => Some(session),
-                Session::Fresh => None,
-            },
+            resume,
             name: self.task.name().as_str(),
             prompt: &prompt,
             prompt_file: &prompt_path,

@@ -97,7 +97,7 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
     })
 }
 
-/// Waits until `until` or until the task is stopped; the caller holds the task's lock. Returns whether it was stopped.
+/// Waits until `until` or until the task is stopped; the caller holds the task's lock.
 pub fn rest(site: &Site<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let folder = site.layout.task(id);

@@ -10,8 +10,7 @@ use crate::model::{Roster, State, Task, TaskId};
 
 /// Returns the parents of `task` that have not landed, oldest first.
 pub fn unlanded_parents<'a>(task: &'a Task, roster: &Roster) -> Vec<&'a TaskId> {
-    let landed = |id: &TaskId| roster.get(id).is_none_or(|parent| parent.state == State::Landed);
-    task.spec.after.iter().filter(|id| !landed(id)).collect()
+    task.spec.after.iter().filter(|id| !roster.has_landed(id)).collect()
 }
 
 /// Returns whether the task could start now if a slot were free.
@@ -42,13 +41,6 @@ pub fn next_wake(roster: &Roster, now: Timestamp) -> Option<Timestamp> {
             _ => None,
         })
         .min()
-}
-
-/// Returns the tasks to start with `free` slots.
-pub fn decide(roster: &Roster, free: usize, now: Timestamp) -> Vec<&Task> {
-    let mut line = line(roster, now);
-    line.truncate(free);
-    line
 }
 
 #[cfg(test)]
@@ -165,7 +157,7 @@ mod tests {
             let mut running: Vec<TaskId> = vec![];
             for _ in 0..priorities.len() * 2 {
                 let free = slots - running.len();
-                let starts: Vec<TaskId> = decide(&roster, free, at(0)).iter().map(|t| t.id.clone()).collect();
+                let starts: Vec<TaskId> = line(&roster, at(0)).iter().take(free).map(|t| t.id.clone()).collect();
                 prop_assert!(starts.len() <= free);
                 for id in starts {
                     let task = roster.get(&id).unwrap();
