@@ -4,16 +4,18 @@
 //! No `unsafe`: a child cannot be changed between fork and exec, it sets itself up after it.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::process::{Pid, getsid, setsid};
+use rustix::process::setsid;
 
 /// How long a child lives if nobody ends it.
 const LIFE: Duration = Duration::from_secs(1000);
-/// How long a child may take to set itself up.
-const START: Duration = Duration::from_secs(10);
+/// What a sleeper says once it is set up.
+const READY: &[u8] = b".";
 
 const SLEEPER: &str = "--sleeper";
 const DETACHER: &str = "--detacher";
@@ -68,6 +70,7 @@ fn sleep(own_session: bool) -> io::Result<()> {
     if own_session {
         setsid()?;
     }
+    File::from(io::stdin().as_fd().try_clone_to_owned()?).write_all(READY)?;
     std::thread::sleep(LIFE);
     Ok(())
 }
@@ -75,14 +78,9 @@ fn sleep(own_session: bool) -> io::Result<()> {
 /// The process in between: leads a new session, starts the sleeper in it, tells its id and is gone.
 fn detach(marker: &OsString) -> io::Result<()> {
     setsid()?;
-    let sleeper = itself()?
-        .args([SLEEPER, SAME_SESSION])
-        .arg(marker)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    write!(io::stdout(), "{}", sleeper.id())
+    let mut sleeper = itself()?;
+    sleeper.args([SLEEPER, SAME_SESSION]).arg(marker).stdout(Stdio::null()).stderr(Stdio::null());
+    write!(io::stdout(), "{}", sleeper_of(&mut sleeper)?)
 }
 
 /// Starts a child and returns its process id once it is what its kind says.
@@ -90,9 +88,9 @@ pub fn start(kind: Kind, marker: &str) -> io::Result<u32> {
     let mut command = itself()?;
     command.stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::null());
     match kind {
-        Kind::Plain => Ok(command.args([SLEEPER, SAME_SESSION, marker]).spawn()?.id()),
-        Kind::Setsid => own_session(command.args([SLEEPER, OWN_SESSION, marker])),
-        Kind::HoldStdout => own_session(
+        Kind::Plain => sleeper_of(command.args([SLEEPER, SAME_SESSION, marker])),
+        Kind::Setsid => sleeper_of(command.args([SLEEPER, OWN_SESSION, marker])),
+        Kind::HoldStdout => sleeper_of(
             command.args([SLEEPER, OWN_SESSION, marker]).stdout(Stdio::inherit()).stderr(Stdio::inherit()),
         ),
         Kind::Daemon => daemon(command.args([DETACHER, marker])),
@@ -100,17 +98,14 @@ pub fn start(kind: Kind, marker: &str) -> io::Result<u32> {
     }
 }
 
-fn own_session(command: &mut Command) -> io::Result<u32> {
-    let id = command.spawn()?.id();
-    let pid = i32::try_from(id).ok().and_then(Pid::from_raw).expect("a started process has a positive id");
-    let deadline = Instant::now() + START;
-    while getsid(Some(pid))? != pid {
-        if Instant::now() > deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    Ok(id)
+/// Starts a sleeper and waits for its word, over its standard input, that it is set up. Before that even its command
+/// line may read as empty: the kernel lets a starter go on before it has laid out the new program's arguments.
+fn sleeper_of(command: &mut Command) -> io::Result<u32> {
+    let (mut word, told) = io::pipe()?;
+    let sleeper = command.stdin(told).spawn()?;
+    command.stdin(Stdio::null());
+    word.read_exact(&mut [0; READY.len()])?;
+    Ok(sleeper.id())
 }
 
 fn daemon(command: &mut Command) -> io::Result<u32> {
