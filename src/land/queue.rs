@@ -166,20 +166,7 @@ mod tests {
 
     /// A task that a person has finished, so that its way to `done` is short.
     fn done(n: usize, priority: u8, after: Vec<TaskId>) -> Vec<Record> {
-        let spec = TaskSpec {
-            name: id(n).name,
-            agent: None,
-            model: None,
-            base: None,
-            target: "main".to_owned(),
-            after,
-            priority,
-            owns: vec![],
-            avoids: vec![],
-            verify: vec![],
-            timeout_ms: 1,
-            retries: 0,
-        };
+        let spec = TaskSpec { after, priority, ..TaskSpec::new(id(n).name, "main") };
         let branch = format!("wt/t{n}");
         let workspace = Workspace {
             path: "/w".to_owned(),

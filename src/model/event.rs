@@ -3,6 +3,8 @@
 //! Compatibility: fields are only added, with a default; an event of an unknown type reads as [`Event::Unknown`] and is
 //! kept and skipped, so that an older `wt` can read a newer journal.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -70,12 +72,50 @@ pub enum Next {
         /// Whether this attempt used up one of the tries.
         counted: bool,
     },
+    /// The next iteration of its loop, as soon as there is a slot.
+    Iterate,
     /// Not worth another attempt.
     Failed,
     /// All attempts are used up.
     Dead,
     /// A person stopped it.
     Stopped,
+}
+
+/// What an iteration of a loop left, for the one after it and for the rules that give a loop up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lap {
+    /// The iteration, from 1.
+    pub iteration: u32,
+    /// The branch's commit at its end.
+    pub head: Oid,
+    /// Commits that it added.
+    pub commits: u32,
+    /// What it changed and what failed, as a hash: the same again means that it goes round in circles.
+    pub fingerprint: String,
+}
+
+/// Who resolved a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResolvedBy {
+    /// A resolution of the very same three sides that was accepted before.
+    Rerere,
+    /// A structural merge.
+    Structural,
+    /// An agent, and the conservation check agreed.
+    Agent,
+    /// A person.
+    Person,
+}
+
+/// A conflicted path that was resolved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedPath {
+    /// The path in the repository.
+    pub path: String,
+    /// By whom.
+    pub by: ResolvedBy,
 }
 
 /// How a path conflicts; only `Content` and `AddAdd` are texts with two sides.
@@ -171,6 +211,12 @@ pub enum Event {
         reason: String,
         /// What it used.
         usage: Usage,
+        /// The same by model, where the agent tells.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        models: BTreeMap<String, Usage>,
+        /// What an iteration of a loop left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lap: Option<Lap>,
         /// Processes that outlived the agent and were ended.
         swept: u32,
         /// What follows.
@@ -197,6 +243,11 @@ pub enum Event {
     Exhausted,
     /// A person stopped a task that had no process.
     Stopped,
+    /// The account that it would use cannot be used: it waits for a person.
+    Parked {
+        /// Why.
+        reason: String,
+    },
     /// A person asked for another round.
     Retried,
     /// A person finished an open workspace.
@@ -223,6 +274,33 @@ pub enum Event {
         /// The target's commit that was tried.
         onto: Oid,
     },
+    /// What did not merge was resolved, or an agent tried to.
+    Resolved {
+        /// What was resolved, and by whom.
+        paths: Vec<ResolvedPath>,
+        /// What the agent's calls used.
+        usage: Usage,
+        /// The same by model.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        models: BTreeMap<String, Usage>,
+        /// The folder that keeps what the agent saw and said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kept: Option<String>,
+    },
+    /// Only a person can say whether this may land.
+    ReviewNeeded {
+        /// Why.
+        reason: String,
+        /// What did not merge.
+        paths: Vec<ConflictedPath>,
+        /// The target's commit that was tried.
+        onto: Oid,
+        /// The commit that would land, if there is a resolution; kept by a ref.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        candidate: Option<Oid>,
+    },
+    /// A person approved what was in review.
+    Approved,
     /// Verification failed on the merged tree.
     Rejected {
         /// Which check and how.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::event::{Event, Next, Record};
 use super::state::{BadTransition, State};
 use super::task::{Landing, Oid, Task};
-use super::{TaskId, TaskName};
+use super::{TaskId, TaskName, Usage};
 
 /// A target that was about to move when its record was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +122,10 @@ impl Roster {
                     resume: false,
                     session: None,
                     model: None,
-                    usage: super::Usage::default(),
+                    iteration: 0,
+                    laps: Vec::new(),
+                    usage: Usage::default(),
+                    models: BTreeMap::new(),
                     queued_at: record.at,
                     started_at: None,
                     stopped_at: None,
@@ -148,6 +151,18 @@ impl Roster {
     }
 }
 
+/// How many iterations of a loop are remembered.
+const LAPS: usize = 8;
+
+impl Task {
+    fn used(&mut self, usage: Usage, models: &BTreeMap<String, Usage>) {
+        self.usage += usage;
+        for (model, usage) in models {
+            *self.models.entry(model.clone()).or_default() += *usage;
+        }
+    }
+}
+
 /// Moves one task by one record: first the state, which may refuse, then the facts.
 fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
     let before = task.state.at_rest();
@@ -167,10 +182,19 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.session = Some(session.clone());
             task.model = model.clone().or_else(|| task.model.take());
         }
-        Event::Ended { reason, usage, next, .. } => {
-            task.usage += *usage;
+        Event::Ended { reason, usage, models, lap, next, .. } => {
+            task.used(*usage, models);
             task.outcome = Some(reason.clone());
-            if !matches!(next, Next::Wait { counted: false, .. } | Next::Stopped) {
+            if let Some(lap) = lap {
+                task.iteration = lap.iteration;
+                task.laps.push(lap.clone());
+                let old = task.laps.len().saturating_sub(LAPS);
+                task.laps.drain(..old);
+            }
+            if matches!(next, Next::Iterate) {
+                task.tries = 0;
+                task.resume = false;
+            } else if !matches!(next, Next::Wait { counted: false, .. } | Next::Stopped) {
                 task.tries += 1;
             }
         }
@@ -190,28 +214,6 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.ended_at = None;
         }
         Event::MarkedDone { .. } => task.outcome = Some("finished by hand".to_owned()),
-        Event::LandingStarted { head } => {
-            task.landing = Some(Landing { head: Some(head.clone()), ..Landing::default() });
-        }
-        Event::LandingAborted { reason } => task.outcome = Some(reason.clone()),
-        Event::Conflicted { paths, onto } => {
-            let landing = task.landing.get_or_insert_default();
-            landing.conflicts.clone_from(paths);
-            landing.onto = Some(onto.clone());
-            task.outcome = Some(format!("conflict in {}", super::text::count(paths.len(), "file")));
-        }
-        Event::Rejected { reason, onto, log } => {
-            let landing = task.landing.get_or_insert_default();
-            landing.onto = Some(onto.clone());
-            landing.log.clone_from(log);
-            task.outcome = Some(reason.clone());
-        }
-        Event::Landed { tip, commits } => {
-            let landing = task.landing.get_or_insert_default();
-            landing.tip = Some(tip.clone());
-            landing.commits = *commits;
-            task.outcome = Some(super::text::count(*commits, "commit"));
-        }
         Event::Pruned { trash } => {
             task.workspace = None;
             task.trash = Some(trash.clone());
@@ -220,7 +222,7 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.workspace = None;
             task.trash.clone_from(trash);
         }
-        _ => {}
+        event => land(task, event),
     }
     match &record.event {
         Event::Started { .. } => task.stopped_at = None,
@@ -235,4 +237,47 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
         task.ended_at = Some(record.at);
     }
     Ok(())
+}
+
+/// Takes what a landing says of a task.
+fn land(task: &mut Task, event: &Event) {
+    match event {
+        Event::LandingStarted { head } => {
+            task.landing = Some(Landing { head: Some(head.clone()), ..Landing::default() });
+        }
+        Event::LandingAborted { reason } | Event::Parked { reason } => task.outcome = Some(reason.clone()),
+        Event::Conflicted { paths, onto } => {
+            let landing = task.landing.get_or_insert_default();
+            landing.conflicts.clone_from(paths);
+            landing.onto = Some(onto.clone());
+            task.outcome = Some(format!("conflict in {}", super::text::count(paths.len(), "file")));
+        }
+        Event::Resolved { paths, usage, models, kept } => {
+            task.used(*usage, models);
+            let landing = task.landing.get_or_insert_default();
+            landing.resolved.clone_from(paths);
+            landing.kept = kept.clone().or_else(|| landing.kept.take());
+        }
+        Event::ReviewNeeded { reason, paths, onto, candidate } => {
+            let landing = task.landing.get_or_insert_default();
+            landing.conflicts.clone_from(paths);
+            landing.onto = Some(onto.clone());
+            landing.candidate.clone_from(candidate);
+            task.outcome = Some(reason.clone());
+        }
+        Event::Approved => task.outcome = Some("approved by hand".to_owned()),
+        Event::Rejected { reason, onto, log } => {
+            let landing = task.landing.get_or_insert_default();
+            landing.onto = Some(onto.clone());
+            landing.log.clone_from(log);
+            task.outcome = Some(reason.clone());
+        }
+        Event::Landed { tip, commits } => {
+            let landing = task.landing.get_or_insert_default();
+            landing.tip = Some(tip.clone());
+            landing.commits = *commits;
+            task.outcome = Some(super::text::count(*commits, "commit"));
+        }
+        _ => {}
+    }
 }

@@ -6,12 +6,14 @@
 //!  Queued ─ Started ─▶ Running ─ Lost ─▶ lost ─ Exhausted ─▶ dead
 //!    ▲  ▲                │ Ended(next)
 //!    │  └── waiting ◀────┼─ Wait
+//!    ├──────── Iterate ──┤
 //!    │                   ├─ Failed ─▶ failed      ├─ Dead ─▶ dead     ├─ Stopped ─▶ stopped
 //!    │ Retried           └─ Done ──▶ done ◀─ MarkedDone ─ open
 //!    │                                │ LandingStarted          (also from conflict, rejected, failed, dead, stopped, open)
 //!    └─ failed dead stopped lost …    ▼
 //!                                  landing ─ Landed ─▶ landed   ─ Conflicted ─▶ conflict   ─ Rejected ─▶ rejected
 //!                                     └─ LandingAborted ─▶ where it was
+//!                                     └─ ReviewNeeded ─▶ review ─ Approved ─▶ done
 //!  any resting state ─ Removed ─▶ removed ─ Restored ─▶ where it was
 //! ```
 //!
@@ -141,6 +143,7 @@ impl State {
         Ok(match (self, event) {
             (state, E::WorkspaceMade { .. } | E::Publishing { .. } | E::Published { .. } | E::Unknown)
             | (state @ Self::Running { .. }, E::Session { .. })
+            | (state @ Self::Landing { .. }, E::Resolved { .. })
             | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. }) => state,
             (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
                 Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
@@ -149,6 +152,7 @@ impl State {
                 match next {
                     Next::Done { skipped, .. } => Self::Done { skipped: *skipped },
                     Next::Wait { reason, until, .. } => Self::Waiting { reason: *reason, until: *until },
+                    Next::Iterate => Self::Queued,
                     Next::Failed => Self::Failed,
                     Next::Dead => Self::Dead,
                     Next::Stopped => Self::Stopped,
@@ -162,6 +166,9 @@ impl State {
             }
             (Self::Lost { .. }, E::Exhausted) => Self::Dead,
             (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped) => Self::Stopped,
+            (Self::Queued | Self::Waiting { .. }, E::Parked { .. }) => {
+                Self::Waiting { reason: WaitReason::Parked, until: None }
+            }
             (
                 Self::Failed
                 | Self::Dead
@@ -196,6 +203,8 @@ impl State {
                 E::LandingStarted { .. },
             ) => Self::Landing { from: Box::new(from) },
             (Self::Landing { .. }, E::Conflicted { .. }) => Self::Conflict,
+            (Self::Landing { .. }, E::ReviewNeeded { .. }) => Self::Review,
+            (Self::Review, E::Approved) => Self::Done { skipped: false },
             (Self::Landing { .. }, E::Rejected { .. }) => Self::Rejected,
             (Self::Landing { .. }, E::Landed { .. }) => Self::Landed,
             (Self::Landing { from }, E::LandingAborted { .. })
@@ -221,11 +230,15 @@ fn word(event: &Event) -> &'static str {
         Event::Requeued { .. } => "requeued",
         Event::Exhausted => "dead",
         Event::Stopped => "stopped",
+        Event::Parked { .. } => "parked",
         Event::Retried => "retried",
         Event::MarkedDone { .. } => "done",
         Event::LandingStarted { .. } => "landing",
         Event::LandingAborted { .. } => "taken back from landing",
         Event::Conflicted { .. } => "conflicted",
+        Event::Resolved { .. } => "resolved",
+        Event::ReviewNeeded { .. } => "in review",
+        Event::Approved => "approved",
         Event::Rejected { .. } => "rejected",
         Event::Landed { .. } => "landed",
         Event::Pruned { .. } => "pruned",
@@ -252,7 +265,8 @@ mod tests {
 
     fn ended(attempt: u32, next: Next) -> Event {
         let (exit, class, usage) = (Exit::Code(0), Class::Ok, Usage::default());
-        Event::Ended { attempt, exit, class, reason: String::new(), usage, swept: 0, next }
+        let (models, lap) = (std::collections::BTreeMap::new(), None);
+        Event::Ended { attempt, exit, class, reason: String::new(), usage, models, lap, swept: 0, next }
     }
 
     fn any_event() -> impl Strategy<Value = Event> {
@@ -268,6 +282,7 @@ mod tests {
                 n,
                 Next::Wait { reason: WaitReason::Backoff, until: None, counted: true }
             )),
+            attempt.clone().prop_map(|n| ended(n, Next::Iterate)),
             attempt.clone().prop_map(|n| ended(n, Next::Failed)),
             attempt.clone().prop_map(|n| ended(n, Next::Dead)),
             attempt.clone().prop_map(|n| ended(n, Next::Stopped)),
@@ -280,6 +295,9 @@ mod tests {
             Just(Event::Requeued { until: Timestamp::UNIX_EPOCH }),
             Just(Event::Exhausted),
             Just(Event::Stopped),
+            Just(Event::Parked { reason: String::new() }),
+            Just(Event::ReviewNeeded { reason: String::new(), paths: vec![], onto: oid(), candidate: None }),
+            Just(Event::Approved),
             Just(Event::Retried),
             Just(Event::MarkedDone { head: oid(), skipped: false }),
             Just(Event::LandingStarted { head: oid() }),

@@ -1,12 +1,13 @@
 //! A task: what was asked (immutable), and what has become of it (a fold of the journal).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::event::ConflictedPath;
+use super::event::{ConflictedPath, Lap, ResolvedPath};
 use super::{State, TaskId, TaskName, Usage};
 
 /// A git object id in lower-case hex.
@@ -71,11 +72,59 @@ pub struct TaskSpec {
     pub verify: Vec<String>,
     /// The time limit of one attempt, in milliseconds.
     pub timeout_ms: u64,
-    /// Attempts beyond the first.
+    /// Attempts beyond the first; of a loop, of each iteration.
     pub retries: u32,
+    /// The profile that agent, model and fallback come from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The models to go on with when one cannot be used, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<String>,
+    /// The loop that it runs in; `None`: one finished attempt is the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looping: Option<Looping>,
+    /// What all of it may cost, in US dollars; 0: no bound.
+    #[serde(default)]
+    pub budget_usd: f64,
+}
+
+/// A loop: a fresh agent for each iteration, until the promise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Looping {
+    /// The most iterations.
+    pub max: u32,
+    /// The text inside `<promise>…</promise>` that ends it.
+    pub until: String,
+    /// Iterations without a commit after which it is given up.
+    pub no_progress: u32,
+    /// The file of requirements, relative to the worktree: all of its items must pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prd: Option<String>,
 }
 
 impl TaskSpec {
+    /// Returns a plain task: no agent, nothing asked, the built-in limits.
+    pub fn new(name: TaskName, target: impl Into<String>) -> Self {
+        Self {
+            name,
+            agent: None,
+            model: None,
+            base: None,
+            target: target.into(),
+            after: Vec::new(),
+            priority: 3,
+            owns: Vec::new(),
+            avoids: Vec::new(),
+            verify: Vec::new(),
+            timeout_ms: 30 * 60 * 1000,
+            retries: 2,
+            profile: None,
+            fallback: Vec::new(),
+            looping: None,
+            budget_usd: 0.0,
+        }
+    }
+
     /// Returns the time limit of one attempt.
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
@@ -119,6 +168,15 @@ pub struct Landing {
     /// The output of the check that failed, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// What was resolved, and by whom.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolved: Vec<ResolvedPath>,
+    /// The commit that would land if a person approves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Oid>,
+    /// The folder that keeps what an agent saw and said of the conflicts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<String>,
 }
 
 /// A task with everything the journal says of it.
@@ -148,9 +206,18 @@ pub struct Task {
     /// The model that the agent said it uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What all attempts used together.
+    /// Iterations of its loop that have ended.
+    #[serde(default)]
+    pub iteration: u32,
+    /// The last iterations of its loop, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub laps: Vec<Lap>,
+    /// What all attempts and all resolvers used together.
     #[serde(default)]
     pub usage: Usage,
+    /// The same by model, where the agent tells.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub models: BTreeMap<String, Usage>,
     /// When it was queued.
     pub queued_at: Timestamp,
     /// When its last attempt started.

@@ -4,6 +4,7 @@
 //! slot as soon as the attempt is recorded. Whatever happens to the disk, the agent's end is written: first into the exit
 //! record, whose bytes were allocated before the agent started, then into the journal.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
@@ -181,6 +182,8 @@ impl<'a> Attempt<'a> {
             class,
             reason,
             usage,
+            models: BTreeMap::new(),
+            lap: None,
             swept,
             next: next.clone(),
         };

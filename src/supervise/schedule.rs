@@ -66,18 +66,11 @@ mod tests {
 
     fn queued(n: usize, priority: u8, after: Vec<TaskId>) -> Record {
         let spec = TaskSpec {
-            name: id(n).name,
             agent: Some("a".to_owned()),
-            model: None,
-            base: None,
-            target: "main".to_owned(),
             after,
             priority,
-            owns: vec![],
-            avoids: vec![],
-            verify: vec![],
-            timeout_ms: 1,
             retries: 1,
+            ..TaskSpec::new(id(n).name, "main")
         };
         record(n, Event::Queued { spec })
     }
@@ -95,6 +88,8 @@ mod tests {
                 class: Class::Ok,
                 reason: String::new(),
                 usage: Usage::default(),
+                models: std::collections::BTreeMap::new(),
+                lap: None,
                 swept: 0,
                 next,
             },

@@ -21,20 +21,7 @@ fn id(n: usize) -> TaskId {
 }
 
 fn queued(n: usize) -> (Option<TaskId>, Event) {
-    let spec = TaskSpec {
-        name: id(n).name,
-        agent: Some("sh".to_owned()),
-        model: None,
-        base: None,
-        target: "main".to_owned(),
-        after: vec![],
-        priority: 3,
-        owns: vec![],
-        avoids: vec![],
-        verify: vec![],
-        timeout_ms: 1000,
-        retries: 0,
-    };
+    let spec = TaskSpec { agent: Some("sh".to_owned()), ..TaskSpec::new(id(n).name, "main") };
     (Some(id(n)), Event::Queued { spec })
 }
 

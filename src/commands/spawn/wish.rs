@@ -185,18 +185,16 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         .map(|name| name.parse::<TaskName>().during(|| "`--after` needs a task; nothing was made".to_owned()))
         .collect::<Result<_, _>>()?;
     let spec = TaskSpec {
-        name,
         agent,
         model: args.model.clone(),
         base: args.base.clone(),
-        target,
-        after: Vec::new(),
         priority: args.priority,
         owns: args.own.clone(),
         avoids: args.avoid.clone(),
         verify: args.verify.clone(),
         timeout_ms: u64::try_from(timeout.min(Duration::from_secs(1 << 31)).as_millis()).unwrap_or(u64::MAX),
         retries: args.retries.unwrap_or(settings.limits.retries),
+        ..TaskSpec::new(name, target)
     };
     Ok(Wish { spec, prompt, after })
 }

@@ -58,20 +58,7 @@ impl Place {
         if !self.layout.task(&id).root().exists() {
             self.layout.task(&id).create().expect("its folder");
         }
-        let spec = TaskSpec {
-            name: id.name.clone(),
-            agent: None,
-            model: None,
-            base: None,
-            target: "main".to_owned(),
-            after: Vec::new(),
-            priority: 3,
-            owns: Vec::new(),
-            avoids: Vec::new(),
-            verify: Vec::new(),
-            timeout_ms: 1000,
-            retries: 0,
-        };
+        let spec = TaskSpec::new(id.name.clone(), "main");
         (id, spec)
     }
 
