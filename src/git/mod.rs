@@ -7,9 +7,11 @@
 pub mod command;
 pub mod commit;
 pub mod dates;
+pub mod conflict;
 pub mod detached;
 pub mod diff;
 mod error;
+pub mod history;
 pub mod ignored;
 pub mod landed;
 mod objects;
@@ -19,6 +21,7 @@ pub mod replay;
 mod repo;
 pub mod snapshot;
 pub mod status;
+pub mod tree;
 pub mod worktree;
 
 pub use error::{GitError, Unusable, WorktreeTrouble};
