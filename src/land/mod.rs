@@ -12,6 +12,7 @@
 //! prints or removes: pruning what has landed is for `workspace`.
 
 mod one;
+mod place;
 mod publish;
 pub mod queue;
 mod replay;

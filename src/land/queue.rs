@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_conflict_comes_again_only_when_something_changed() {
         let conflicted = |n, onto| {
-            let event = Event::Conflicted { paths: vec![], onto };
+            let event = Event::Conflicted { paths: vec![], onto, reason: None };
             [done(n, 3, vec![]), vec![started(n), record(n, event)]].concat()
         };
         let rejected = Event::Rejected { reason: String::new(), onto: oid('a'), log: None };
