@@ -79,10 +79,8 @@ impl Tried {
     /// Returns what speaks against file `n`, a sentence each; faults of the call count against all.
     fn doubts(&self, n: usize, names: &Names<'_>) -> Vec<String> {
         let judged = self.files[n].iter().flat_map(|(_, judgement)| judgement.doubts());
-        let mut told: Vec<String> =
-            judged.map(|doubt| format!("{}: {}", doubt.path, doubt.told(names))).collect();
-        told.extend(self.faults.iter().cloned());
-        told
+        let judged = judged.map(|doubt| format!("{}: {}", doubt.path, doubt.told(names)));
+        self.faults.iter().cloned().chain(judged).collect()
     }
 
     fn refused(&self) -> bool {

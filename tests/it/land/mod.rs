@@ -6,4 +6,6 @@ mod crash;
 mod field;
 mod publish;
 mod resolve;
+mod resolve_life;
+mod review;
 mod setbacks;

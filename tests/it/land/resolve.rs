@@ -179,9 +179,7 @@ fn markers_that_are_left_leave_a_conflict() {
 
 #[test]
 fn a_stray_file_is_refused_and_never_lands() {
-    for stray in
-        ["echo x > stray.txt", "echo x >> README.md", "rm README.md", "chmod +x README.md", "git init -q sub"]
-    {
+    for stray in ["echo x > stray.txt", "echo x >> README.md", "rm README.md", "chmod +x README.md"] {
         let scene = Scene::combined(&format!("{}\n{stray}", writes(&both())), "");
         let said = scene.merge();
         in_review(&scene, &said, "it also changed `");
@@ -196,6 +194,7 @@ fn a_file_that_is_gone_or_changes_its_kind_leaves_a_conflict() {
     for (script, why) in [
         ("rm code.py", "it deleted `code.py`"),
         ("rm code.py; ln -s README.md code.py", "it changed the type or mode of `code.py`"),
+        ("git init -q sub", "what it left cannot be read"),
         ("rm code.py; mkdir code.py; echo x > code.py/x", "it deleted `code.py`"),
     ] {
         let scene = Scene::combined(script, "");
