@@ -79,7 +79,7 @@ impl<'a> Watched<'a> {
     /// Begins to watch a worktree as it is now.
     pub fn begin(checkout: &'a Checkout) -> Result<Self, GitError> {
         let scratch = tempfile::tempdir()?;
-        fs::copy(checkout.git_dir().join("index"), scratch.path().join("known"))?;
+        copy(&checkout.git_dir().join("index"), &scratch.path().join("known"))?;
         let before = take(checkout, scratch.path())?;
         Ok(Self { checkout, scratch, before })
     }
@@ -95,9 +95,17 @@ impl<'a> Watched<'a> {
     }
 }
 
+/// Copies an index with its time: by that git tells whether a file may have changed after it within one tick of the clock.
+fn copy(from: &Path, to: &Path) -> Result<(), GitError> {
+    fs::copy(from, to)?;
+    let time = fs::metadata(from)?.modified()?;
+    fs::File::options().write(true).open(to)?.file().set_modified(time)?;
+    Ok(())
+}
+
 fn take(checkout: &Checkout, scratch: &Path) -> Result<Oid, GitError> {
     let index: PathBuf = scratch.join("index");
-    fs::copy(scratch.join("known"), &index)?;
+    copy(&scratch.join("known"), &index)?;
     let call = |verb: &str| {
         Git::at(checkout, verb)
             .env("GIT_INDEX_FILE", &index)
