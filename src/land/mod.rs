@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!  queue ─▶ replay (in memory) ─▶ verify (the exact commit) ─▶ publish (intent, move, record) ─▶ next
-//!              │ conflict             │ red                       │ moved: replay again
-//!              ▼                      ▼                           └ files in the way: left out
-//!           conflict               rejected
+//!           │ conflict  ▲             │ red   │ guarded path    │ moved: replay again
+//!           ▼           │ kept        ▼       ▼                 └ files in the way: left out
+//!        resolve ───────┘          rejected  review
+//!           ├ in doubt ─▶ review
+//!           └ not resolved ─▶ conflict
 //! ```
 //!
 //! Invariants: the target only ever moves forward, to a commit that passed its checks; a branch, and any checkout but the
@@ -153,7 +155,8 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
         let branch = &task.workspace.as_ref()?.branch;
         landing.repo.branch_tip(branch).ok().flatten()
     };
-    let queue = queue::queue(journal.read()?, landing.wanted, landing.target, &before, tip_of)?;
+    let untried = |task: &Task| resolve::untried(landing, task);
+    let queue = queue::queue(journal.read()?, landing.wanted, landing.target, &before, tip_of, untried)?;
     let tasks: Vec<Task> = queue.tasks.into_iter().cloned().collect();
     let orphaned = queue.orphaned.into_iter().map(|orphan| Landed {
         fate: Fate::LeftOut(LeftOut::Parent { parent: orphan.parent.name.clone(), state: orphan.state }),

@@ -29,6 +29,7 @@ mod lock;
 mod program;
 mod readme;
 mod real_claude;
+mod real_claude_resolve;
 mod session;
 mod tidy_doctor;
 mod tidy_gc;

@@ -3,7 +3,6 @@
 //! Invariant: what is outside the conflicted files, and what git calls a commit of the agent's, never gets into a result.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Instant;
@@ -22,6 +21,7 @@ use crate::git::conflict::Conflict;
 use crate::git::status::changed_paths;
 use crate::git::tree::{self, Put, Watched};
 use crate::git::{LinkedWorktree, Repo};
+use crate::land::Landing;
 use crate::land::conserve::{self, DoubtKind, Judgement, Names, Side, Sides, Superseded};
 use crate::land::kept::{CallFolder, Judged, KeptFile, Manifest};
 use crate::land::place::{self, Keep};
@@ -102,7 +102,7 @@ impl Tried {
 impl Resolver<'_> {
     /// Asks until the result may land, or until asking again makes no sense.
     pub(super) fn ask(&mut self, what: &Conflicted<'_>) -> Result<Asked, AskError> {
-        let adapter = self.adapter()?;
+        let adapter = adapter(self.landing)?;
         let source = Source {
             landing: self.landing,
             roster: what.roster,
@@ -149,23 +149,6 @@ impl Resolver<'_> {
             Found { blob, doubts: tried.doubts(n, &names), session: tried.session.clone() }
         });
         Ok(Asked::Results(results.collect()))
-    }
-
-    /// Returns the agent, if it can be asked.
-    fn adapter(&self) -> Result<Adapter, AskError> {
-        let settings = self.landing.settings;
-        let name = &settings.merge.agent;
-        let spec = settings.agents.get(name).ok_or_else(|| AskError::Unknown(name.clone()))?;
-        let adapter = Adapter::new(name, spec)?;
-        let path = std::env::var_os("PATH");
-        if adapter
-            .program_on_path(path.as_deref().or(Some(OsStr::new(""))), self.landing.repo.common_dir())
-            .is_none()
-        {
-            let program = one_line(&adapter.spec().command[0], 80);
-            return Err(AskError::Missing { agent: name.clone(), program });
-        }
-        Ok(adapter)
     }
 
     /// Calls it once, in a worktree with the results of before, or with markers where there are none.
@@ -336,6 +319,19 @@ impl Resolver<'_> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(runtime.block_on(call(&run, &mut |_, _| {}, std::future::pending()))?)
     }
+}
+
+/// Returns the agent, if it can be asked.
+pub(super) fn adapter(landing: &Landing<'_>) -> Result<Adapter, AskError> {
+    let name = &landing.settings.merge.agent;
+    let spec = landing.settings.agents.get(name).ok_or_else(|| AskError::Unknown(name.clone()))?;
+    let adapter = Adapter::new(name, spec)?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if adapter.program_on_path(Some(&path), landing.repo.common_dir()).is_none() {
+        let program = one_line(&spec.command[0], 80);
+        return Err(AskError::Missing { agent: name.clone(), program });
+    }
+    Ok(adapter)
 }
 
 /// Reads what the agent left, and judges it.

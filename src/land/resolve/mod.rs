@@ -35,7 +35,7 @@ use crate::git::conflict::{self, Conflict};
 use crate::git::replay::{self, Stop};
 use crate::git::tree::{self, Put};
 use crate::git::{GitError, Repo};
-use crate::model::event::{ConflictedPath, ResolvedBy, ResolvedPath};
+use crate::model::event::{ConflictKind, ConflictedPath, ResolvedBy, ResolvedPath};
 use crate::model::text::one_line;
 use crate::model::{Event, Oid, Roster, Task, Usage};
 use crate::store::Lock;
@@ -289,6 +289,17 @@ impl<'a> Resolver<'a> {
             }
         }
     }
+}
+
+/// Tells whether a conflict could be resolved now by an agent that was never asked about it.
+pub(super) fn untried(landing: &Landing<'_>, task: &Task) -> bool {
+    let texts = |last: &crate::model::task::Landing| {
+        let text = |path: &ConflictedPath| matches!(path.kind, ConflictKind::Content | ConflictKind::AddAdd);
+        last.kept.is_none() && last.conflicts.iter().all(text)
+    };
+    landing.conflicts == Conflicts::ToAgent
+        && task.landing.as_ref().is_some_and(texts)
+        && ask::adapter(landing).is_ok()
 }
 
 /// Replays as far as git and memory go; for telling what would happen. Also returns the files of the first conflict that an

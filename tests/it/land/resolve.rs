@@ -303,6 +303,38 @@ fn nobody_is_asked_where_people_are_to_decide_or_it_is_only_told() {
     assert_eq!((said.code(), said.result("b"), scene.calls()), (4, "conflict", 0));
     assert!(said.reason("b").ends_with("conflict in 1 file"), "{}", said.reason("b"));
     assert!(!scene.resolve_worktree().exists());
-    let said = scene.field.merge(&["b"]);
+    let again = scene.field.merge(&["--all", "--no-agent"]);
+    assert_eq!((again.code(), again.view["tasks"].as_array().unwrap().len()), (0, 0));
+    // What was never given to an agent is, as soon as one may be asked.
+    let said = scene.merge();
     assert_eq!((said.code(), said.result("b"), scene.calls()), (0, "landed", 1));
+}
+
+#[test]
+fn people_read_who_merged_a_file() {
+    let scene = Scene::combined(&writes(&both()), "");
+    let out = scene.field.program.wt(&["merge", "--all"]).ok();
+    assert!(out.contains("landed    b  1 commit\n            code.py (merged by an agent)\n"), "{out}");
+}
+
+#[test]
+fn a_template_of_the_repository_counts_once_it_is_approved() {
+    let scene = Scene::combined(&writes(&both()), "");
+    let template = "Merge {% for file in files %}{{ file.path }}{% endfor %} for {{ task }}";
+    scene.field.repo().commit(".wt/templates/resolve.md", template);
+    let refused = scene.field.program.wt(&["merge", "--all"]).fails(1);
+    assert!(refused.contains("wt trust --approve"), "{refused}");
+    scene.field.program.wt(&["trust", "--approve"]).ok();
+    scene.merge().ran.ok();
+    assert_eq!(scene.prompts(), ["Merge code.py for b"]);
+}
+
+#[test]
+fn a_broken_template_leaves_a_conflict_and_says_where() {
+    let scene = Scene::combined(&writes(&both()), "");
+    scene.field.repo().commit(".wt/templates/resolve.md", "one\n{{ nothing }}");
+    scene.field.program.wt(&["trust", "--approve"]).ok();
+    let said = scene.merge();
+    assert_eq!((said.result("b"), scene.calls()), ("conflict", 0));
+    assert!(said.reason("b").contains("the template `resolve.md` fails in line 2"), "{}", said.reason("b"));
 }
