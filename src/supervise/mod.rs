@@ -4,6 +4,7 @@
 //! that ends. Invariant: a task is run by who holds its lock; slots are held locks; state is the fold of the journal.
 
 mod account;
+pub mod attach;
 pub mod by_hand;
 mod calling;
 pub mod enqueue;

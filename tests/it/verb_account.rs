@@ -133,8 +133,7 @@ fn a_limit_holds_the_account_until_its_end_and_no_try_is_used_up() {
     let begun = |id: &str| {
         let started =
             |record: &&serde_json::Value| record["task"] == id && record["event"]["type"] == "started";
-        let at =
-            program.journal().iter().filter(started).next_back().unwrap()["at"].as_str().unwrap().to_owned();
+        let at = program.journal().iter().rfind(started).unwrap()["at"].as_str().unwrap().to_owned();
         at.parse::<jiff::Timestamp>().unwrap()
     };
     assert!(begun("a@1") >= until && begun("b@1") >= until, "nobody started before the end of the limit");
