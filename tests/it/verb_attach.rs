@@ -78,6 +78,8 @@ fn a_request_to_end_is_passed_on() {
     let mut attached = attach(&program, "a");
     let mut shown = [0; 3];
     attached.stdout.as_mut().unwrap().read_exact(&mut shown).unwrap();
+    // Waiting would close it, and so end the agent before the signal does.
+    let _open = attached.stdin.take();
     kill_process(Pid::from_raw(i32::try_from(attached.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
     assert_eq!(attached.wait().unwrap().code(), Some(128 + 15));
 }
