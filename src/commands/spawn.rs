@@ -2,6 +2,7 @@
 
 mod wish;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
@@ -42,6 +43,9 @@ pub struct Args {
     /// The model to ask the agent for.
     #[arg(long)]
     model: Option<String>,
+    /// Take agent, model, fall-back models and role from this `[profiles.NAME]` of the configuration.
+    #[arg(long)]
+    profile: Option<String>,
     /// The revision to start from; default: the target as it is when the task starts.
     #[arg(long, value_name = "REF")]
     base: Option<String>,
@@ -70,7 +74,7 @@ pub struct Args {
     #[arg(long)]
     retries: Option<u32>,
     /// Make the workspace only: a person works there.
-    #[arg(long, conflicts_with_all = ["agent", "model", "after"])]
+    #[arg(long, conflicts_with_all = ["agent", "model", "after", "profile"])]
     no_agent: bool,
     /// Wait until the task is done, and say how it went.
     #[arg(long, conflicts_with = "dry_run")]
@@ -247,8 +251,11 @@ fn starts_now(context: &mut Context, id: &TaskId) -> Result<bool, CommandError> 
     if task.spec.agent.is_none() {
         return Ok(true);
     }
-    let first = schedule::line(roster, now).first().is_some_and(|task| task.id == *id);
-    let site = context.site();
+    let (site, journal) = context.parts();
+    let roster = journal.roster();
+    let line =
+        schedule::admitted(schedule::line(roster, now), roster, &BTreeSet::new(), &site.settings.profiles);
+    let first = line.first().is_some_and(|task| task.id == *id);
     Ok(first && pass::used_slots(&site) < site.settings.limits.slots)
 }
 

@@ -5,9 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Event, Next, Record};
+use jiff::Timestamp;
+
+use super::account::account;
+use super::event::{Event, Next, Record, WaitReason};
 use super::state::{BadTransition, State};
 use super::task::{Landing, Oid, Task};
+use super::verdict::Class;
 use super::{TaskId, TaskName, Usage};
 
 /// A target that was about to move when its record was written.
@@ -31,6 +35,8 @@ pub struct Roster {
     tasks: BTreeMap<TaskId, Task>,
     intents: Vec<Intent>,
     next_order: u64,
+    /// By account, the task whose attempt ended last.
+    spoke_last: BTreeMap<String, TaskId>,
     misfits: usize,
 }
 
@@ -122,6 +128,8 @@ impl Roster {
                     resume: false,
                     session: None,
                     model: None,
+                    class: None,
+                    spent_models: 0,
                     iteration: 0,
                     laps: Vec::new(),
                     usage: Usage::default(),
@@ -140,13 +148,61 @@ impl Roster {
             }
             Event::Carried { task } => {
                 self.next_order = self.next_order.max(task.order);
+                self.hear_carried(task);
                 self.tasks.insert(id.clone(), (**task).clone());
                 Ok(())
             }
             _ => match self.tasks.get_mut(id) {
-                Some(task) => advance(task, record),
+                Some(task) => {
+                    advance(task, record)?;
+                    self.hear(record);
+                    Ok(())
+                }
                 None => Err(BadTransition { from: "unknown", event: "changed" }),
             },
+        }
+    }
+}
+
+/// What the attempts of an account say of it.
+impl Roster {
+    /// Returns until when the account rests: its newest attempt met a rate limit, and the task waits for its end. An
+    /// attempt that ends otherwise, or a person who takes that task up, ends the rest.
+    pub fn rests_until(&self, account: &str) -> Option<Timestamp> {
+        match self.get(self.spoke_last.get(account)?)?.state {
+            State::Waiting { reason: WaitReason::RateLimit, until } => until,
+            _ => None,
+        }
+    }
+
+    /// Returns until when others of its account keep a task that has not met the limit itself. One that a person took up
+    /// again is not kept: they may know better.
+    pub fn held_until(&self, task: &Task) -> Option<Timestamp> {
+        let held = match task.state {
+            State::Queued => !task.resume,
+            State::Waiting { reason: WaitReason::Backoff, .. } => true,
+            _ => false,
+        };
+        held.then(|| self.rests_until(account(&task.spec)?)).flatten()
+    }
+
+    /// Takes from the end of an attempt who spoke last for its account; one that a person stopped says nothing of it.
+    fn hear(&mut self, record: &Record) {
+        let Event::Ended { next, .. } = &record.event else { return };
+        let task = record.task.as_ref().and_then(|id| self.tasks.get(id));
+        if let (false, Some(task)) = (matches!(next, Next::Stopped), task)
+            && let Some(account) = account(&task.spec)
+        {
+            self.spoke_last.insert(account.to_owned(), task.id.clone());
+        }
+    }
+
+    /// The same from a task that was carried over: there the time of its end is all that is left of the order.
+    fn hear_carried(&mut self, task: &Task) {
+        let Some(account) = account(&task.spec).filter(|_| task.class.is_some()) else { return };
+        let last = self.spoke_last.get(account).and_then(|id| self.get(id));
+        if last.is_none_or(|last| last.stopped_at < task.stopped_at) {
+            self.spoke_last.insert(account.to_owned(), task.id.clone());
         }
     }
 }
@@ -182,7 +238,14 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.session = Some(session.clone());
             task.model = model.clone().or_else(|| task.model.take());
         }
-        Event::Ended { reason, usage, models, lap, next, .. } => {
+        Event::Ended { class, reason, usage, models, lap, next, .. } => {
+            task.class = (!matches!(next, Next::Iterate)).then_some(*class);
+            match (class, next) {
+                (Class::NextModel, Next::Wait { .. }) => task.spent_models += 1,
+                // What failed for good is tried again only because a fresh session may do better.
+                (Class::Fail, Next::Wait { .. }) => task.session = None,
+                _ => {}
+            }
             task.used(*usage, models);
             task.outcome = Some(reason.clone());
             if let Some(lap) = lap {
@@ -210,6 +273,8 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
         Event::Retried => {
             task.tries = 0;
             task.resume = true;
+            task.class = None;
+            task.spent_models = 0;
             task.outcome = None;
             task.ended_at = None;
         }
@@ -245,7 +310,11 @@ fn land(task: &mut Task, event: &Event) {
         Event::LandingStarted { head } => {
             task.landing = Some(Landing { head: Some(head.clone()), ..Landing::default() });
         }
-        Event::LandingAborted { reason } | Event::Parked { reason } => task.outcome = Some(reason.clone()),
+        Event::LandingAborted { reason } => task.outcome = Some(reason.clone()),
+        Event::Parked { reason } => {
+            task.outcome = Some(reason.clone());
+            task.class = Some(Class::FleetStop);
+        }
         Event::Conflicted { paths, onto } => {
             let landing = task.landing.get_or_insert_default();
             landing.conflicts.clone_from(paths);

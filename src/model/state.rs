@@ -145,6 +145,7 @@ impl State {
             | (state @ Self::Running { .. }, E::Session { .. })
             | (state @ Self::Landing { .. }, E::Resolved { .. })
             | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. }) => state,
+            (Self::Waiting { reason: WaitReason::Parked, .. }, E::Started { .. }) => return Err(bad),
             (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
                 Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
             }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::event::{ConflictedPath, Lap, ResolvedPath};
+use super::verdict::Class;
 use super::{State, TaskId, TaskName, Usage};
 
 /// A git object id in lower-case hex.
@@ -206,6 +207,12 @@ pub struct Task {
     /// The model that the agent said it uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What its last attempt came to in this round; [`Class::FleetStop`] as well if only its account kept it from starting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
+    /// How many models of its chain cannot be used, from the first on.
+    #[serde(default)]
+    pub spent_models: u32,
     /// Iterations of its loop that have ended.
     #[serde(default)]
     pub iteration: u32,

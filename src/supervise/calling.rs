@@ -7,6 +7,7 @@ use fs_err as fs;
 use uuid::Uuid;
 
 use super::order::Orders;
+use super::recovery;
 use super::runner::{Attempt, RunError};
 use crate::agent::call::{Call, Called, call};
 use crate::agent::{Adapter, Facts, Request, StdinFrom};
@@ -14,7 +15,7 @@ use crate::git::{LinkedWorktree, command};
 use crate::model::Event;
 use crate::model::agent_event::AgentEvent;
 use crate::model::task::Workspace;
-use crate::model::verdict::Exit;
+use crate::model::verdict::{Class, Exit};
 use crate::process::capture;
 use crate::store::Journal;
 use crate::store::live::Live;
@@ -36,7 +37,8 @@ impl Attempt<'_> {
         env: &[(String, String)],
         orders: &Orders,
     ) -> Result<Called, RunError> {
-        let known = self.task.session.as_deref().filter(|_| self.task.resume || self.task.tries > 0);
+        let again = self.task.resume || self.task.tries > 0 || self.task.class.is_some();
+        let known = self.task.session.as_deref().filter(|_| again);
         if known.is_some() {
             let called = self.call_once(journal, workspace, worktree, env, orders, known).await?;
             let refused = called.facts.lines == 0 && matches!(called.exit, Exit::Code(code) if code != 0);
@@ -68,8 +70,10 @@ impl Attempt<'_> {
         let run_dir = run_dir.to_string_lossy();
         let git_dir = worktree.checkout().git_dir().to_string_lossy();
         let common = self.site.repo.common_dir().to_string_lossy();
+        let (model, fallback) = recovery::models(self.task);
         let request = Request {
-            model: self.task.spec.model.as_deref(),
+            model,
+            fallback,
             session: Some(&fresh),
             resume,
             name: self.task.name().as_str(),
@@ -107,7 +111,8 @@ impl Attempt<'_> {
     /// Returns the file with this attempt's prompt: what was asked, and for a further attempt what went wrong before.
     fn prompt(&self) -> Result<PathBuf, RunError> {
         let asked = self.folder.prompt();
-        let Some(reason) = self.task.outcome.as_deref().filter(|_| self.task.tries > 0) else {
+        let told = self.task.tries > 0 || self.task.class == Some(Class::Fail);
+        let Some(reason) = self.task.outcome.as_deref().filter(|_| told) else {
             return Ok(asked);
         };
         // Checks run one after another until one fails: the last log is that one's.

@@ -14,9 +14,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::judge::{self, JudgeError, Surroundings};
-use super::order::{self, Orders};
-use super::recovery::{Work, after_attempt};
-use super::{pass, settle, setup};
+use super::order::{self, Order, Orders};
+use super::recovery::{self, Work, after_attempt};
+use super::{account, pass, settle, setup};
 use crate::agent::AdapterError;
 use crate::agent::call::Called;
 use crate::failpoint;
@@ -93,7 +93,7 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
     drop(slot);
     let next = ran?;
     Ok(match next {
-        Next::Wait { until: Some(until), .. } => After::Wait(until),
+        Some(Next::Wait { until: Some(until), .. }) => After::Wait(until),
         _ => After::Pass,
     })
 }
@@ -103,7 +103,9 @@ pub fn rest(site: &Site<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunErr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let folder = site.layout.task(id);
     runtime.block_on(async {
-        let orders = Orders::listen(&folder)?;
+        let mut journal = Journal::new(site.layout);
+        let attempt = journal.read()?.get(id).map_or(0, |task| task.attempt);
+        let orders = Orders::listen(&folder, attempt)?;
         loop {
             // In pieces, since a deadline in wall time may move while the machine sleeps.
             let left = until.duration_since(site.clock.now());
@@ -113,8 +115,10 @@ pub fn rest(site: &Site<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunErr
             }
             tokio::select! {
                 () = orders.stop() => {
-                    let mut journal = Journal::new(site.layout);
-                    journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
+                    // One that was parked is that in the journal already.
+                    if orders.given() == Some(Order::Stop) {
+                        journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
+                    }
                     break;
                 }
                 () = tokio::time::sleep(left.min(Duration::from_secs(60))) => {}
@@ -155,22 +159,31 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    async fn run(&self, journal: &mut Journal) -> Result<Next, RunError> {
+    /// Runs the attempt and returns what follows; `None`: the task may not start any more (its account was found unusable
+    /// between the pass and this moment).
+    async fn run(&self, journal: &mut Journal) -> Result<Option<Next>, RunError> {
         private_folder(&self.folder.attempt(self.number))?;
         let mut record = ExitSlot::allocate(&self.folder)?;
-        let orders = Orders::listen(&self.folder)?;
+        let orders = Orders::listen(&self.folder, self.number)?;
         failpoint::hit("runner.before_started");
         let started = Event::Started { attempt: self.number, token: self.token.clone(), boot: boot::id() };
-        journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), started)])?;
+        let begun = journal.transact(self.site.clock.now(), |roster| {
+            let now = roster.get(&self.task.id).map(|task| task.state.clone());
+            let fits = now.is_some_and(|state| state.apply(&started).is_ok());
+            let entry = fits.then(|| (Some(self.task.id.clone()), started));
+            Ok::<_, JournalError>((entry.into_iter().collect(), fits))
+        })?;
+        if !begun {
+            return Ok(None);
+        }
         failpoint::hit("runner.after_started");
         let outcome = self.work(journal, &orders).await;
         let (event, next) = self.end(outcome, &orders);
         failpoint::hit("runner.before_ended");
         // Two places, so that a full disk loses neither: the pass of a later command reads the record if need be.
         drop(record.fill(&ExitRecord { attempt: self.number, event: event.clone() }));
-        order::forget(&self.folder);
-        journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), event)])?;
-        Ok(next)
+        order::forget_stop(&self.folder);
+        Ok(Some(account::record(self.site, journal, self.task, event, next)?))
     }
 
     /// Returns the event that records the end, and what follows.
@@ -187,22 +200,30 @@ impl<'a> Attempt<'a> {
             swept,
             next: next.clone(),
         };
+        let given = orders.given().filter(|order| *order == Order::Stop || !finished(&outcome));
         match outcome {
-            _ if orders.stop_given() => {
+            _ if given.is_some() => {
                 let (exit, usage, swept) = match &outcome {
                     Ok(Tried { called, .. }) => (called.exit, called.facts.usage, called.swept),
                     Err(_) => (Exit::NotStarted, Usage::default(), 0),
                 };
-                let reason = "stopped by hand".to_owned();
-                (ended(exit, Class::Incomplete, reason, usage, swept, &Next::Stopped), Next::Stopped)
+                let (class, reason, next) = match given {
+                    Some(Order::Park(reason)) => (Class::FleetStop, reason, account::PARKED),
+                    _ => (Class::Incomplete, "stopped by hand".to_owned(), Next::Stopped),
+                };
+                (ended(exit, class, reason, usage, swept, &next), next)
             }
             Ok(Tried { called, work }) => {
-                let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
+                let at_once = recovery::at_once(self.task, &called.verdict, called.facts.status, now);
+                let (class, next, reason) = at_once.unwrap_or_else(|| {
+                    let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
+                    let class = match work {
+                        Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
+                        _ => called.verdict.class,
+                    };
+                    (class, next, reason)
+                });
                 let reason = reason + &aside(&called);
-                let class = match work {
-                    Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
-                    _ => called.verdict.class,
-                };
                 (ended(called.exit, class, reason, called.facts.usage, called.swept, &next), next)
             }
             Err(error) => {
@@ -286,6 +307,11 @@ fn aside(called: &Called) -> String {
         told.push(format!("output dropped: {}", bytes(called.dropped)));
     }
     if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) }
+}
+
+/// Whether the attempt has done its task: then an order to park comes too late.
+fn finished(outcome: &Result<Tried, RunError>) -> bool {
+    outcome.as_ref().is_ok_and(|tried| matches!(tried.work, Work::Verified { .. } | Work::Nothing { .. }))
 }
 
 fn class_of(error: &RunError) -> Class {
