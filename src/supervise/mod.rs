@@ -9,6 +9,7 @@ pub mod enqueue;
 pub mod judge;
 pub mod order;
 pub mod pass;
+pub mod prompt;
 pub mod recovery;
 pub mod runner;
 pub mod schedule;
