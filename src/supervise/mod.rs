@@ -12,6 +12,7 @@ pub mod judge;
 mod limit;
 pub mod order;
 pub mod pass;
+pub mod prompt;
 pub mod recovery;
 pub mod runner;
 pub mod schedule;
