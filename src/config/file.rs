@@ -155,6 +155,7 @@ pub(super) const KEYS: &[&str] = &[
     "agents.*.env",
     "agents.*.env_if_root",
     "agents.*.sum",
+    "agents.*.usage_is",
     "agents.*.event",
     "agents.*.event.*.when",
     "agents.*.event.*.take",

@@ -126,6 +126,7 @@ impl Roster {
                     laps: Vec::new(),
                     usage: Usage::default(),
                     models: BTreeMap::new(),
+                    thread: Usage::default(),
                     queued_at: record.at,
                     started_at: None,
                     stopped_at: None,
@@ -179,11 +180,15 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.outcome = None;
         }
         Event::Session { session, model } => {
+            if task.session.as_ref() != Some(session) {
+                task.thread = Usage::default();
+            }
             task.session = Some(session.clone());
             task.model = model.clone().or_else(|| task.model.take());
         }
         Event::Ended { reason, usage, models, lap, next, .. } => {
             task.used(*usage, models);
+            task.thread += *usage;
             task.outcome = Some(reason.clone());
             if let Some(lap) = lap {
                 task.iteration = lap.iteration;

@@ -218,6 +218,9 @@ pub struct Task {
     /// The same by model, where the agent tells.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<String, Usage>,
+    /// What its current session used so far, over all attempts that took it up.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub thread: Usage,
     /// When it was queued.
     pub queued_at: Timestamp,
     /// When its last attempt started.

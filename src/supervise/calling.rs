@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use uuid::Uuid;
 
+use super::meter::{self, Used};
 use super::order::Orders;
 use super::runner::{Attempt, RunError};
 use crate::agent::call::{Call, Called, call};
@@ -104,6 +105,12 @@ impl Attempt<'_> {
         Ok(called)
     }
 
+    /// Returns what the attempt used by these facts.
+    pub(super) fn used(&self, facts: &Facts) -> Used {
+        let agent = self.task.spec.agent.as_ref().and_then(|name| self.site.settings.agents.get(name));
+        meter::used(self.task, agent.map(|agent| agent.usage_is).unwrap_or_default(), facts)
+    }
+
     /// Returns the file with this attempt's prompt: what was asked, and for a further attempt what went wrong before.
     fn prompt(&self) -> Result<PathBuf, RunError> {
         let asked = self.folder.prompt();
@@ -154,7 +161,8 @@ impl Told<'_, '_> {
     }
 
     fn write_live(&mut self, facts: &Facts) {
-        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage: facts.usage };
+        let usage = self.attempt.used(facts).usage;
+        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage };
         if live != self.live && live.save(&self.attempt.folder).is_ok() {
             self.live = live;
         }

@@ -7,6 +7,7 @@ pub mod by_hand;
 mod calling;
 pub mod enqueue;
 pub mod judge;
+pub mod meter;
 pub mod order;
 pub mod pass;
 pub mod recovery;
