@@ -216,7 +216,10 @@ impl Stream {
             self.facts.denials = denials.iter().take(20).map(denied_tool).collect();
         }
         if let Some(told) = taken("usage") {
-            self.facts.models = line::models(told).into_iter().flatten().take(MODELS).collect();
+            self.facts.models.clear();
+            for (model, usage) in line::models(told).into_iter().flatten() {
+                add(&mut self.facts.models, model, usage);
+            }
             let told = line::usage(told);
             self.facts.usage.tokens = told.tokens;
             self.tokens_told = true;
@@ -252,10 +255,8 @@ impl Stream {
         let whole =
             self.facts.model.as_deref().filter(|whole| model.is_none_or(|model| whole.starts_with(model)));
         let model = whole.or(model).map(|model| one_line(model, ACTIVITY));
-        if let Some(model) =
-            model.filter(|model| self.facts.models.len() < MODELS || self.facts.models.contains_key(model))
-        {
-            *self.facts.models.entry(model).or_default() += usage;
+        if let Some(model) = model {
+            add(&mut self.facts.models, model, usage);
         }
         events.push(AgentEvent::Usage(self.facts.usage));
     }
@@ -345,6 +346,12 @@ impl ApiError {
             None => self.reason.clone(),
         }
     }
+}
+
+/// Adds what a model used.
+fn add(models: &mut BTreeMap<String, Usage>, model: String, usage: Usage) {
+    let room = models.len() < MODELS || models.contains_key(&model);
+    *models.entry(if room { model } else { OTHERS.to_owned() }).or_default() += usage;
 }
 
 fn denied_tool(denial: &Value) -> String {

@@ -5,6 +5,7 @@
 
 pub mod adapter;
 pub mod agent_event;
+pub mod budget;
 pub mod clock;
 pub mod duration;
 pub mod event;

@@ -6,6 +6,7 @@
 pub mod by_hand;
 mod calling;
 pub mod enqueue;
+pub mod governor;
 pub mod judge;
 pub mod meter;
 pub mod order;
