@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use uuid::Uuid;
 
+use super::meter::{self, Used};
 use super::order::Orders;
 use super::recovery;
 use super::runner::{Attempt, RunError};
@@ -102,6 +103,12 @@ impl Attempt<'_> {
         told.write_live(&called.facts);
         Ok(called)
     }
+
+    /// Returns what the attempt used by these facts.
+    pub(super) fn used(&self, facts: &Facts) -> Used {
+        let agent = self.task.spec.agent.as_ref().and_then(|name| self.site.settings.agents.get(name));
+        meter::used(self.task, agent.map(|agent| agent.usage_is).unwrap_or_default(), facts)
+    }
 }
 
 /// Passes on what an agent tells while it runs: its session to the journal, the rest to the live facts.
@@ -130,7 +137,8 @@ impl Told<'_, '_> {
     }
 
     fn write_live(&mut self, facts: &Facts) {
-        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage: facts.usage };
+        let usage = self.attempt.used(facts).usage;
+        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage };
         if live != self.live && live.save(&self.attempt.folder).is_ok() {
             self.live = live;
         }
