@@ -14,6 +14,7 @@
 //!                                  landing ─ Landed ─▶ landed   ─ Conflicted ─▶ conflict   ─ Rejected ─▶ rejected
 //!                                     └─ LandingAborted ─▶ where it was
 //!                                     └─ ReviewNeeded ─▶ review ─ Approved ─▶ done
+//!  resting, with a workspace ─ Rewound ─▶ stopped (open and lost stay)
 //!  any resting state ─ Removed ─▶ removed ─ Restored ─▶ where it was
 //! ```
 //!
@@ -144,7 +145,8 @@ impl State {
             (state, E::WorkspaceMade { .. } | E::Publishing { .. } | E::Published { .. } | E::Unknown)
             | (state @ Self::Running { .. }, E::Session { .. })
             | (state @ Self::Landing { .. }, E::Resolved { .. })
-            | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. }) => state,
+            | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. })
+            | (state @ (Self::Open | Self::Lost { .. }), E::Rewound { .. }) => state,
             (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
                 Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
             }
@@ -165,7 +167,18 @@ impl State {
                 Self::Waiting { reason: WaitReason::Backoff, until: Some(*until) }
             }
             (Self::Lost { .. }, E::Exhausted) => Self::Dead,
-            (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped) => Self::Stopped,
+            // Brought back to a checkpoint: what was judged is not what is there now.
+            (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped)
+            | (
+                Self::Done { .. }
+                | Self::Conflict
+                | Self::Rejected
+                | Self::Review
+                | Self::Failed
+                | Self::Dead
+                | Self::Stopped,
+                E::Rewound { .. },
+            ) => Self::Stopped,
             (Self::Queued | Self::Waiting { .. }, E::Parked { .. }) => {
                 Self::Waiting { reason: WaitReason::Parked, until: None }
             }
@@ -240,6 +253,7 @@ fn word(event: &Event) -> &'static str {
         Event::ReviewNeeded { .. } => "in review",
         Event::Approved => "approved",
         Event::Rejected { .. } => "rejected",
+        Event::Rewound { .. } => "brought back to a checkpoint",
         Event::Landed { .. } => "landed",
         Event::Pruned { .. } => "pruned",
         Event::Removed { .. } => "removed",

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use uuid::Uuid;
 
+use super::iteration;
 use super::order::Orders;
 use super::runner::{Attempt, RunError};
 use crate::agent::call::{Call, Called, call};
@@ -61,7 +62,7 @@ impl Attempt<'_> {
         let unknown = |source| RunError::Agent { name: name.clone(), source };
         let spec = self.site.settings.agents.get(&name).ok_or_else(|| unknown(None))?;
         let adapter = Adapter::new(&name, spec).map_err(|error| unknown(Some(error)))?;
-        let prompt_file = self.prompt()?;
+        let prompt_file = self.prompt(workspace)?;
         let prompt = fs::read_to_string(&prompt_file)?;
         let fresh = Uuid::new_v4().to_string();
         let (run_dir, prompt_path) = (self.folder.attempt(self.number), prompt_file.to_string_lossy());
@@ -104,25 +105,40 @@ impl Attempt<'_> {
         Ok(called)
     }
 
-    /// Returns the file with this attempt's prompt: what was asked, and for a further attempt what went wrong before.
-    fn prompt(&self) -> Result<PathBuf, RunError> {
-        let asked = self.folder.prompt();
-        let Some(reason) = self.task.outcome.as_deref().filter(|_| self.task.tries > 0) else {
-            return Ok(asked);
-        };
-        // Checks run one after another until one fails: the last log is that one's.
-        let logs = self.folder.verify_logs(self.number - 1);
-        let output = logs.last().and_then(|log| capture::read(log).ok()).unwrap_or_default();
-        let output = String::from_utf8_lossy(&output[output.len().saturating_sub(TOLD)..]).into_owned();
-        let mut text = fs::read_to_string(asked)?;
-        text.push_str("\n\nThe attempt before this one was not accepted: ");
-        text.push_str(reason);
-        text.push_str(".\nIts work is in this worktree; go on from there.\n");
-        if !output.trim().is_empty() {
-            text.push_str("\nThe end of the failed check's output:\n\n");
-            text.push_str(&output);
+    /// Returns the file that is this attempt's prompt.
+    pub(super) fn prompt_file(&self) -> PathBuf {
+        if self.task.spec.looping.is_none() && (self.task.tries == 0 || self.task.outcome.is_none()) {
+            return self.folder.prompt();
         }
-        let path = self.folder.attempt(self.number).join("prompt.md");
+        self.folder.attempt(self.number).join("prompt.md")
+    }
+
+    /// Makes the file with this attempt's prompt: what was asked, then what the iteration of a loop is told, and for a
+    /// further attempt what went wrong before.
+    fn prompt(&self, workspace: &Workspace) -> Result<PathBuf, RunError> {
+        let path = self.prompt_file();
+        let asked = self.folder.prompt();
+        if path == asked {
+            return Ok(path);
+        }
+        let mut text = fs::read_to_string(asked)?;
+        if let Some(looping) = &self.task.spec.looping {
+            text.push_str("\n\n");
+            text.push_str(&iteration::part(self.site, self.task, looping, workspace)?);
+        }
+        if let Some(reason) = self.task.outcome.as_deref().filter(|_| self.task.tries > 0) {
+            text.push_str("\n\nThe attempt before this one was not accepted: ");
+            text.push_str(reason);
+            text.push_str(".\nIts work is in this worktree; go on from there.\n");
+            // Checks run one after another until one fails: the last log is that one's.
+            let logs = self.folder.verify_logs(self.number - 1);
+            let output = logs.last().and_then(|log| capture::read(log).ok()).unwrap_or_default();
+            let output = String::from_utf8_lossy(&output[output.len().saturating_sub(TOLD)..]).into_owned();
+            if !output.trim().is_empty() {
+                text.push_str("\nThe end of the failed check's output:\n\n");
+                text.push_str(&output);
+            }
+        }
         fs::write(&path, text)?;
         Ok(path)
     }

@@ -6,11 +6,17 @@
 pub mod by_hand;
 mod calling;
 pub mod enqueue;
+mod iterating;
+mod iteration;
 pub mod judge;
 pub mod order;
 pub mod pass;
+pub mod prd;
+pub mod ralph;
 pub mod recovery;
 pub mod runner;
 pub mod schedule;
 pub mod settle;
 pub mod setup;
+
+pub use iteration::TEMPLATE_NAME as ITERATION_TEMPLATE;
