@@ -51,6 +51,11 @@ pub fn take(
     Ok(name)
 }
 
+/// Returns the ref that keeps a branch's commit beside a checkpoint whose `HEAD` was elsewhere.
+pub fn branch_ref(name: &str) -> String {
+    format!("{name}.branch")
+}
+
 /// Returns the checkpoints of a task, by number.
 pub fn list(repo: &Repo, id: &TaskId) -> Result<Vec<Checkpoint>, GitError> {
     let mut found = Vec::new();

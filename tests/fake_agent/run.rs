@@ -103,6 +103,7 @@ impl Agent {
                 fs::OpenOptions::new().create(true).append(true).open(path).map(drop)
             }
             Step::Commit(message) => commit(&message),
+            Step::Stage => git(&["add", "-A"]),
             Step::Say(text) => line(io::stdout(), &text),
             Step::Err(text) => line(io::stderr(), &text),
             Step::Promise(text) => line(io::stdout(), &format!("<promise>{text}</promise>")),

@@ -23,6 +23,8 @@ pub enum Step {
     Touch(PathBuf),
     /// `commit:MESSAGE`: `git add -A` and `git commit`, with the identity that git finds; nothing to commit is no failure.
     Commit(String),
+    /// `stage`: `git add -A`.
+    Stage,
     /// `say:TEXT`: a line on standard output.
     Say(String),
     /// `err:TEXT`: a line on standard error.
@@ -85,6 +87,7 @@ pub fn parse(text: &str) -> Option<Step> {
             "escapes" => Some(Step::Escapes),
             "close-stdout" => Some(Step::CloseStdout),
             "ignore-term" => Some(Step::IgnoreTerm),
+            "stage" => Some(Step::Stage),
             _ => None,
         };
     };

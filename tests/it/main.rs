@@ -26,6 +26,7 @@ mod git_worktree;
 mod journal;
 mod land;
 mod lock;
+mod loop_checkpoint;
 mod loop_life;
 mod program;
 mod readme;
