@@ -31,6 +31,7 @@ mod loop_life;
 mod program;
 mod readme;
 mod real_claude;
+mod real_claude_loop;
 mod session;
 mod tidy_doctor;
 mod tidy_gc;
