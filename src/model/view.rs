@@ -106,6 +106,9 @@ pub struct TaskView {
     pub attempt: u32,
     /// The iteration of its loop.
     pub iteration: u32,
+    /// The most iterations; `None`: it runs in no loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<u32>,
     /// The agent's session.
     pub session: Option<String>,
     /// When it was queued.

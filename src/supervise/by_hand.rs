@@ -193,7 +193,9 @@ pub fn finish(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<Fin
     }
     let head = match judge::by_git(site, &task, &workspace, worktree.checkout(), None)? {
         Work::Verified { head } => head,
-        Work::NoCommit | Work::Nothing { .. } | Work::NotJudged => return Ok(Finished::NothingToLand),
+        Work::NoCommit | Work::Nothing { .. } | Work::NotJudged | Work::Iteration(_) => {
+            return Ok(Finished::NothingToLand);
+        }
         Work::Unfinished { reason } | Work::Blocked { reason } => return Ok(Finished::Refused(reason)),
     };
     let attempt = task.attempt + 1;

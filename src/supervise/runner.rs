@@ -7,16 +7,17 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::iteration::IterationError;
 use super::judge::{self, JudgeError, Surroundings};
 use super::meter::Used;
 use super::order::{self, Order, Orders};
 use super::recovery::{self, Work, after_attempt};
-use super::{account, pass, settle, setup};
+use super::{account, pass, ralph, settle, setup};
 use crate::agent::AdapterError;
 use crate::agent::call::Called;
 use crate::failpoint;
@@ -61,6 +62,9 @@ pub enum RunError {
     /// A set-up command failed.
     #[error("set-up failed: {0}")]
     Setup(String),
+    /// What its iteration is told cannot be put together.
+    #[error(transparent)]
+    Iteration(#[from] IterationError),
     /// It could not be judged.
     #[error("the work cannot be judged")]
     Judge(#[from] JudgeError),
@@ -138,6 +142,7 @@ pub(super) struct Attempt<'a> {
     pub(super) token: String,
     pub(super) shared: [BorrowedFd<'a>; 2],
     pub(super) then: Vec<String>,
+    pub(super) begun: Instant,
 }
 
 /// What an attempt came to, before it is known what follows.
@@ -157,6 +162,7 @@ impl<'a> Attempt<'a> {
             token: Uuid::new_v4().to_string(),
             shared: [lock.as_fd(), slot.as_fd()],
             then: pass::follow_up(site, &task.id),
+            begun: Instant::now(),
         }
     }
 
@@ -180,6 +186,9 @@ impl<'a> Attempt<'a> {
         failpoint::hit("runner.after_started");
         let outcome = self.work(journal, &orders).await;
         let (event, next) = self.end(outcome, &orders);
+        if let Event::Ended { lap: Some(lap), .. } = &event {
+            self.note(lap);
+        }
         failpoint::hit("runner.before_ended");
         // Two places, so that a full disk loses neither: the pass of a later command reads the record if need be.
         drop(record.fill(&ExitRecord { attempt: self.number, event: event.clone() }));
@@ -190,6 +199,10 @@ impl<'a> Attempt<'a> {
     /// Returns the event that records the end, and what follows.
     fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders) -> (Event, Next) {
         let now = self.site.clock.now();
+        let mut lap = None;
+        if let (Ok(Tried { work: Work::Iteration(found), .. }), false) = (&outcome, orders.stop_given()) {
+            lap = Some(ralph::lap(self.task, found));
+        }
         let ended = |exit, class, reason, used: Used, swept, next: &Next| Event::Ended {
             attempt: self.number,
             exit,
@@ -197,7 +210,7 @@ impl<'a> Attempt<'a> {
             reason,
             usage: used.usage,
             models: used.models,
-            lap: None,
+            lap: lap.clone(),
             swept,
             next: next.clone(),
         };
@@ -244,12 +257,25 @@ impl<'a> Attempt<'a> {
         if let Some(reason) = setup::run(self.site, &self.task.id, &workspace, &around, orders).await? {
             return Err(RunError::Setup(reason));
         }
+        self.begin_notes();
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;
         let used = self.used(&called.facts);
         if called.stopped.is_some() || called.swept > 0 || !matches!(called.exit, Exit::Code(_)) {
             settle::clear_debris(self.site, self.task, Some(&workspace));
         }
+        if let Some(looping) = &self.task.spec.looping
+            && matches!(called.verdict.class, Class::Ok | Class::Incomplete)
+            && !orders.stop_given()
+        {
+            let found = self.found(looping, (&workspace, &worktree), &env, &called, orders).await;
+            let work = found.map(Box::new).map(Work::Iteration);
+            let work = work.unwrap_or_else(|error| Work::Unfinished { reason: chain(&error) });
+            return Ok(Tried { called, used, work });
+        }
         if called.verdict.class != Class::Ok || orders.stop_given() {
+            if self.task.spec.looping.is_some() {
+                drop(self.checkpoint(&workspace, &worktree));
+            }
             return Ok(Tried { called, used, work: Work::NotJudged });
         }
         // Whatever goes wrong from here on, the attempt did end, and what it used was used.
@@ -287,7 +313,7 @@ impl<'a> Attempt<'a> {
         Ok(create::create(self.site, journal, self.task)?)
     }
 
-    fn surroundings<'b>(&'b self, env: &'b [(String, String)], log: &'b Path) -> Surroundings<'b> {
+    pub(super) fn surroundings<'b>(&'b self, env: &'b [(String, String)], log: &'b Path) -> Surroundings<'b> {
         Surroundings {
             env,
             without: command::REDIRECTING,
@@ -313,12 +339,14 @@ fn aside(called: &Called) -> String {
 
 /// Whether the attempt has done its task: then an order to park comes too late.
 fn finished(outcome: &Result<Tried, RunError>) -> bool {
-    outcome.as_ref().is_ok_and(|tried| matches!(tried.work, Work::Verified { .. } | Work::Nothing { .. }))
+    outcome.as_ref().is_ok_and(|tried| {
+        matches!(tried.work, Work::Verified { .. } | Work::Nothing { .. } | Work::Iteration(_))
+    })
 }
 
 fn class_of(error: &RunError) -> Class {
     match error {
-        RunError::Agent { .. } | RunError::Setup(_) => Class::Fail,
+        RunError::Agent { .. } | RunError::Setup(_) | RunError::Iteration(_) => Class::Fail,
         RunError::Create(_)
         | RunError::Git(_)
         | RunError::Judge(_)

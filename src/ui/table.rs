@@ -103,7 +103,10 @@ pub fn status(view: &StatusView) -> String {
         let cost = if task.cost_usd > 0.0 { format!("${:.2}", task.cost_usd) } else { String::new() };
         table.add_row([
             task.name.clone(),
-            task.state.clone(),
+            match task.iterations {
+                Some(most) => format!("{} {}/{most}", task.state, task.iteration),
+                None => task.state.clone(),
+            },
             task.agent.clone().unwrap_or_else(|| "you".to_owned()),
             millis(task.elapsed_ms),
             changes(task),
@@ -142,6 +145,7 @@ pub fn task(task: &TaskView) -> String {
     row("model", task.model.clone());
     row("profile", task.profile.clone());
     row("session", task.session.clone());
+    row("iteration", task.iterations.map(|most| format!("{}/{most}", task.iteration)));
     row("attempt", (task.attempt > 0).then(|| task.attempt.to_string()));
     row("priority", Some(task.priority.to_string()));
     row("after", Some(task.after.join(", ")));

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::Args;
+use super::{Args, looping};
 use crate::agent::Adapter;
 use crate::commands::context::Context;
 use crate::error::{self, CommandError, During as _};
@@ -42,6 +43,12 @@ struct Line {
     verify: Vec<String>,
     timeout: Option<String>,
     retries: Option<u32>,
+    /// A number of iterations, or `true`.
+    #[serde(default, rename = "loop")]
+    looping: Option<Value>,
+    until: Option<String>,
+    prd: Option<String>,
+    time: Option<String>,
     #[serde(default)]
     no_agent: bool,
 }
@@ -78,7 +85,28 @@ pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandE
                 n + 1
             )));
         }
+        let told = looping::of_line(line.looping.as_ref()).map_err(|why| {
+            CommandError::usage(format!("line {}: `loop` is {why}; nothing was made", n + 1))
+        })?;
+        let looped = told.or(args.looping);
+        let alone = [("until", &line.until), ("prd", &line.prd), ("time", &line.time)];
+        if let Some((key, _)) = alone.iter().find(|(_, value)| value.is_some() && looped.is_none()) {
+            return Err(CommandError::usage(format!(
+                "line {}: `{key}` needs `loop`; nothing was made",
+                n + 1
+            )));
+        }
+        if line.no_agent && looped.is_some() {
+            return Err(CommandError::usage(format!(
+                "line {}: with no-agent goes no loop; nothing was made",
+                n + 1
+            )));
+        }
         lines.push(Args {
+            looping: looped,
+            until: line.until.or_else(|| args.until.clone()),
+            prd: line.prd.or_else(|| args.prd.clone()),
+            time: line.time.or_else(|| args.time.clone()),
             name: Some(line.name),
             prompt: line.prompt,
             file: line.file,
@@ -155,6 +183,7 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         }
     })?;
     let prompt = prompt(args)?;
+    looping::warn_of_swallowed_options(args);
     let target = match &args.into {
         Some(target) => target.clone(),
         None => context.target()?,
@@ -209,6 +238,7 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         verify: args.verify.clone(),
         timeout_ms: u64::try_from(timeout.min(Duration::from_secs(1 << 31)).as_millis()).unwrap_or(u64::MAX),
         retries: args.retries.unwrap_or(settings.limits.retries),
+        looping: looping::wish(context, args, &target)?,
         ..TaskSpec::new(name, target)
     };
     Ok(Wish { spec, prompt, after })
