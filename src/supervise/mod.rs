@@ -3,6 +3,7 @@
 //! There is no coordinator: a short *pass* under a lock starts what is ready, run by every command and by every runner
 //! that ends. Invariant: a task is run by who holds its lock; slots are held locks; state is the fold of the journal.
 
+mod budgeting;
 pub mod by_hand;
 mod calling;
 pub mod enqueue;
