@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use self::wish::{Wish, check_names, read_lines, wish};
+use super::budget::BudgetArgs;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::failpoint;
@@ -69,6 +70,8 @@ pub struct Args {
     /// Attempts beyond the first.
     #[arg(long)]
     retries: Option<u32>,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Make the workspace only: a person works there.
     #[arg(long, conflicts_with_all = ["agent", "model", "after"])]
     no_agent: bool,

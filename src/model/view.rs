@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::budget::{Budget, Spent};
 use super::event::ConflictedPath;
 use super::task::Oid;
 use super::usage::Tokens;
@@ -45,8 +46,20 @@ pub struct StatusView {
     pub target: String,
     /// Slots in use and in all.
     pub slots: SlotsView,
+    /// What all tasks used today, where the day is bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub today: Option<TodayView>,
     /// The tasks, in the order of the queue and then by age.
     pub tasks: Vec<TaskView>,
+}
+
+/// What all tasks used today, and may use in a day.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TodayView {
+    /// Used since midnight, running attempts included.
+    pub spent: Spent,
+    /// The bounds; 0: none.
+    pub budget: Budget,
 }
 
 /// Slots in use and in all.
@@ -119,6 +132,12 @@ pub struct TaskView {
     pub tokens: Tokens,
     /// Dollars over all attempts.
     pub cost_usd: f64,
+    /// What it may use over all attempts, where anything is bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// How much of its budget is used, where it is most of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// What the agent did last.
     pub last: Option<String>,
     /// Why it is where it is.
