@@ -4,6 +4,7 @@
 pub mod budget;
 pub mod completions;
 pub mod context;
+pub mod cost;
 pub mod demo;
 pub mod diff;
 pub mod doctor;

@@ -147,6 +147,36 @@ pub struct TaskView {
     pub conflicts: Vec<ConflictedPath>,
 }
 
+/// `wt cost`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CostView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What the rows are: `task`, `model`, `day` or `agent`.
+    pub by: String,
+    /// The rows.
+    pub rows: Vec<CostRow>,
+    /// All of it.
+    pub total: CostRow,
+}
+
+/// What was used by one task, model, day or agent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CostRow {
+    /// The task, model, date or agent; `total`.
+    pub key: String,
+    /// Attempts that used it.
+    pub attempts: u32,
+    /// Tokens by price class.
+    pub tokens: Tokens,
+    /// US dollars, as the agents computed them; `None`: none told any.
+    pub cost_usd: Option<f64>,
+    /// Whether some of it is by agents that tell tokens only, so that the money is a lower bound.
+    pub partly_priced: bool,
+    /// The time of the attempts, in milliseconds; by model, an attempt's time stands with the first of its models.
+    pub time_ms: u64,
+}
+
 /// `wt merge`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MergeView {

@@ -10,7 +10,7 @@ use crate::model::budget;
 use crate::model::text::{count, duration, neutralised, one_line};
 use crate::model::view::{GcView, StatusView, TaskView};
 
-fn plain(columns: &[&str]) -> Table {
+pub(super) fn plain(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if !columns.is_empty() {
@@ -19,7 +19,7 @@ fn plain(columns: &[&str]) -> Table {
     table
 }
 
-fn text(table: &Table) -> String {
+pub(super) fn text(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
