@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use self::looping::Iterations;
 use self::wish::{Wish, check_names, read_lines, wish};
+use super::budget::BudgetArgs;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::failpoint;
@@ -93,6 +94,8 @@ pub struct Args {
     /// How long all attempts of the loop together may run; `0`: no bound.
     #[arg(long, value_name = "DURATION", requires = "looping")]
     time: Option<String>,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Make the workspace only: a person works there.
     #[arg(long, conflicts_with_all = ["agent", "model", "after", "profile", "looping"])]
     no_agent: bool,
