@@ -29,6 +29,7 @@ mod lock;
 mod program;
 mod readme;
 mod real_claude;
+mod real_claude_faults;
 mod session;
 mod tidy_doctor;
 mod tidy_gc;
