@@ -6,6 +6,7 @@
 pub mod account;
 pub mod adapter;
 pub mod agent_event;
+pub mod budget;
 pub mod clock;
 pub mod duration;
 pub mod event;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::account::account;
+use super::budget::{Ledger, Spent};
 use super::event::{Event, Next, Record, WaitReason};
 use super::state::{BadTransition, State};
 use super::task::{Landing, Oid, Task};
@@ -38,6 +39,7 @@ pub struct Roster {
     /// By account, the task whose attempt ended last.
     spoke_last: BTreeMap<String, TaskId>,
     misfits: usize,
+    ledger: Ledger,
 }
 
 impl Roster {
@@ -97,6 +99,11 @@ impl Roster {
         &self.intents
     }
 
+    /// Returns what was used lately, by all tasks.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Applies one record; the only mutator. On an error nothing changed.
     pub fn apply(&mut self, record: &Record) -> Result<(), BadTransition> {
         match &record.event {
@@ -108,6 +115,7 @@ impl Roster {
                 tasks: tasks.clone(),
             }),
             Event::Published { landing, .. } => self.intents.retain(|intent| intent.landing != *landing),
+            Event::CarriedLedger { ledger } => self.ledger = ledger.clone(),
             _ => {}
         }
         let Some(id) = &record.task else { return Ok(()) };
@@ -134,6 +142,9 @@ impl Roster {
                     laps: Vec::new(),
                     usage: Usage::default(),
                     models: BTreeMap::new(),
+                    thread: Usage::default(),
+                    time_ms: 0,
+                    warned: Vec::new(),
                     queued_at: record.at,
                     started_at: None,
                     stopped_at: None,
@@ -154,7 +165,13 @@ impl Roster {
             }
             _ => match self.tasks.get_mut(id) {
                 Some(task) => {
+                    let before = task.spent();
                     advance(task, record)?;
+                    let now = task.spent();
+                    if now != before {
+                        let time_ms = now.time_ms.saturating_sub(before.time_ms);
+                        self.ledger.add(record.at, Spent { usage: now.usage.since(&before.usage), time_ms });
+                    }
                     self.hear(record);
                     Ok(())
                 }
@@ -219,10 +236,24 @@ impl Task {
     }
 }
 
+/// Returns how long the attempt took that `record` ends, in milliseconds. When a lost one ended nobody saw: it counts for
+/// no more than its time limit.
+fn took(task: &Task, record: &Record) -> u64 {
+    let most = match &record.event {
+        Event::Ended { .. } => u64::MAX,
+        Event::Lost { .. } => task.spec.timeout_ms,
+        _ => return 0,
+    };
+    let since = task.started_at.map_or(0, |at| record.at.duration_since(at).as_millis());
+    u64::try_from(since).unwrap_or_default().min(most)
+}
+
 /// Moves one task by one record: first the state, which may refuse, then the facts.
 fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
     let before = task.state.at_rest();
+    let took = took(task, record);
     task.state = task.state.clone().apply(&record.event)?;
+    task.time_ms = task.time_ms.saturating_add(took);
     match &record.event {
         Event::WorkspaceMade { workspace } | Event::Restored { workspace } => {
             task.workspace = Some(workspace.clone());
@@ -235,6 +266,9 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.outcome = None;
         }
         Event::Session { session, model } => {
+            if task.session.as_ref() != Some(session) {
+                task.thread = Usage::default();
+            }
             task.session = Some(session.clone());
             task.model = model.clone().or_else(|| task.model.take());
         }
@@ -247,6 +281,7 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
                 _ => {}
             }
             task.used(*usage, models);
+            task.thread += *usage;
             task.outcome = Some(reason.clone());
             if let Some(lap) = lap {
                 task.iteration = lap.iteration;
@@ -278,6 +313,14 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.outcome = None;
             task.ended_at = None;
         }
+        Event::Rebudgeted { budget } => {
+            let spec = &mut task.spec;
+            (spec.budget_usd, spec.budget_tokens, spec.budget_ms) =
+                (budget.usd, budget.tokens, budget.time_ms);
+            task.warned.clear();
+        }
+        Event::BudgetWarned { bound, .. } => task.warned.push(*bound),
+        Event::OverBudget { reason, .. } => task.outcome = Some(reason.clone()),
         Event::MarkedDone { .. } => task.outcome = Some("finished by hand".to_owned()),
         Event::Pruned { trash } => {
             task.workspace = None;

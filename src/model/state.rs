@@ -14,6 +14,7 @@
 //!                                  landing ─ Landed ─▶ landed   ─ Conflicted ─▶ conflict   ─ Rejected ─▶ rejected
 //!                                     └─ LandingAborted ─▶ where it was
 //!                                     └─ ReviewNeeded ─▶ review ─ Approved ─▶ done
+//!  queued, waiting ─ OverBudget ─▶ failed, or waiting for tomorrow
 //!  any resting state ─ Removed ─▶ removed ─ Restored ─▶ where it was
 //! ```
 //!
@@ -141,7 +142,16 @@ impl State {
         use Event as E;
         let bad = BadTransition { from: self.word(), event: word(event) };
         Ok(match (self, event) {
-            (state, E::WorkspaceMade { .. } | E::Publishing { .. } | E::Published { .. } | E::Unknown)
+            (
+                state,
+                E::WorkspaceMade { .. }
+                | E::Publishing { .. }
+                | E::Published { .. }
+                | E::Unknown
+                | E::Rebudgeted { .. }
+                | E::BudgetWarned { .. }
+                | E::CarriedLedger { .. },
+            )
             | (state @ Self::Running { .. }, E::Session { .. })
             | (state @ Self::Landing { .. }, E::Resolved { .. })
             | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. }) => state,
@@ -169,6 +179,10 @@ impl State {
             (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped) => Self::Stopped,
             (Self::Queued | Self::Waiting { .. }, E::Parked { .. }) => {
                 Self::Waiting { reason: WaitReason::Parked, until: None }
+            }
+            (Self::Queued | Self::Waiting { .. }, E::OverBudget { until: None, .. }) => Self::Failed,
+            (Self::Queued | Self::Waiting { .. }, E::OverBudget { until, .. }) => {
+                Self::Waiting { reason: WaitReason::RateLimit, until: *until }
             }
             (
                 Self::Failed
@@ -233,6 +247,9 @@ fn word(event: &Event) -> &'static str {
         Event::Stopped => "stopped",
         Event::Parked { .. } => "parked",
         Event::Retried => "retried",
+        Event::Rebudgeted { .. } => "given a budget",
+        Event::BudgetWarned { .. } => "warned of its budget",
+        Event::OverBudget { .. } => "held back by a budget",
         Event::MarkedDone { .. } => "done",
         Event::LandingStarted { .. } => "landing",
         Event::LandingAborted { .. } => "taken back from landing",
@@ -247,7 +264,7 @@ fn word(event: &Event) -> &'static str {
         Event::Restored { .. } => "restored",
         Event::Publishing { .. } => "publishing",
         Event::Published { .. } => "published",
-        Event::Carried { .. } => "carried over",
+        Event::Carried { .. } | Event::CarriedLedger { .. } => "carried over",
         Event::Unknown => "changed by an unknown event",
     }
 }
@@ -300,6 +317,8 @@ mod tests {
             Just(Event::ReviewNeeded { reason: String::new(), paths: vec![], onto: oid(), candidate: None }),
             Just(Event::Approved),
             Just(Event::Retried),
+            Just(Event::OverBudget { reason: String::new(), until: None }),
+            Just(Event::OverBudget { reason: String::new(), until: Some(Timestamp::UNIX_EPOCH) }),
             Just(Event::MarkedDone { head: oid(), skipped: false }),
             Just(Event::LandingStarted { head: oid() }),
             Just(Event::LandingAborted { reason: String::new() }),

@@ -1,11 +1,11 @@
-//! Calling the agent of an attempt: its prompt, its session, and what it tells while it runs.
+//! Calling the agent of an attempt: its session, and what it tells while it runs.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use uuid::Uuid;
 
+use super::meter::{self, Used};
 use super::order::Orders;
 use super::recovery;
 use super::runner::{Attempt, RunError};
@@ -15,16 +15,12 @@ use crate::git::{LinkedWorktree, command};
 use crate::model::Event;
 use crate::model::agent_event::AgentEvent;
 use crate::model::task::Workspace;
-use crate::model::verdict::{Class, Exit};
-use crate::process::capture;
+use crate::model::verdict::Exit;
 use crate::store::Journal;
 use crate::store::live::Live;
 
 /// How often live facts are written at most.
 const LIVE_EVERY: Duration = Duration::from_millis(250);
-
-/// How much of a failed check's output the next attempt is told.
-const TOLD: usize = 4 << 10;
 
 impl Attempt<'_> {
     /// Runs the agent to its end. A further attempt takes up the session of the one before; where the agent does not know
@@ -63,7 +59,7 @@ impl Attempt<'_> {
         let unknown = |source| RunError::Agent { name: name.clone(), source };
         let spec = self.site.settings.agents.get(&name).ok_or_else(|| unknown(None))?;
         let adapter = Adapter::new(&name, spec).map_err(|error| unknown(Some(error)))?;
-        let prompt_file = self.prompt()?;
+        let prompt_file = self.prompt(journal, spec, workspace)?;
         let prompt = fs::read_to_string(&prompt_file)?;
         let fresh = Uuid::new_v4().to_string();
         let (run_dir, prompt_path) = (self.folder.attempt(self.number), prompt_file.to_string_lossy());
@@ -108,28 +104,10 @@ impl Attempt<'_> {
         Ok(called)
     }
 
-    /// Returns the file with this attempt's prompt: what was asked, and for a further attempt what went wrong before.
-    fn prompt(&self) -> Result<PathBuf, RunError> {
-        let asked = self.folder.prompt();
-        let told = self.task.tries > 0 || self.task.class == Some(Class::Fail);
-        let Some(reason) = self.task.outcome.as_deref().filter(|_| told) else {
-            return Ok(asked);
-        };
-        // Checks run one after another until one fails: the last log is that one's.
-        let logs = self.folder.verify_logs(self.number - 1);
-        let output = logs.last().and_then(|log| capture::read(log).ok()).unwrap_or_default();
-        let output = String::from_utf8_lossy(&output[output.len().saturating_sub(TOLD)..]).into_owned();
-        let mut text = fs::read_to_string(asked)?;
-        text.push_str("\n\nThe attempt before this one was not accepted: ");
-        text.push_str(reason);
-        text.push_str(".\nIts work is in this worktree; go on from there.\n");
-        if !output.trim().is_empty() {
-            text.push_str("\nThe end of the failed check's output:\n\n");
-            text.push_str(&output);
-        }
-        let path = self.folder.attempt(self.number).join("prompt.md");
-        fs::write(&path, text)?;
-        Ok(path)
+    /// Returns what the attempt used by these facts.
+    pub(super) fn used(&self, facts: &Facts) -> Used {
+        let agent = self.task.spec.agent.as_ref().and_then(|name| self.site.settings.agents.get(name));
+        meter::used(self.task, agent.map(|agent| agent.usage_is).unwrap_or_default(), facts)
     }
 }
 
@@ -159,7 +137,8 @@ impl Told<'_, '_> {
     }
 
     fn write_live(&mut self, facts: &Facts) {
-        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage: facts.usage };
+        let usage = self.attempt.used(facts).usage;
+        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage };
         if live != self.live && live.save(&self.attempt.folder).is_ok() {
             self.live = live;
         }

@@ -4,7 +4,6 @@
 //! slot as soon as the attempt is recorded. Whatever happens to the disk, the agent's end is written: first into the exit
 //! record, whose bytes were allocated before the agent started, then into the journal.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
@@ -14,6 +13,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::judge::{self, JudgeError, Surroundings};
+use super::meter::Used;
 use super::order::{self, Order, Orders};
 use super::recovery::{self, Work, after_attempt};
 use super::{account, pass, settle, setup};
@@ -25,7 +25,7 @@ use crate::model::event::Next;
 use crate::model::task::Workspace;
 use crate::model::text::bytes;
 use crate::model::verdict::{Class, Exit, Verdict};
-use crate::model::{Event, State, Task, TaskId, Usage};
+use crate::model::{Event, State, Task, TaskId};
 use crate::process::boot;
 use crate::store::exit::{ExitRecord, ExitSlot};
 use crate::store::layout::{TaskFolder, private_folder};
@@ -143,6 +143,7 @@ pub(super) struct Attempt<'a> {
 /// What an attempt came to, before it is known what follows.
 struct Tried {
     called: Called,
+    used: Used,
     work: Work,
 }
 
@@ -189,13 +190,13 @@ impl<'a> Attempt<'a> {
     /// Returns the event that records the end, and what follows.
     fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders) -> (Event, Next) {
         let now = self.site.clock.now();
-        let ended = |exit, class, reason, usage, swept, next: &Next| Event::Ended {
+        let ended = |exit, class, reason, used: Used, swept, next: &Next| Event::Ended {
             attempt: self.number,
             exit,
             class,
             reason,
-            usage,
-            models: BTreeMap::new(),
+            usage: used.usage,
+            models: used.models,
             lap: None,
             swept,
             next: next.clone(),
@@ -203,17 +204,17 @@ impl<'a> Attempt<'a> {
         let given = orders.given().filter(|order| *order == Order::Stop || !finished(&outcome));
         match outcome {
             _ if given.is_some() => {
-                let (exit, usage, swept) = match &outcome {
-                    Ok(Tried { called, .. }) => (called.exit, called.facts.usage, called.swept),
-                    Err(_) => (Exit::NotStarted, Usage::default(), 0),
+                let (exit, used, swept) = match outcome {
+                    Ok(Tried { called, used, .. }) => (called.exit, used, called.swept),
+                    Err(_) => (Exit::NotStarted, Used::default(), 0),
                 };
                 let (class, reason, next) = match given {
                     Some(Order::Park(reason)) => (Class::FleetStop, reason, account::PARKED),
                     _ => (Class::Incomplete, "stopped by hand".to_owned(), Next::Stopped),
                 };
-                (ended(exit, class, reason, usage, swept, &next), next)
+                (ended(exit, class, reason, used, swept, &next), next)
             }
-            Ok(Tried { called, work }) => {
+            Ok(Tried { called, used, work }) => {
                 let at_once = recovery::at_once(self.task, &called.verdict, called.facts.status, now);
                 let (class, next, reason) = at_once.unwrap_or_else(|| {
                     let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
@@ -224,12 +225,12 @@ impl<'a> Attempt<'a> {
                     (class, next, reason)
                 });
                 let reason = reason + &aside(&called);
-                (ended(called.exit, class, reason, called.facts.usage, called.swept, &next), next)
+                (ended(called.exit, class, reason, used, called.swept, &next), next)
             }
             Err(error) => {
                 let verdict = Verdict::new(class_of(&error), chain(&error));
                 let (next, reason) = after_attempt(self.task, &verdict, &Work::NotJudged, now);
-                (ended(Exit::NotStarted, verdict.class, reason, Usage::default(), 0, &next), next)
+                (ended(Exit::NotStarted, verdict.class, reason, Used::default(), 0, &next), next)
             }
         }
     }
@@ -244,16 +245,17 @@ impl<'a> Attempt<'a> {
             return Err(RunError::Setup(reason));
         }
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;
+        let used = self.used(&called.facts);
         if called.stopped.is_some() || called.swept > 0 || !matches!(called.exit, Exit::Code(_)) {
             settle::clear_debris(self.site, self.task, Some(&workspace));
         }
         if called.verdict.class != Class::Ok || orders.stop_given() {
-            return Ok(Tried { called, work: Work::NotJudged });
+            return Ok(Tried { called, used, work: Work::NotJudged });
         }
         // Whatever goes wrong from here on, the attempt did end, and what it used was used.
         let judged = self.judge(&workspace, &worktree, &env, called.facts.text.as_deref(), orders).await;
         let work = judged.unwrap_or_else(|error| Work::Unfinished { reason: chain(&error) });
-        Ok(Tried { called, work })
+        Ok(Tried { called, used, work })
     }
 
     async fn judge(
