@@ -32,6 +32,7 @@ mod program;
 mod readme;
 mod real_claude;
 mod real_claude_loop;
+mod real_claude_faults;
 mod session;
 mod tidy_doctor;
 mod tidy_gc;
