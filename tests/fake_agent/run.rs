@@ -113,6 +113,12 @@ impl Agent {
             }
             Step::EnvTo(path) => whole(&path, environment().as_bytes()),
             Step::PidsTo(path) => whole(&path, self.pids().as_bytes()),
+            Step::HangFirst(runs, path) => {
+                while count(&path)? <= runs {
+                    std::thread::sleep(Duration::from_secs(1000));
+                }
+                Ok(())
+            }
             Step::Sleep(time) => {
                 std::thread::sleep(time);
                 Ok(())

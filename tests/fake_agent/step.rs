@@ -69,6 +69,8 @@ pub enum Step {
     Signal(Signal),
     /// `in:N:STEP`: the step, in iteration N of a loop only (`WT_ITERATION`); `in:N+:STEP`: from N on.
     In(RangeInclusive<u32>, Box<Step>),
+    /// `hang-first:N:PATH`: no end for the first N runs, counted in PATH; then goes on.
+    HangFirst(u32, PathBuf),
     /// `fail-first:N:PATH`: exit 1 for the first N runs, counted in PATH; then goes on.
     FailFirst(u32, PathBuf),
 }
@@ -126,9 +128,10 @@ pub fn parse(text: &str) -> Option<Step> {
             };
             Step::In(range, Box::new(parse(step)?))
         }
-        "fail-first" => {
+        "fail-first" | "hang-first" => {
             let (runs, path) = value.split_once(':')?;
-            Step::FailFirst(runs.parse().ok()?, PathBuf::from(path))
+            let step = if word == "fail-first" { Step::FailFirst } else { Step::HangFirst };
+            step(runs.parse().ok()?, PathBuf::from(path))
         }
         _ => return None,
     })

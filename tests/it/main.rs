@@ -27,6 +27,7 @@ mod journal;
 mod land;
 mod lock;
 mod loop_checkpoint;
+mod loop_faults;
 mod loop_life;
 mod program;
 mod readme;
