@@ -29,6 +29,7 @@ mod lock;
 mod loop_checkpoint;
 mod loop_faults;
 mod loop_life;
+mod merge_fixtures;
 mod program;
 mod readme;
 mod real_claude;
