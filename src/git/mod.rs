@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod commit;
+pub mod conflict;
 pub mod dates;
 pub mod detached;
 pub mod diff;
@@ -20,6 +21,7 @@ pub mod replay;
 mod repo;
 pub mod snapshot;
 pub mod status;
+pub mod tree;
 pub mod worktree;
 
 pub use error::{GitError, Unusable, WorktreeTrouble};

@@ -307,6 +307,9 @@ pub enum Event {
         paths: Vec<ConflictedPath>,
         /// The target's commit that was tried.
         onto: Oid,
+        /// Why no agent resolved it, where one could have.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// What did not merge was resolved, or an agent tried to.
     Resolved {
@@ -334,7 +337,11 @@ pub enum Event {
         candidate: Option<Oid>,
     },
     /// A person approved what was in review.
-    Approved,
+    Approved {
+        /// The branch's commit that was approved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        head: Option<Oid>,
+    },
     /// Verification failed on the merged tree.
     Rejected {
         /// Which check and how.
