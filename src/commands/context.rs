@@ -67,6 +67,7 @@ pub struct Context {
     /// The branch that the repository's own configuration is read from.
     home: Option<String>,
     template: Option<Vec<u8>>,
+    resolver_template: Option<Vec<u8>>,
     clock: SystemClock,
     narration: Narration,
     /// Whether a person was told that the queue is barred.
@@ -89,6 +90,7 @@ impl Context {
         let journal = Journal::new(&layout);
         let narration = if global.quiet { Narration::Quiet } else { Narration::Full };
         let template = committed.template.clone();
+        let resolver_template = committed.resolver_template.clone();
         let mut context = Self {
             repo,
             layout,
@@ -97,6 +99,7 @@ impl Context {
             target,
             home,
             template,
+            resolver_template,
             clock: SystemClock,
             narration,
             barred_told: false,
@@ -123,6 +126,11 @@ impl Context {
     /// Returns the settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Returns the repository's own template of a resolver's prompt.
+    pub fn resolver_template(&self) -> Option<&[u8]> {
+        self.resolver_template.as_deref()
     }
 
     /// Returns the clock.
@@ -297,17 +305,23 @@ fn first_target(repo: &Repo) -> Result<String, GitError> {
 struct Committed {
     file: Option<Vec<u8>>,
     template: Option<Vec<u8>>,
+    resolver_template: Option<Vec<u8>>,
 }
 
 impl Committed {
     fn read(repo: &Repo, target: Option<&str>) -> Result<Self, CommandError> {
         let tip = target.and_then(|target| repo.branch_tip(target).transpose()).transpose();
         let Some(tip) = tip.during(|| "the target cannot be read".to_owned())? else {
-            return Ok(Self { file: None, template: None });
+            return Ok(Self { file: None, template: None, resolver_template: None });
         };
         let blob =
             |path: &str| repo.blob_at(&tip, path).during(|| format!("`{path}` on the target cannot be read"));
-        Ok(Self { file: blob(".wt.toml")?, template: blob(&format!(".wt/templates/{INSTRUCTIONS}"))? })
+        let template = |name: &str| blob(&format!(".wt/templates/{name}"));
+        Ok(Self {
+            file: blob(".wt.toml")?,
+            template: template(INSTRUCTIONS)?,
+            resolver_template: template(land::resolve::TEMPLATE_NAME)?,
+        })
     }
 
     fn settings(&self) -> Result<Settings, CommandError> {
@@ -331,8 +345,9 @@ impl Committed {
     }
 
     fn executable(&self, repo: &Repo) -> Result<Option<Executable>, CommandError> {
+        let named = [(INSTRUCTIONS, &self.template), (land::resolve::TEMPLATE_NAME, &self.resolver_template)];
         let templates: Vec<(String, Vec<u8>)> =
-            self.template.iter().map(|bytes| (INSTRUCTIONS.to_owned(), bytes.clone())).collect();
+            named.into_iter().filter_map(|(name, bytes)| Some((name.to_owned(), bytes.clone()?))).collect();
         config::executable(repo.common_dir(), self.file.as_deref(), &templates)
             .during(|| "the configuration is not usable".to_owned())
     }

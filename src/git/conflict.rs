@@ -78,7 +78,8 @@ pub fn marked(
     labels: &[(&Oid, &str)],
 ) -> Result<Vec<u8>, GitError> {
     let found = tree::entry(repo, &conflict.tree, path)?;
-    let (_, blob) = found.ok_or_else(|| GitError::unreadable(format!("the merged tree, {path}"), "missing"))?;
+    let (_, blob) =
+        found.ok_or_else(|| GitError::unreadable(format!("the merged tree, {path}"), "missing"))?;
     let text = tree::blob(repo, &blob)?;
     let mut worded = Vec::with_capacity(text.len());
     for line in text.split_inclusive(|b| *b == b'\n') {

@@ -6,8 +6,8 @@
 
 pub mod command;
 pub mod commit;
-pub mod dates;
 pub mod conflict;
+pub mod dates;
 pub mod detached;
 pub mod diff;
 mod error;

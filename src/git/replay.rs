@@ -102,13 +102,16 @@ pub fn replay(repo: &Repo, onto: &Oid, head: &Oid) -> Result<Outcome, GitError> 
     replay_resolving(repo, onto, head, &mut |_, _| Ok::<_, GitError>(None))
 }
 
+/// Returns the merged tree of a commit (the second) that does not merge onto another (the first), if anybody has one.
+pub type Resolve<'a, E> = &'a mut dyn FnMut(&Oid, &Oid) -> Result<Option<Oid>, E>;
+
 /// The same, asking `resolve` (the commit reached so far, the commit that does not merge onto it) for the merged tree where
 /// git has none; `None` stops there.
 pub fn replay_resolving<E: From<GitError>>(
     repo: &Repo,
     onto: &Oid,
     head: &Oid,
-    resolve: &mut dyn FnMut(&Oid, &Oid) -> Result<Option<Oid>, E>,
+    resolve: Resolve<'_, E>,
 ) -> Result<Outcome, E> {
     let pending = pending(repo, head, onto)?;
     let merges = pending.iter().any(Pending::is_merge);
@@ -180,12 +183,7 @@ pub fn merge(repo: &Repo, base: Option<&Oid>, ours: &Oid, theirs: &Oid) -> Resul
 }
 
 /// Returns what git says of a merge in memory; conflicts stand in the tree with the lines of both sides and of the base.
-pub(super) fn answer(
-    repo: &Repo,
-    base: Option<&Oid>,
-    ours: &Oid,
-    theirs: &Oid,
-) -> Result<Answer, GitError> {
+pub(super) fn answer(repo: &Repo, base: Option<&Oid>, ours: &Oid, theirs: &Oid) -> Result<Answer, GitError> {
     repo.require_git()?;
     let mut call = Git::on(repo, "merge-tree").args(["--write-tree", "-z", "--messages"]);
     call = match base {

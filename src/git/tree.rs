@@ -47,7 +47,10 @@ pub fn with(repo: &Repo, tree: &Oid, files: &[Put]) -> Result<Oid, GitError> {
     let scratch = tempfile::tempdir()?;
     let index = scratch.path().join("index");
     let call = |verb: &str| {
-        Git::on(repo, verb).env("GIT_INDEX_FILE", &index).set("core.splitIndex=false").set("index.sparse=false")
+        Git::on(repo, verb)
+            .env("GIT_INDEX_FILE", &index)
+            .set("core.splitIndex=false")
+            .set("index.sparse=false")
     };
     call("read-tree").arg(tree.as_str()).run()?;
     let mut script = Vec::new();
@@ -96,7 +99,10 @@ fn take(checkout: &Checkout, scratch: &Path) -> Result<Oid, GitError> {
     let index: PathBuf = scratch.join("index");
     fs::copy(scratch.join("known"), &index)?;
     let call = |verb: &str| {
-        Git::at(checkout, verb).env("GIT_INDEX_FILE", &index).set("core.splitIndex=false").set("add.ignoreErrors=false")
+        Git::at(checkout, verb)
+            .env("GIT_INDEX_FILE", &index)
+            .set("core.splitIndex=false")
+            .set("add.ignoreErrors=false")
     };
     call("add").args(["-A", "--", "."]).run()?;
     written(call("write-tree"))

@@ -90,8 +90,7 @@ mod tests {
     use super::*;
 
     fn side(digit: char, mode: &str) -> Option<Side> {
-        let blob = Oid::parse(&digit.to_string().repeat(40)).unwrap();
-        Some(Side { mode: mode.to_owned(), blob })
+        Oid::parse(&digit.to_string().repeat(40)).map(|blob| Side { mode: mode.to_owned(), blob })
     }
 
     fn file(kind: ConflictKind) -> ConflictedFile {

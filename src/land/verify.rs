@@ -143,6 +143,11 @@ pub(super) fn steps(checks: &Checks, settings: &Settings, task: &Task) -> Vec<Ve
     }
 }
 
+/// Variables that tell an agent where it is: they would tell anything else lies.
+pub(super) fn own_variables() -> impl Iterator<Item = &'static str> {
+    ["WT_TASK", "WT_WORKTREE", "WT_BRANCH", "WT_ITERATION"].into_iter()
+}
+
 /// Where and how the checks of one landing run.
 #[derive(Debug)]
 pub(super) struct Bench<'a> {
@@ -200,9 +205,7 @@ impl Bench<'_> {
     }
 
     fn run(&self, command: &str, limit: Duration, place: &Path, log: &Path) -> io::Result<Outcome> {
-        // What tells an agent where it is would tell a check lies.
-        let own = ["WT_TASK", "WT_WORKTREE", "WT_BRANCH", "WT_ITERATION"];
-        let without: Vec<&str> = REDIRECTING.iter().copied().chain(own).collect();
+        let without: Vec<&str> = REDIRECTING.iter().copied().chain(own_variables()).collect();
         run::shell_blocking(&Shell {
             command,
             folder: place,

@@ -5,4 +5,5 @@ mod clean;
 mod crash;
 mod field;
 mod publish;
+mod resolve;
 mod setbacks;
