@@ -36,11 +36,12 @@ fn approve(context: &mut Context, name: &str) -> Result<(String, String), Comman
     let paths = review::approve(&site, journal, &task).map_err(|error| {
         let refusal = CommandError::caused(format!("`{name}` is not approved; nothing was changed"), &error);
         match (&error, &task.state) {
-            (ReviewError::State { .. }, State::Done { .. }) => refusal.hint(format!("wt merge {name}")),
+            (ReviewError::State { .. }, State::Done { .. }) | (ReviewError::Changed { .. }, _) => {
+                refusal.hint(format!("wt merge {name}"))
+            }
             (ReviewError::State { .. }, State::Conflict) | (ReviewError::NoCandidate { .. }, _) => {
                 refusal.hint(format!("wt resolve {name}"))
             }
-            (ReviewError::Changed { .. }, _) => refusal.hint(format!("wt merge {name}")),
             _ => refusal.hint(format!("wt status {name}")),
         }
     })?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use fs_err as fs;
 use serde::Serialize;
 
-use super::{Reader, RawForm};
+use super::{Form, Reader};
 use crate::commands::context::Context;
 use crate::error::{self, CommandError, During as _};
 use crate::land::kept::{self, CallFolder, Judged, Manifest};
@@ -31,7 +31,7 @@ struct CallView {
 }
 
 /// Shows every call for `task` in its last landing.
-pub(super) fn show(context: &Context, task: &Task, form: RawForm, json: bool) -> Result<u8, CommandError> {
+pub(super) fn show(context: &Context, task: &Task, form: Form, json: bool) -> Result<u8, CommandError> {
     let name = task.name();
     let none = || {
         CommandError::refused(format!("no agent was asked to merge anything of `{name}`"))
@@ -61,10 +61,10 @@ pub(super) fn show(context: &Context, task: &Task, form: RawForm, json: bool) ->
     Ok(error::DONE)
 }
 
-fn tell(context: &Context, call: &CallFolder, n: usize, manifest: Option<&Manifest>, form: RawForm) {
+fn tell(context: &Context, call: &CallFolder, n: usize, manifest: Option<&Manifest>, form: Form) {
     let agent = manifest.and_then(|manifest| manifest.agent.as_deref());
     let stream = capture::read(&call.stream()).unwrap_or_default();
-    if form == RawForm::Bytes {
+    if form == Form::Bytes {
         ui::answer_bytes(&stream);
         return;
     }
@@ -77,7 +77,7 @@ fn tell(context: &Context, call: &CallFolder, n: usize, manifest: Option<&Manife
     let prompt = fs::read(call.prompt()).unwrap_or_default();
     ui::answer_text(&neutralised(&String::from_utf8_lossy(&prompt)));
     ui::answer("-- what it said");
-    let mut reader = Reader::of(context, agent, RawForm::Rendered);
+    let mut reader = Reader::of(context, agent, Form::Rendered);
     reader.feed(&stream);
     reader.end();
     let Some(manifest) = manifest else { return };
