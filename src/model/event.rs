@@ -153,6 +153,11 @@ pub enum ConflictKind {
 }
 
 impl ConflictKind {
+    /// Returns whether it is a text with two sides.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Content | Self::AddAdd)
+    }
+
     /// Returns the words that people read.
     pub fn words(self) -> &'static str {
         match self {
