@@ -14,6 +14,7 @@ mod error;
 pub mod history;
 pub mod ignored;
 pub mod landed;
+pub mod mergetool;
 mod objects;
 pub mod publish;
 pub mod refs;

@@ -10,6 +10,7 @@ use super::conflict::TextFile;
 use super::kept;
 use super::remembered;
 use super::resolve::{self, Labels, matches};
+use crate::git::mergetool::Staged;
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::{GitError, Repo, conflict, replay, status, tree};
 use crate::model::event::{ConflictKind, ConflictedPath};
@@ -151,6 +152,14 @@ pub struct ByHand {
     /// The text with markers.
     pub marked: Vec<u8>,
     text: TextFile,
+}
+
+impl ByHand {
+    /// Returns the file with its sides, for a merge tool.
+    pub fn staged(&self) -> Staged<'_> {
+        let TextFile { path, mode, base, ours, theirs, .. } = &self.text;
+        Staged { path, mode, base: base.as_ref(), ours, theirs }
+    }
 }
 
 /// The first commit of a task that nobody resolved yet.

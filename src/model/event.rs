@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::budget::{Bound, Budget, Ledger};
 use super::task::{Oid, Task, TaskSpec, Workspace};
 use super::verdict::{Class, Exit};
 use super::{TaskId, Usage};
@@ -93,6 +94,15 @@ pub struct Lap {
     pub commits: u32,
     /// What it changed and what failed, as a hash: the same again means that it goes round in circles.
     pub fingerprint: String,
+    /// The attempt that ended it; its logs are the iteration's.
+    #[serde(default)]
+    pub attempt: u32,
+    /// What it came to, in one line; the next iteration is told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// The check that failed at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub red: Option<String>,
 }
 
 /// Who resolved a path.
@@ -143,6 +153,11 @@ pub enum ConflictKind {
 }
 
 impl ConflictKind {
+    /// Returns whether it is a text with two sides.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Content | Self::AddAdd)
+    }
+
     /// Returns the words that people read.
     pub fn words(self) -> &'static str {
         match self {
@@ -250,6 +265,30 @@ pub enum Event {
     },
     /// A person asked for another round.
     Retried,
+    /// A person gave it another budget; what it used counts on.
+    Rebudgeted {
+        /// What all of it may use now.
+        budget: Budget,
+    },
+    /// Most of a bound of its budget is used up.
+    BudgetWarned {
+        /// Which bound.
+        bound: Bound,
+        /// How much of it, for people.
+        reason: String,
+    },
+    /// It does not start: a budget is used up.
+    OverBudget {
+        /// Which and how much, for people.
+        reason: String,
+        /// When it may go on, if the day's budget is used up; `None`: its own is.
+        until: Option<Timestamp>,
+    },
+    /// What was used lately, as it stood when the journal was rolled.
+    CarriedLedger {
+        /// All of it.
+        ledger: Ledger,
+    },
     /// A person finished an open workspace.
     MarkedDone {
         /// The branch's commit.
@@ -317,6 +356,13 @@ pub enum Event {
         /// The file that has the check's output.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         log: Option<String>,
+    },
+    /// A person brought its workspace back to an earlier checkpoint.
+    Rewound {
+        /// The ref that it was brought back to.
+        checkpoint: String,
+        /// The ref that keeps how it stood before.
+        kept: String,
     },
     /// Its commits are on the target.
     Landed {

@@ -1,29 +1,26 @@
-//! Calling the agent of an attempt: its prompt, its session, and what it tells while it runs.
+//! Calling the agent of an attempt: its session, and what it tells while it runs.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use uuid::Uuid;
 
+use super::meter::{self, Used};
 use super::order::Orders;
+use super::recovery;
 use super::runner::{Attempt, RunError};
-use crate::agent::call::{Call, Called, call};
+use crate::agent::call::{Call, Called, call_bounded};
 use crate::agent::{Adapter, Facts, Request, StdinFrom};
 use crate::git::{LinkedWorktree, command};
-use crate::model::Event;
 use crate::model::agent_event::AgentEvent;
 use crate::model::task::Workspace;
-use crate::model::verdict::Exit;
-use crate::process::capture;
+use crate::model::verdict::{Exit, Verdict};
+use crate::model::{Event, Usage};
 use crate::store::Journal;
 use crate::store::live::Live;
 
 /// How often live facts are written at most.
 const LIVE_EVERY: Duration = Duration::from_millis(250);
-
-/// How much of a failed check's output the next attempt is told.
-const TOLD: usize = 4 << 10;
 
 impl Attempt<'_> {
     /// Runs the agent to its end. A further attempt takes up the session of the one before; where the agent does not know
@@ -36,7 +33,8 @@ impl Attempt<'_> {
         env: &[(String, String)],
         orders: &Orders,
     ) -> Result<Called, RunError> {
-        let known = self.task.session.as_deref().filter(|_| self.task.resume || self.task.tries > 0);
+        let again = self.task.resume || self.task.tries > 0 || self.task.class.is_some();
+        let known = self.task.session.as_deref().filter(|_| again);
         if known.is_some() {
             let called = self.call_once(journal, workspace, worktree, env, orders, known).await?;
             let refused = called.facts.lines == 0 && matches!(called.exit, Exit::Code(code) if code != 0);
@@ -61,15 +59,17 @@ impl Attempt<'_> {
         let unknown = |source| RunError::Agent { name: name.clone(), source };
         let spec = self.site.settings.agents.get(&name).ok_or_else(|| unknown(None))?;
         let adapter = Adapter::new(&name, spec).map_err(|error| unknown(Some(error)))?;
-        let prompt_file = self.prompt()?;
+        let prompt_file = self.prompt(journal, spec, workspace)?;
         let prompt = fs::read_to_string(&prompt_file)?;
         let fresh = Uuid::new_v4().to_string();
         let (run_dir, prompt_path) = (self.folder.attempt(self.number), prompt_file.to_string_lossy());
         let run_dir = run_dir.to_string_lossy();
         let git_dir = worktree.checkout().git_dir().to_string_lossy();
         let common = self.site.repo.common_dir().to_string_lossy();
+        let (model, fallback) = recovery::models(self.task);
         let request = Request {
-            model: self.task.spec.model.as_deref(),
+            model,
+            fallback,
             session: Some(&fresh),
             resume,
             name: self.task.name().as_str(),
@@ -78,6 +78,7 @@ impl Attempt<'_> {
             run_dir: &run_dir,
             git_dir: &git_dir,
             git_common_dir: &common,
+            max_cost: self.money_left(journal),
             ..Request::default()
         };
         let invocation = adapter.invocation(&request).map_err(|error| unknown(Some(error)))?;
@@ -93,38 +94,28 @@ impl Attempt<'_> {
             token: &self.token,
             stdout_log: &out,
             stderr_log: &err,
-            timeout: self.task.spec.timeout(),
+            timeout: self.time_left(journal),
             stall: self.site.settings.limits.stall,
             shared: &self.shared,
             then: &self.then,
         };
-        let mut told = Told { attempt: self, journal, session: None, live: Live::default(), written: None };
-        let called = call(&run, &mut |event, facts| told.heed(event, facts), orders.stop()).await?;
+        let mut told = Told {
+            attempt: self,
+            journal,
+            session: None,
+            live: Live::default(),
+            written: None,
+            judged: Usage::default(),
+        };
+        let called = call_bounded(&run, &mut |event, facts| told.heed(event, facts), orders.stop()).await?;
         told.write_live(&called.facts);
         Ok(called)
     }
 
-    /// Returns the file with this attempt's prompt: what was asked, and for a further attempt what went wrong before.
-    fn prompt(&self) -> Result<PathBuf, RunError> {
-        let asked = self.folder.prompt();
-        let Some(reason) = self.task.outcome.as_deref().filter(|_| self.task.tries > 0) else {
-            return Ok(asked);
-        };
-        // Checks run one after another until one fails: the last log is that one's.
-        let logs = self.folder.verify_logs(self.number - 1);
-        let output = logs.last().and_then(|log| capture::read(log).ok()).unwrap_or_default();
-        let output = String::from_utf8_lossy(&output[output.len().saturating_sub(TOLD)..]).into_owned();
-        let mut text = fs::read_to_string(asked)?;
-        text.push_str("\n\nThe attempt before this one was not accepted: ");
-        text.push_str(reason);
-        text.push_str(".\nIts work is in this worktree; go on from there.\n");
-        if !output.trim().is_empty() {
-            text.push_str("\nThe end of the failed check's output:\n\n");
-            text.push_str(&output);
-        }
-        let path = self.folder.attempt(self.number).join("prompt.md");
-        fs::write(&path, text)?;
-        Ok(path)
+    /// Returns what the attempt used by these facts.
+    pub(super) fn used(&self, facts: &Facts) -> Used {
+        let agent = self.task.spec.agent.as_ref().and_then(|name| self.site.settings.agents.get(name));
+        meter::used(self.task, agent.map(|agent| agent.usage_is).unwrap_or_default(), facts)
     }
 }
 
@@ -135,10 +126,12 @@ struct Told<'a, 'b> {
     session: Option<String>,
     live: Live,
     written: Option<Instant>,
+    /// What budgets were asked about last.
+    judged: Usage,
 }
 
 impl Told<'_, '_> {
-    fn heed(&mut self, event: &AgentEvent, facts: &Facts) {
+    fn heed(&mut self, event: &AgentEvent, facts: &Facts) -> Option<Verdict> {
         if let AgentEvent::Session { session, model } = event
             && self.session.as_ref() != Some(session)
         {
@@ -151,10 +144,31 @@ impl Told<'_, '_> {
         if self.written.is_none_or(|at| at.elapsed() >= LIVE_EVERY) {
             self.write_live(facts);
         }
+        self.judge(facts)
+    }
+
+    /// Returns the verdict that ends the attempt, at the first event that shows that a budget is used up.
+    fn judge(&mut self, facts: &Facts) -> Option<Verdict> {
+        if facts.usage == self.judged {
+            return None;
+        }
+        self.judged = facts.usage;
+        let judgement = self.attempt.judgement(self.journal, self.attempt.used(facts).usage);
+        if let Some(warning) = judgement.warning() {
+            // Told again at the attempt's end if it cannot be told now.
+            let id = Some(self.attempt.task.id.clone());
+            drop(self.journal.append(self.attempt.site.clock.now(), vec![(id, warning)]));
+        }
+        let verdict = judgement.verdict();
+        if verdict.is_some() && facts.final_event.is_none() {
+            self.attempt.cap.hit();
+        }
+        verdict
     }
 
     fn write_live(&mut self, facts: &Facts) {
-        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage: facts.usage };
+        let usage = self.attempt.used(facts).usage;
+        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage };
         if live != self.live && live.save(&self.attempt.folder).is_ok() {
             self.live = live;
         }

@@ -4,19 +4,22 @@
 //! slot as soon as the attempt is recorded. Whatever happens to the disk, the agent's end is written: first into the exit
 //! record, whose bytes were allocated before the agent started, then into the journal.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::budgeting::Cap;
+use super::governor::{self, EndedBy, Judgement, bounded};
+use super::iteration::IterationError;
 use super::judge::{self, JudgeError, Surroundings};
-use super::order::{self, Orders};
-use super::recovery::{Work, after_attempt};
-use super::{pass, settle, setup};
+use super::meter::Used;
+use super::order::{self, Order, Orders};
+use super::recovery::{self, Work, after_attempt};
+use super::{account, pass, ralph, settle, setup};
 use crate::agent::AdapterError;
 use crate::agent::call::Called;
 use crate::failpoint;
@@ -25,7 +28,7 @@ use crate::model::event::Next;
 use crate::model::task::Workspace;
 use crate::model::text::bytes;
 use crate::model::verdict::{Class, Exit, Verdict};
-use crate::model::{Event, State, Task, TaskId, Usage};
+use crate::model::{Event, State, Task, TaskId};
 use crate::process::boot;
 use crate::store::exit::{ExitRecord, ExitSlot};
 use crate::store::layout::{TaskFolder, private_folder};
@@ -61,6 +64,9 @@ pub enum RunError {
     /// A set-up command failed.
     #[error("set-up failed: {0}")]
     Setup(String),
+    /// What its iteration is told cannot be put together.
+    #[error(transparent)]
+    Iteration(#[from] IterationError),
     /// It could not be judged.
     #[error("the work cannot be judged")]
     Judge(#[from] JudgeError),
@@ -86,6 +92,19 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
     if !matches!(task.state, State::Queued | State::Waiting { .. }) {
         return Ok(After::Pass); // Somebody stopped it between the pass and this moment.
     }
+    match governor::before_start(site, journal.roster(), &task) {
+        Judgement::Within | Judgement::Warn { .. } => {}
+        Judgement::Spent { reason } => {
+            hold_back(site, &mut journal, id, reason, None)?;
+            return Ok(After::Pass);
+        }
+        Judgement::DaySpent { reason } => {
+            let until = governor::tomorrow(site);
+            hold_back(site, &mut journal, id, reason, Some(until))?;
+            drop(slot);
+            return Ok(After::Wait(until));
+        }
+    }
     let ran = runtime.block_on(Attempt::new(site, &task, lock, &slot).run(&mut journal));
     if ran.is_err() {
         std::thread::sleep(PAUSE);
@@ -93,9 +112,19 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
     drop(slot);
     let next = ran?;
     Ok(match next {
-        Next::Wait { until: Some(until), .. } => After::Wait(until),
+        Some(Next::Wait { until: Some(until), .. }) => After::Wait(until),
         _ => After::Pass,
     })
+}
+
+fn hold_back(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    id: &TaskId,
+    reason: String,
+    until: Option<Timestamp>,
+) -> Result<(), JournalError> {
+    journal.append(site.clock.now(), vec![(Some(id.clone()), Event::OverBudget { reason, until })])
 }
 
 /// Waits until `until` or until the task is stopped; the caller holds the task's lock.
@@ -103,7 +132,9 @@ pub fn rest(site: &Site<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunErr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let folder = site.layout.task(id);
     runtime.block_on(async {
-        let orders = Orders::listen(&folder)?;
+        let mut journal = Journal::new(site.layout);
+        let attempt = journal.read()?.get(id).map_or(0, |task| task.attempt);
+        let orders = Orders::listen(&folder, attempt)?;
         loop {
             // In pieces, since a deadline in wall time may move while the machine sleeps.
             let left = until.duration_since(site.clock.now());
@@ -113,8 +144,10 @@ pub fn rest(site: &Site<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunErr
             }
             tokio::select! {
                 () = orders.stop() => {
-                    let mut journal = Journal::new(site.layout);
-                    journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
+                    // One that was parked is that in the journal already.
+                    if orders.given() == Some(Order::Stop) {
+                        journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
+                    }
                     break;
                 }
                 () = tokio::time::sleep(left.min(Duration::from_secs(60))) => {}
@@ -134,11 +167,14 @@ pub(super) struct Attempt<'a> {
     pub(super) token: String,
     pub(super) shared: [BorrowedFd<'a>; 2],
     pub(super) then: Vec<String>,
+    pub(super) begun: Instant,
+    pub(super) cap: Cap,
 }
 
 /// What an attempt came to, before it is known what follows.
 struct Tried {
     called: Called,
+    used: Used,
     work: Work,
 }
 
@@ -152,63 +188,98 @@ impl<'a> Attempt<'a> {
             token: Uuid::new_v4().to_string(),
             shared: [lock.as_fd(), slot.as_fd()],
             then: pass::follow_up(site, &task.id),
+            begun: Instant::now(),
+            cap: Cap::default(),
         }
     }
 
-    async fn run(&self, journal: &mut Journal) -> Result<Next, RunError> {
+    /// Runs the attempt and returns what follows; `None`: the task may not start any more (its account was found unusable
+    /// between the pass and this moment).
+    async fn run(&self, journal: &mut Journal) -> Result<Option<Next>, RunError> {
         private_folder(&self.folder.attempt(self.number))?;
         let mut record = ExitSlot::allocate(&self.folder)?;
-        let orders = Orders::listen(&self.folder)?;
+        let orders = Orders::listen(&self.folder, self.number)?;
         failpoint::hit("runner.before_started");
         let started = Event::Started { attempt: self.number, token: self.token.clone(), boot: boot::id() };
-        journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), started)])?;
+        let begun = journal.transact(self.site.clock.now(), |roster| {
+            let now = roster.get(&self.task.id).map(|task| task.state.clone());
+            let fits = now.is_some_and(|state| state.apply(&started).is_ok());
+            let entry = fits.then(|| (Some(self.task.id.clone()), started));
+            Ok::<_, JournalError>((entry.into_iter().collect(), fits))
+        })?;
+        if !begun {
+            return Ok(None);
+        }
         failpoint::hit("runner.after_started");
         let outcome = self.work(journal, &orders).await;
-        let (event, next) = self.end(outcome, &orders);
+        let used = outcome.as_ref().map(|tried| tried.used.usage).unwrap_or_default();
+        let judgement = self.judgement(journal, used);
+        let (event, next) = self.end(outcome, &orders, &judgement);
+        if let Event::Ended { lap: Some(lap), .. } = &event {
+            self.note(lap);
+        }
         failpoint::hit("runner.before_ended");
         // Two places, so that a full disk loses neither: the pass of a later command reads the record if need be.
         drop(record.fill(&ExitRecord { attempt: self.number, event: event.clone() }));
-        order::forget(&self.folder);
-        journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), event)])?;
-        Ok(next)
+        order::forget_stop(&self.folder);
+        if let Some(warning) = judgement.warning() {
+            journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), warning)])?;
+        }
+        Ok(Some(account::record(self.site, journal, self.task, event, next)?))
     }
 
     /// Returns the event that records the end, and what follows.
-    fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders) -> (Event, Next) {
+    fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders, judgement: &Judgement) -> (Event, Next) {
         let now = self.site.clock.now();
-        let ended = |exit, class, reason, usage, swept, next: &Next| Event::Ended {
+        let mut lap = None;
+        if let (Ok(Tried { work: Work::Iteration(found), .. }), false) = (&outcome, orders.stop_given()) {
+            lap = Some(ralph::lap(self.task, found));
+        }
+        let ended = |exit, class, reason, used: Used, swept, next: &Next| Event::Ended {
             attempt: self.number,
             exit,
             class,
             reason,
-            usage,
-            models: BTreeMap::new(),
-            lap: None,
+            usage: used.usage,
+            models: used.models,
+            lap: lap.clone(),
             swept,
             next: next.clone(),
         };
+        let given = orders.given().filter(|order| *order == Order::Stop || !finished(&outcome));
         match outcome {
-            _ if orders.stop_given() => {
-                let (exit, usage, swept) = match &outcome {
-                    Ok(Tried { called, .. }) => (called.exit, called.facts.usage, called.swept),
-                    Err(_) => (Exit::NotStarted, Usage::default(), 0),
+            _ if given.is_some() => {
+                let (exit, used, swept) = match outcome {
+                    Ok(Tried { called, used, .. }) => (called.exit, used, called.swept),
+                    Err(_) => (Exit::NotStarted, Used::default(), 0),
                 };
-                let reason = "stopped by hand".to_owned();
-                (ended(exit, Class::Incomplete, reason, usage, swept, &Next::Stopped), Next::Stopped)
+                let (class, reason, next) = match given {
+                    Some(Order::Park(reason)) => (Class::FleetStop, reason, account::PARKED),
+                    _ => (Class::Incomplete, "stopped by hand".to_owned(), Next::Stopped),
+                };
+                (ended(exit, class, reason, used, swept, &next), next)
             }
-            Ok(Tried { called, work }) => {
-                let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
+            Ok(Tried { called, used, work }) => {
+                let at_once = recovery::at_once(self.task, &called.verdict, called.facts.status, now);
+                let (class, next, reason) = at_once.unwrap_or_else(|| {
+                    let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
+                    let class = match work {
+                        Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
+                        _ => called.verdict.class,
+                    };
+                    (class, next, reason)
+                });
+                let by = self.cap.ended(&called.verdict, &used.usage);
+                let (next, reason) = bounded(judgement, by, (next, reason), governor::tomorrow(self.site));
                 let reason = reason + &aside(&called);
-                let class = match work {
-                    Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
-                    _ => called.verdict.class,
-                };
-                (ended(called.exit, class, reason, called.facts.usage, called.swept, &next), next)
+                (ended(called.exit, class, reason, used, called.swept, &next), next)
             }
             Err(error) => {
                 let verdict = Verdict::new(class_of(&error), chain(&error));
-                let (next, reason) = after_attempt(self.task, &verdict, &Work::NotJudged, now);
-                (ended(Exit::NotStarted, verdict.class, reason, Usage::default(), 0, &next), next)
+                let after = after_attempt(self.task, &verdict, &Work::NotJudged, now);
+                let tomorrow = governor::tomorrow(self.site);
+                let (next, reason) = bounded(judgement, EndedBy::Itself, after, tomorrow);
+                (ended(Exit::NotStarted, verdict.class, reason, Used::default(), 0, &next), next)
             }
         }
     }
@@ -222,17 +293,31 @@ impl<'a> Attempt<'a> {
         if let Some(reason) = setup::run(self.site, &self.task.id, &workspace, &around, orders).await? {
             return Err(RunError::Setup(reason));
         }
+        self.begin_notes();
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;
+        let used = self.used(&called.facts);
         if called.stopped.is_some() || called.swept > 0 || !matches!(called.exit, Exit::Code(_)) {
             settle::clear_debris(self.site, self.task, Some(&workspace));
         }
+        if let Some(looping) = &self.task.spec.looping
+            && matches!(called.verdict.class, Class::Ok | Class::Incomplete)
+            && !orders.stop_given()
+        {
+            let found = self.found(looping, (&workspace, &worktree), &env, &called, orders).await;
+            let work = found.map(Box::new).map(Work::Iteration);
+            let work = work.unwrap_or_else(|error| Work::Unfinished { reason: chain(&error) });
+            return Ok(Tried { called, used, work });
+        }
         if called.verdict.class != Class::Ok || orders.stop_given() {
-            return Ok(Tried { called, work: Work::NotJudged });
+            if self.task.spec.looping.is_some() {
+                drop(self.checkpoint(&workspace, &worktree));
+            }
+            return Ok(Tried { called, used, work: Work::NotJudged });
         }
         // Whatever goes wrong from here on, the attempt did end, and what it used was used.
         let judged = self.judge(&workspace, &worktree, &env, called.facts.text.as_deref(), orders).await;
         let work = judged.unwrap_or_else(|error| Work::Unfinished { reason: chain(&error) });
-        Ok(Tried { called, work })
+        Ok(Tried { called, used, work })
     }
 
     async fn judge(
@@ -264,7 +349,7 @@ impl<'a> Attempt<'a> {
         Ok(create::create(self.site, journal, self.task)?)
     }
 
-    fn surroundings<'b>(&'b self, env: &'b [(String, String)], log: &'b Path) -> Surroundings<'b> {
+    pub(super) fn surroundings<'b>(&'b self, env: &'b [(String, String)], log: &'b Path) -> Surroundings<'b> {
         Surroundings {
             env,
             without: command::REDIRECTING,
@@ -288,9 +373,16 @@ fn aside(called: &Called) -> String {
     if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) }
 }
 
+/// Whether the attempt has done its task: then an order to park comes too late.
+fn finished(outcome: &Result<Tried, RunError>) -> bool {
+    outcome.as_ref().is_ok_and(|tried| {
+        matches!(tried.work, Work::Verified { .. } | Work::Nothing { .. } | Work::Iteration(_))
+    })
+}
+
 fn class_of(error: &RunError) -> Class {
     match error {
-        RunError::Agent { .. } | RunError::Setup(_) => Class::Fail,
+        RunError::Agent { .. } | RunError::Setup(_) | RunError::Iteration(_) => Class::Fail,
         RunError::Create(_)
         | RunError::Git(_)
         | RunError::Judge(_)

@@ -43,6 +43,7 @@ pub fn of(site: &Site<'_>, roster: &Roster, task: &Task, place: &Place<'_>) -> B
         target: spec.target.clone(),
         base: place.base.short().to_owned(),
         shared: site.repo.worktrees_root().join(SHARED).display().to_string(),
+        role: role(site, task),
         owns: spec.owns.clone(),
         avoids: spec.avoids.clone(),
         others: others(site, roster, task),
@@ -51,12 +52,20 @@ pub fn of(site: &Site<'_>, roster: &Roster, task: &Task, place: &Place<'_>) -> B
             CommitBy::Auto => "auto".to_owned(),
             CommitBy::Agent => "agent".to_owned(),
         },
-        until: "COMPLETE".to_owned(),
+        iteration: task.next_iteration(),
+        max_iterations: spec.looping.as_ref().map_or(0, |looping| looping.max),
+        until: spec.looping.as_ref().map_or_else(|| "COMPLETE".to_owned(), |looping| looping.until.clone()),
         // A prompt that cannot be read fails where it is given to the agent, with a better word.
         prompt: prompt(site, task).trim_end().to_owned(),
         user_notes: instructions::user_notes(site.repo.main_checkout()),
         ..Briefing::default()
     }
+}
+
+/// What the task's profile is for, as it is configured now.
+fn role(site: &Site<'_>, task: &Task) -> String {
+    let profile = task.spec.profile.as_ref().and_then(|name| site.settings.profiles.get(name));
+    profile.and_then(|profile| profile.role.clone()).unwrap_or_default()
 }
 
 fn prompt(site: &Site<'_>, task: &Task) -> String {

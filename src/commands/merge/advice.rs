@@ -114,10 +114,15 @@ fn advice(task: &Landed, target: &str) -> Option<String> {
     let name = &task.id.name;
     match &task.fate {
         Fate::Landed { .. } | Fate::Nothing => None,
+        Fate::Conflict { paths, .. } if paths.iter().all(|path| path.kind.is_text()) => {
+            Some(format!("resolve it with `wt resolve {name}`, then land it with `wt merge {name}`"))
+        }
         Fate::Conflict { .. } => Some(format!(
             "resolve it with `wt exec {name} -- git rebase {target}`, then `wt done {name}` and `wt merge {name}`"
         )),
-        Fate::Review { .. } => Some(format!("see what it would bring with `wt diff {name}`")),
+        Fate::Review { .. } => Some(format!(
+            "see it with `wt diff {name}`; then `wt approve {name}` or `wt resolve {name}`, and `wt merge {name}`"
+        )),
         Fate::Rejected(failure) => {
             Some(format!("see the whole output with `less {}`", failure.log.display()))
         }

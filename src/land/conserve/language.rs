@@ -78,8 +78,7 @@ impl Layout {
             | "dart" | "proto" | "sql" | "graphql" | "zig" | "tf" | "groovy" | "gradle" | "scala" => BRACES,
             "rb" | "kt" | "kts" | "swift" | "lua" | "r" | "jl" | "ex" | "exs" | "pl" | "pm" | "toml" => LINES,
             "py" | "pyi" => PYTHON,
-            "sh" | "bash" | "zsh" | "ini" | "cfg" | "conf" | "env" | "properties" | "gitignore"
-            | "dockerignore" | "gitattributes" | "editorconfig" | "dockerfile" => SHELL,
+            "sh" | "bash" | "zsh" | "ini" | "cfg" | "conf" | "env" | "properties" | "dockerfile" => SHELL,
             "md" | "markdown" | "rst" | "txt" | "adoc" => PROSE,
             _ => match name.split('.').next().unwrap_or(name).to_ascii_uppercase().as_str() {
                 "DOCKERFILE" | "CODEOWNERS" => SHELL,
@@ -105,7 +104,7 @@ mod tests {
             ("Makefile", OUTLINE),
             ("Dockerfile", SHELL),
             ("docker/Dockerfile.dev", SHELL),
-            (".gitignore", SHELL),
+            (".gitignore", OUTLINE),
             ("CHANGELOG", PROSE),
             ("docs/a.md", PROSE),
             ("a.unheard-of", OUTLINE),

@@ -143,7 +143,12 @@ impl Reading<'_> {
             // Of what stands in both sides the counts cannot tell that it is missing from one.
             let missing = templates.iter().find_map(|parts| explain::gap(parts, &result.tokens));
             doubts.extend(missing.map(|(side, token)| {
-                let text = self.lexer.text(token.id);
+                let source = match side {
+                    Side::Ours => self.sides.ours,
+                    Side::Theirs => self.sides.theirs,
+                };
+                let source = String::from_utf8_lossy(source);
+                let text = source.lines().nth(token.line as usize).unwrap_or_default();
                 Doubt::at(self.sides.path, DoubtKind::Lost { side }, token.line as usize + 1, text)
             }));
         }

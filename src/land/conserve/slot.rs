@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::language::Text;
+use super::language::{Breaks, Text};
 use super::template::ids;
 use super::token::{Kind, Lexer, Token};
 
@@ -88,7 +88,42 @@ fn units(lexer: &Lexer, run: &[Token]) -> Vec<Vec<u32>> {
         let unit = units.last().expect("one was just pushed");
         open = belongs_to_next(lexer, line) || !balanced(lexer, unit);
     }
-    units.iter().map(|unit| ids(unit)).collect()
+    under_headings(lexer, &units)
+}
+
+/// Each unit with the heading that it stands under, so that it cannot slip under another one.
+fn under_headings(lexer: &Lexer, units: &[Vec<Token>]) -> Vec<Vec<u32>> {
+    let mut heading: Vec<u32> = Vec::new();
+    let mut placed = Vec::new();
+    for unit in units {
+        if is_heading(lexer, unit) {
+            heading = ids(unit);
+            placed.push(ids(unit));
+        } else {
+            placed.push(heading.iter().copied().chain(ids(unit)).collect());
+        }
+    }
+    placed
+}
+
+/// A heading of a text, a table of a configuration, a stage of a build.
+fn is_heading(lexer: &Lexer, unit: &[Token]) -> bool {
+    let mut signs = words(lexer, unit);
+    match (lexer.layout().text, signs.next()) {
+        (Text::Prose, Some(first)) => {
+            first == "#" || unit.iter().any(|token| is_underline(lexer, unit, token.line))
+        }
+        (Text::Code, Some("[")) => lexer.layout().breaks != Breaks::Rarely && signs.last() == Some("]"),
+        (Text::Code, Some("FROM")) => true,
+        _ => false,
+    }
+}
+
+/// Whether a line makes the one above it a heading.
+fn is_underline(lexer: &Lexer, run: &[Token], line: u32) -> bool {
+    let text: String =
+        run.iter().filter(|token| token.line == line).map(|token| lexer.text(token.id).trim()).collect();
+    text.len() > 2 && ["=", "-", "~", "^"].iter().any(|sign| text.replace(sign, "").is_empty())
 }
 
 fn words<'a>(lexer: &'a Lexer, line: &'a [Token]) -> impl Iterator<Item = &'a str> {
@@ -113,6 +148,9 @@ fn belongs_to_next(lexer: &Lexer, line: &[Token]) -> bool {
 /// A closing bracket or word: it ends or goes on with what stands before it.
 fn belongs_to_last(lexer: &Lexer, line: &[Token]) -> bool {
     let first = words(lexer, line).next().unwrap_or_default();
+    if lexer.layout().text == Text::Prose {
+        return is_underline(lexer, line, line[0].line);
+    }
     let closes = line.iter().find(|token| lexer.kind(token.id) != Kind::Space);
     closes.is_some_and(|token| lexer.kind(token.id) == Kind::Close)
         || matches!(

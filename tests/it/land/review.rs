@@ -28,7 +28,7 @@ impl Desk {
 
     fn site(&self) -> Site<'_> {
         let Self { repo, layout, settings } = self;
-        Site { repo, layout, settings, clock: &SystemClock, template: None }
+        Site { repo, layout, settings, clock: &SystemClock, template: None, iteration: None }
     }
 }
 
