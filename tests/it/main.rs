@@ -33,6 +33,7 @@ mod session;
 mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;
+mod verb_cost;
 mod verb_life;
 mod verb_output;
 mod verb_spawn;

@@ -123,7 +123,7 @@ fn writes_commits_and_reports_exactly_what_the_service_charged() {
 }
 
 /// Puts `wt` and the real Claude Code together: the built-in adapter, the loopback service, an own home.
-fn with_claude(program: &Program, claude: &Path, api: &FakeApi, args: &[&str]) -> Ran {
+pub fn with_claude(program: &Program, claude: &Path, api: &FakeApi, args: &[&str]) -> Ran {
     let home = program.env.root().join("home");
     let mut path = claude.parent().expect("a program is in a folder").as_os_str().to_owned();
     path.push(":");
