@@ -24,6 +24,23 @@ pub struct Usage {
     pub cost_usd: f64,
 }
 
+impl Usage {
+    /// Returns what of this came after `before`; nothing is ever negative.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        let (tokens, less) = (self.tokens, before.tokens);
+        Self {
+            tokens: Tokens {
+                input: tokens.input.saturating_sub(less.input),
+                output: tokens.output.saturating_sub(less.output),
+                cache_read: tokens.cache_read.saturating_sub(less.cache_read),
+                cache_write: tokens.cache_write.saturating_sub(less.cache_write),
+            },
+            cost_usd: (self.cost_usd - before.cost_usd).max(0.0),
+        }
+    }
+}
+
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.tokens.input += other.tokens.input;

@@ -5,7 +5,7 @@
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
 //!   journal.lock git.lock sched.lock land.lock slots/N
-//!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json lock control exit live.json
+//!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json lock control exit live.json thread.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
 //!   landings/ID/                one log a check
 //! ```
@@ -168,6 +168,11 @@ impl TaskFolder {
     /// Returns the live facts of the running attempt.
     pub fn live(&self) -> PathBuf {
         self.root.join("live.json")
+    }
+
+    /// Returns what the agent has told of its session's usage.
+    pub fn thread(&self) -> PathBuf {
+        self.root.join("thread.json")
     }
 
     /// Returns the folder of an attempt's logs.

@@ -10,12 +10,14 @@ use super::runner::{Attempt, RunError};
 use crate::agent::call::{Call, Called, call};
 use crate::agent::{Adapter, Facts, Request, StdinFrom};
 use crate::git::{LinkedWorktree, command};
-use crate::model::Event;
+use crate::model::adapter::UsageOver;
 use crate::model::agent_event::AgentEvent;
 use crate::model::task::Workspace;
 use crate::model::verdict::Exit;
+use crate::model::{Event, Usage};
 use crate::store::Journal;
 use crate::store::live::Live;
+use crate::store::thread::Thread;
 
 /// How often live facts are written at most.
 const LIVE_EVERY: Duration = Duration::from_millis(250);
@@ -94,9 +96,26 @@ impl Attempt<'_> {
             then: &self.then,
         };
         let mut told = Told { attempt: self, journal, session: None, live: Live::default(), written: None };
-        let called = call(&run, &mut |event, facts| told.heed(event, facts), orders.stop()).await?;
+        let mut called = call(&run, &mut |event, facts| told.heed(event, facts), orders.stop()).await?;
+        if spec.usage == UsageOver::Session {
+            self.take_off_before(&mut called.facts);
+        }
         told.write_live(&called.facts);
         Ok(called)
+    }
+}
+
+impl Attempt<'_> {
+    /// Leaves of a session's usage what this attempt added to it.
+    fn take_off_before(&self, facts: &mut Facts) {
+        let Some(session) = facts.session.clone() else { return };
+        let usage = facts.usage;
+        // An attempt that was ended told nothing.
+        if usage == Usage::default() {
+            return;
+        }
+        facts.usage = usage.since(Thread::used_before(&self.folder, &session));
+        drop(Thread { session, usage }.save(&self.folder));
     }
 }
 

@@ -90,6 +90,9 @@ pub fn after_attempt(task: &Task, verdict: &Verdict, work: &Work, now: Timestamp
             let until = Some(now + RATE_LIMIT_REST.mul_f64(1.0 + f64::from(seed(task)) / 255.0 / 5.0));
             (Next::Wait { reason: WaitReason::RateLimit, until, counted: false }, verdict.reason.clone())
         }
+        (Class::Ask, _) => {
+            (Next::Wait { reason: WaitReason::Parked, until: None, counted: false }, verdict.reason.clone())
+        }
         (Class::NextModel | Class::Fail | Class::Escalate | Class::FleetStop, _) => {
             (Next::Failed, verdict.reason.clone())
         }

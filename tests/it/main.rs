@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics, and says where"
 )]
 
+mod agent_others;
 mod agent_verdict;
 mod architecture;
 mod bad_input;
