@@ -171,6 +171,7 @@ fn failures_of_which_only_the_text_is_known() {
         r#"{"type":"system","subtype":"api_retry","error":"authentication_failed","error_status":401}"#;
     for (agent, said, exit, stderr, class) in [
         ("codex", codex("Quota exceeded. Check your plan and billing details."), 1, "", FleetStop),
+        ("codex", codex("Missing environment variable: `OPENAI_API_KEY`."), 1, "", FleetStop),
         ("codex", codex("You've hit your usage limit. Try again in 3 hours."), 1, "", Park),
         ("codex", codex("unexpected status 403 Forbidden: no access"), 1, "", FleetStop),
         ("codex", codex("unexpected status 400 Bad Request: bad field"), 1, "", Fail),

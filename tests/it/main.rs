@@ -7,6 +7,7 @@
 )]
 
 mod agent_others;
+mod agent_supervised;
 mod agent_verdict;
 mod architecture;
 mod bad_input;
@@ -30,6 +31,7 @@ mod lock;
 mod program;
 mod readme;
 mod real_claude;
+mod real_codex;
 mod session;
 mod tidy_doctor;
 mod tidy_gc;

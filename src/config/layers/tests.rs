@@ -47,6 +47,7 @@ prompt = "file"
 prompt_args = ["--file", "{prompt_file}"]
 events = "jsonl"
 stop = { signal = "INT", grace = "2s", to = "leader" }
+usage = "session"
 memory_file = "MINE.md"
 import = "@{path}"
 version = ["mine", "--version"]
@@ -56,7 +57,7 @@ args = { model = ["-m", "{model}"] }
 env = { A = "b" }
 env_if_root = { C = "d" }
 sum = { cost_usd = "/cost" }
-event = [{ when = { "/t" = "x" }, take = { text = "/x" }, append = {}, note = {}, final = true, then = "retry" }]
+event = [{ when = { "/t" = "x" }, take = { text = "/x" }, append = {}, note = {}, tool = {}, result = {}, final = true, then = "retry", reason = "full" }]
 outcome = [{ when = { exit = 0 }, class = "ok", reason = "fine" }]
 [profiles.fast]
 agent = "mine"
@@ -117,7 +118,8 @@ fn every_key_is_read() {
 #[test]
 fn the_list_of_keys_is_complete() {
     fn walk(value: &Value, path: &str, found: &mut BTreeSet<String>) {
-        const FREE: [&str; 8] = ["args", "env", "env_if_root", "sum", "when", "take", "append", "note"];
+        const FREE: [&str; 10] =
+            ["args", "env", "env_if_root", "sum", "when", "take", "append", "note", "tool", "result"];
         if FREE.iter().any(|free| path.ends_with(&format!(".{free}"))) {
             return;
         }
