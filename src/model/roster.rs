@@ -12,7 +12,7 @@ use super::budget::{Ledger, Spent};
 use super::event::{Event, Next, Record, WaitReason};
 use super::state::{BadTransition, State};
 use super::task::{Landing, Oid, Task};
-use super::verdict::Class;
+use super::verdict::{Class, Exit};
 use super::{TaskId, TaskName, Usage};
 
 /// A target that was about to move when its record was written.
@@ -203,11 +203,13 @@ impl Roster {
         held.then(|| self.rests_until(account(&task.spec)?)).flatten()
     }
 
-    /// Takes from the end of an attempt who spoke last for its account; one that a person stopped says nothing of it.
+    /// Takes from the end of an attempt who spoke last for its account; one that a person stopped, or whose agent did not
+    /// even start, says nothing of it.
     fn hear(&mut self, record: &Record) {
-        let Event::Ended { next, .. } = &record.event else { return };
+        let Event::Ended { next, exit, .. } = &record.event else { return };
+        let silent = matches!(next, Next::Stopped) || *exit == Exit::NotStarted;
         let task = record.task.as_ref().and_then(|id| self.tasks.get(id));
-        if let (false, Some(task)) = (matches!(next, Next::Stopped), task)
+        if let (false, Some(task)) = (silent, task)
             && let Some(account) = account(&task.spec)
         {
             self.spoke_last.insert(account.to_owned(), task.id.clone());
