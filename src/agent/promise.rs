@@ -34,9 +34,20 @@ impl Promise {
 
 /// Returns the text of the first promise in `message`, trimmed, with blanks collapsed.
 pub fn promised_text(message: &str) -> Option<String> {
-    let (_, after) = message.split_once("<promise>")?;
-    let (inside, _) = after.split_once("</promise>")?;
-    Some(inside.split_whitespace().collect::<Vec<_>>().join(" "))
+    promised_texts(message).into_iter().next()
+}
+
+/// Returns the texts of all promises in `message`, in order, trimmed, with blanks collapsed.
+pub fn promised_texts(message: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = message;
+    while let Some((_, after)) = rest.split_once("<promise>")
+        && let Some((inside, behind)) = after.split_once("</promise>")
+    {
+        found.push(inside.split_whitespace().collect::<Vec<_>>().join(" "));
+        rest = behind;
+    }
+    found
 }
 
 #[cfg(test)]

@@ -13,13 +13,16 @@ use crate::model::text::{count, one_line};
 use crate::model::{Clock as _, Roster, Settings, Task, TaskName};
 use crate::store::{Journal, Layout};
 use crate::supervise::pass::Starts;
-use crate::supervise::{pass, schedule};
+use crate::supervise::{self, pass, schedule};
 use crate::ui::message;
 use crate::ui::progress::{Narration, Progress};
 use crate::workspace::Site;
 
 /// The template that a repository may override, below `.wt/templates/`.
 pub const INSTRUCTIONS: &str = "CLAUDE.local.md.j2";
+
+/// Another one: what an iteration of a loop is told.
+const ITERATION: &str = supervise::ITERATION_TEMPLATE;
 
 const UNAPPROVED: &str = "the commands in this repository's `.wt.toml` are not approved";
 const APPROVE: &str = "see and approve them with `wt trust --approve`";
@@ -67,6 +70,7 @@ pub struct Context {
     /// The branch that the repository's own configuration is read from.
     home: Option<String>,
     template: Option<Vec<u8>>,
+    iteration: Option<Vec<u8>>,
     clock: SystemClock,
     narration: Narration,
     /// Whether a person was told that the queue is barred.
@@ -89,6 +93,7 @@ impl Context {
         let journal = Journal::new(&layout);
         let narration = if global.quiet { Narration::Quiet } else { Narration::Full };
         let template = committed.template.clone();
+        let iteration = committed.iteration.clone();
         let mut context = Self {
             repo,
             layout,
@@ -97,6 +102,7 @@ impl Context {
             target,
             home,
             template,
+            iteration,
             clock: SystemClock,
             narration,
             barred_told: false,
@@ -150,14 +156,16 @@ impl Context {
 
     /// Returns journal and the rest at once, for engines that need both.
     pub fn parts(&mut self) -> (Site<'_>, &mut Journal) {
-        let Self { repo, layout, settings, clock, template, journal, .. } = self;
-        (Site { repo, layout, settings, clock, template: template.as_deref() }, journal)
+        let Self { repo, layout, settings, clock, template, iteration, journal, .. } = self;
+        let (template, iteration) = (template.as_deref(), iteration.as_deref());
+        (Site { repo, layout, settings, clock, template, iteration }, journal)
     }
 
     /// Returns what supervision needs.
     pub fn site(&self) -> Site<'_> {
-        let Self { repo, layout, settings, clock, template, .. } = self;
-        Site { repo, layout, settings, clock, template: template.as_deref() }
+        let Self { repo, layout, settings, clock, template, iteration, .. } = self;
+        let (template, iteration) = (template.as_deref(), iteration.as_deref());
+        Site { repo, layout, settings, clock, template, iteration }
     }
 
     /// Returns the fold of the journal, read anew.
@@ -297,17 +305,23 @@ fn first_target(repo: &Repo) -> Result<String, GitError> {
 struct Committed {
     file: Option<Vec<u8>>,
     template: Option<Vec<u8>>,
+    iteration: Option<Vec<u8>>,
 }
 
 impl Committed {
     fn read(repo: &Repo, target: Option<&str>) -> Result<Self, CommandError> {
         let tip = target.and_then(|target| repo.branch_tip(target).transpose()).transpose();
         let Some(tip) = tip.during(|| "the target cannot be read".to_owned())? else {
-            return Ok(Self { file: None, template: None });
+            return Ok(Self { file: None, template: None, iteration: None });
         };
         let blob =
             |path: &str| repo.blob_at(&tip, path).during(|| format!("`{path}` on the target cannot be read"));
-        Ok(Self { file: blob(".wt.toml")?, template: blob(&format!(".wt/templates/{INSTRUCTIONS}"))? })
+        let template = |name: &str| blob(&format!(".wt/templates/{name}"));
+        Ok(Self {
+            file: blob(".wt.toml")?,
+            template: template(INSTRUCTIONS)?,
+            iteration: template(ITERATION)?,
+        })
     }
 
     fn settings(&self) -> Result<Settings, CommandError> {
@@ -332,7 +346,10 @@ impl Committed {
 
     fn executable(&self, repo: &Repo) -> Result<Option<Executable>, CommandError> {
         let templates: Vec<(String, Vec<u8>)> =
-            self.template.iter().map(|bytes| (INSTRUCTIONS.to_owned(), bytes.clone())).collect();
+            [(INSTRUCTIONS, &self.template), (ITERATION, &self.iteration)]
+                .into_iter()
+                .filter_map(|(name, bytes)| Some((name.to_owned(), bytes.clone()?)))
+                .collect();
         config::executable(repo.common_dir(), self.file.as_deref(), &templates)
             .during(|| "the configuration is not usable".to_owned())
     }

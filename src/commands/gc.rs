@@ -124,8 +124,13 @@ fn ask(plan: &Plan) -> Result<(), CommandError> {
 }
 
 fn tell_cleared(context: &Context, cleared: Cleared) {
-    let Cleared { refs, folders, bases } = cleared;
-    let parts = [(refs, "old trash ref"), (folders, "old trash folder"), (bases, "left-over base ref")];
+    let Cleared { refs, folders, bases, checkpoints } = cleared;
+    let parts = [
+        (refs, "old trash ref"),
+        (folders, "old trash folder"),
+        (bases, "left-over base ref"),
+        (checkpoints, "old checkpoint"),
+    ];
     let told: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(*n, what)).collect();
     if !told.is_empty() {
         context.note(&format!("cleared {}", told.join(", ")));

@@ -1,5 +1,7 @@
 //! `wt restore`.
 
+mod checkpoint;
+
 use clap::Args as ClapArgs;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use serde::Serialize;
@@ -15,12 +17,22 @@ use crate::workspace;
 
 /// Bring back a removed task: branch, commits, index, edits, untracked files, and its state.
 ///
-/// Works as long as its trash ref is kept (30 days unless configured).
+/// Works as long as its trash ref is kept (30 days unless configured). With `--checkpoint`, the workspace of a task that is
+/// there goes back to how it stood at the end of an attempt; how it stands now is kept as a checkpoint first.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// The task; `NAME@2` is the second one of that name.
     #[arg(add = ArgValueCandidates::new(removed_names))]
     name: String,
+    /// Go back to this checkpoint; without a number, list them.
+    #[arg(
+        long,
+        value_name = "N",
+        num_args = 0..=1,
+        default_missing_value = checkpoint::ALL,
+        value_parser = checkpoint::which
+    )]
+    checkpoint: Option<checkpoint::Wanted>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -40,6 +52,9 @@ struct RestoreView<'a> {
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::NotNeeded)?;
     let which = which(&args.name)?;
+    if let Some(wanted) = args.checkpoint {
+        return checkpoint::run(&mut context, &which, wanted, args.json);
+    }
     context.layout().prepare()?;
     let progress = context.progress();
     let (site, journal) = context.parts();

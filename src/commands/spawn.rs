@@ -1,5 +1,6 @@
 //! `wt spawn`.
 
+mod looping;
 mod wish;
 
 use std::collections::BTreeSet;
@@ -8,7 +9,9 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
+use self::looping::Iterations;
 use self::wish::{Wish, check_names, read_lines, wish};
+use super::budget::BudgetArgs;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::failpoint;
@@ -70,11 +73,31 @@ pub struct Args {
     /// The time limit of one attempt (`30m`, `2h`).
     #[arg(long, value_name = "DURATION")]
     timeout: Option<String>,
-    /// Attempts beyond the first.
+    /// Attempts beyond the first; of a loop, of each iteration.
     #[arg(long)]
     retries: Option<u32>,
+    /// Run in a loop of at most N iterations, a fresh agent for each, until the promise; default N: `[loop] max`.
+    #[arg(
+        long = "loop",
+        value_name = "N",
+        num_args = 0..=1,
+        default_missing_value = looping::CONFIGURED,
+        value_parser = looping::iterations
+    )]
+    looping: Option<Iterations>,
+    /// The text inside `<promise>…</promise>` of an agent's final message that ends the loop.
+    #[arg(long, value_name = "TEXT", requires = "looping")]
+    until: Option<String>,
+    /// A JSON file of requirements in the worktree: each item's `passes` must be true before the loop can end.
+    #[arg(long, value_name = "FILE", requires = "looping")]
+    prd: Option<String>,
+    /// How long all attempts of the loop together may run; `0`: no bound.
+    #[arg(long, value_name = "DURATION", requires = "looping")]
+    time: Option<String>,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Make the workspace only: a person works there.
-    #[arg(long, conflicts_with_all = ["agent", "model", "after", "profile"])]
+    #[arg(long, conflicts_with_all = ["agent", "model", "after", "profile", "looping"])]
     no_agent: bool,
     /// Wait until the task is done, and say how it went.
     #[arg(long, conflicts_with = "dry_run")]

@@ -10,6 +10,7 @@ pub mod dates;
 pub mod detached;
 pub mod diff;
 mod error;
+pub mod history;
 pub mod ignored;
 pub mod landed;
 mod objects;

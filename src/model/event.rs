@@ -94,6 +94,15 @@ pub struct Lap {
     pub commits: u32,
     /// What it changed and what failed, as a hash: the same again means that it goes round in circles.
     pub fingerprint: String,
+    /// The attempt that ended it; its logs are the iteration's.
+    #[serde(default)]
+    pub attempt: u32,
+    /// What it came to, in one line; the next iteration is told.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// The check that failed at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub red: Option<String>,
 }
 
 /// Who resolved a path.
@@ -335,6 +344,13 @@ pub enum Event {
         /// The file that has the check's output.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         log: Option<String>,
+    },
+    /// A person brought its workspace back to an earlier checkpoint.
+    Rewound {
+        /// The ref that it was brought back to.
+        checkpoint: String,
+        /// The ref that keeps how it stood before.
+        kept: String,
     },
     /// Its commits are on the target.
     Landed {

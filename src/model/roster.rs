@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::account::account;
 use super::budget::{Ledger, Spent};
-use super::event::{Event, Next, Record, WaitReason};
+use super::event::{Event, Lap, Next, Record, WaitReason};
 use super::state::{BadTransition, State};
 use super::task::{Landing, Oid, Task};
 use super::verdict::{Class, Exit};
@@ -140,6 +140,9 @@ impl Roster {
                     spent_models: 0,
                     iteration: 0,
                     laps: Vec::new(),
+                    lap_over: false,
+                    round: 0,
+                    ran_ms: 0,
                     usage: Usage::default(),
                     models: BTreeMap::new(),
                     thread: Usage::default(),
@@ -226,10 +229,39 @@ impl Roster {
     }
 }
 
-/// How many iterations of a loop are remembered.
+/// How many iterations of a loop are remembered at least; as many as its rules look back, if those are more.
 const LAPS: usize = 8;
 
 impl Task {
+    /// Counts the time of the attempt that ended now.
+    fn ran(&mut self, ended: jiff::Timestamp) {
+        let ran = self.started_at.map_or(0, |started| ended.duration_since(started).as_millis());
+        self.ran_ms += u64::try_from(ran).unwrap_or(0);
+    }
+
+    /// Takes what an iteration left.
+    fn lap(&mut self, lap: &Lap) {
+        self.iteration = lap.iteration;
+        self.lap_over = true;
+        self.round += 1;
+        self.laps.push(lap.clone());
+        let remembered =
+            self.spec.looping.as_ref().map_or(LAPS, |looping| LAPS.max(looping.no_progress as usize));
+        let old = self.laps.len().saturating_sub(remembered);
+        self.laps.drain(..old);
+    }
+
+    /// Begins a new round: a loop that is used up begins again, one that was cut short goes on.
+    fn begin_round(&mut self) {
+        self.tries = 0;
+        self.resume = !self.lap_over;
+        self.ran_ms = 0;
+        self.round = 0;
+        if self.spec.looping.as_ref().is_some_and(|looping| self.iteration >= looping.max) {
+            self.iteration = 0;
+        }
+    }
+
     fn used(&mut self, usage: Usage, models: &BTreeMap<String, Usage>) {
         self.usage += usage;
         for (model, usage) in models {
@@ -266,6 +298,7 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.started_at = Some(record.at);
             task.ended_at = None;
             task.outcome = None;
+            task.lap_over = false;
         }
         Event::Session { session, model } => {
             if task.session.as_ref() != Some(session) {
@@ -285,11 +318,9 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.used(*usage, models);
             task.thread += *usage;
             task.outcome = Some(reason.clone());
+            task.ran(record.at);
             if let Some(lap) = lap {
-                task.iteration = lap.iteration;
-                task.laps.push(lap.clone());
-                let old = task.laps.len().saturating_sub(LAPS);
-                task.laps.drain(..old);
+                task.lap(lap);
             }
             if matches!(next, Next::Iterate) {
                 task.tries = 0;
@@ -299,6 +330,7 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             }
         }
         Event::Lost { reason, .. } => {
+            // How long it ran before it vanished, nobody knows.
             task.tries += 1;
             task.outcome = Some(reason.clone());
         }
@@ -307,9 +339,11 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.outcome = Some(format!("{last}; no attempt left"));
         }
         Event::Stopped => task.outcome = Some("stopped by hand".to_owned()),
+        Event::Rewound { checkpoint, kept } => {
+            task.outcome = Some(format!("brought back to {checkpoint}; {kept} has how it was"));
+        }
         Event::Retried => {
-            task.tries = 0;
-            task.resume = true;
+            task.begin_round();
             task.class = None;
             task.spent_models = 0;
             task.outcome = None;

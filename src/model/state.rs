@@ -15,6 +15,7 @@
 //!                                     └─ LandingAborted ─▶ where it was
 //!                                     └─ ReviewNeeded ─▶ review ─ Approved ─▶ done
 //!  queued, waiting ─ OverBudget ─▶ failed, or waiting for tomorrow
+//!  resting, with a workspace ─ Rewound ─▶ stopped (open and lost stay)
 //!  any resting state ─ Removed ─▶ removed ─ Restored ─▶ where it was
 //! ```
 //!
@@ -142,19 +143,11 @@ impl State {
         use Event as E;
         let bad = BadTransition { from: self.word(), event: word(event) };
         Ok(match (self, event) {
-            (
-                state,
-                E::WorkspaceMade { .. }
-                | E::Publishing { .. }
-                | E::Published { .. }
-                | E::Unknown
-                | E::Rebudgeted { .. }
-                | E::BudgetWarned { .. }
-                | E::CarriedLedger { .. },
-            )
-            | (state @ Self::Running { .. }, E::Session { .. })
+            (state, event) if only_a_fact(event) => state,
+            (state @ Self::Running { .. }, E::Session { .. })
             | (state @ Self::Landing { .. }, E::Resolved { .. })
-            | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. }) => state,
+            | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. })
+            | (state @ (Self::Open | Self::Lost { .. }), E::Rewound { .. }) => state,
             (Self::Waiting { reason: WaitReason::Parked, .. }, E::Started { .. }) => return Err(bad),
             (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
                 Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
@@ -176,7 +169,18 @@ impl State {
                 Self::Waiting { reason: WaitReason::Backoff, until: Some(*until) }
             }
             (Self::Lost { .. }, E::Exhausted) => Self::Dead,
-            (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped) => Self::Stopped,
+            // Brought back to a checkpoint: what was judged is not what is there now.
+            (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped)
+            | (
+                Self::Done { .. }
+                | Self::Conflict
+                | Self::Rejected
+                | Self::Review
+                | Self::Failed
+                | Self::Dead
+                | Self::Stopped,
+                E::Rewound { .. },
+            ) => Self::Stopped,
             (Self::Queued | Self::Waiting { .. }, E::Parked { .. }) => {
                 Self::Waiting { reason: WaitReason::Parked, until: None }
             }
@@ -234,6 +238,20 @@ impl State {
     }
 }
 
+/// Tells whether the event leaves every state as it is.
+fn only_a_fact(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::WorkspaceMade { .. }
+            | Event::Publishing { .. }
+            | Event::Published { .. }
+            | Event::Unknown
+            | Event::Rebudgeted { .. }
+            | Event::BudgetWarned { .. }
+            | Event::CarriedLedger { .. }
+    )
+}
+
 fn word(event: &Event) -> &'static str {
     match event {
         Event::Queued { .. } => "queued",
@@ -258,6 +276,7 @@ fn word(event: &Event) -> &'static str {
         Event::ReviewNeeded { .. } => "in review",
         Event::Approved => "approved",
         Event::Rejected { .. } => "rejected",
+        Event::Rewound { .. } => "brought back to a checkpoint",
         Event::Landed { .. } => "landed",
         Event::Pruned { .. } => "pruned",
         Event::Removed { .. } => "removed",

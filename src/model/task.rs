@@ -113,6 +113,9 @@ pub struct Looping {
     /// The file of requirements, relative to the worktree: all of its items must pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prd: Option<String>,
+    /// How long all its attempts together may run, in milliseconds; 0: no bound.
+    #[serde(default)]
+    pub time_ms: u64,
 }
 
 impl TaskSpec {
@@ -238,6 +241,15 @@ pub struct Task {
     /// The last iterations of its loop, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub laps: Vec<Lap>,
+    /// Whether its last attempt ended an iteration, so that the next one begins another.
+    #[serde(default)]
+    pub lap_over: bool,
+    /// Iterations that ended since a person asked for this round.
+    #[serde(default)]
+    pub round: u32,
+    /// How long all attempts of this round ran together, in milliseconds.
+    #[serde(default)]
+    pub ran_ms: u64,
     /// What all attempts and all resolvers used together.
     #[serde(default)]
     pub usage: Usage,
@@ -287,5 +299,19 @@ impl Task {
     /// Returns the name that people use.
     pub fn name(&self) -> &TaskName {
         &self.id.name
+    }
+
+    /// Returns the iteration that its next attempt belongs to, from 1; 0: it runs in no loop.
+    pub fn next_iteration(&self) -> u32 {
+        if self.spec.looping.is_some() { self.iteration + 1 } else { 0 }
+    }
+
+    /// Returns the iteration that its last attempt belongs to; 0: there was none, or it runs in no loop.
+    pub fn last_iteration(&self) -> u32 {
+        match (&self.spec.looping, self.attempt, self.lap_over) {
+            (None, ..) | (_, 0, _) => 0,
+            (Some(_), _, true) => self.iteration,
+            (Some(_), _, false) => self.iteration + 1,
+        }
     }
 }

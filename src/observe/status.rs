@@ -11,10 +11,11 @@ use jiff::Timestamp;
 
 use crate::git::status::{self, DiffStat, Distance};
 use crate::git::{GitError, LinkedWorktree, Repo};
+use crate::model::budget::{self, Budget, Spent};
 use crate::model::event::WaitReason;
 use crate::model::task::Oid;
 use crate::model::view::TaskView;
-use crate::model::{Roster, State, Task, TaskId};
+use crate::model::{Roster, State, Task, TaskId, Usage};
 use crate::store::{Layout, Lock, live};
 
 /// What is asked of git about tasks.
@@ -124,7 +125,8 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
         priority: task.spec.priority,
         after: task.spec.after.iter().map(|id| id.name.to_string()).collect(),
         attempt: task.attempt,
-        iteration: 0,
+        iteration: task.last_iteration(),
+        iterations: task.spec.looping.as_ref().map(|looping| looping.max),
         session: task.session.clone(),
         queued_at: task.queued_at,
         started_at: task.started_at,
@@ -137,6 +139,8 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
         },
         tokens: usage.tokens,
         cost_usd: usage.cost_usd,
+        budget: Some(task.spec.budget()).filter(Budget::bounds_anything),
+        warning: warning(task, usage),
         last: live.and_then(|live| live.last),
         outcome: task.outcome.clone(),
         conflicts: match (&task.state, &task.landing) {
@@ -144,6 +148,15 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
             _ => Vec::new(),
         },
     }
+}
+
+/// Returns how much of the task's budget is used, if it was warned of it.
+fn warning(task: &Task, usage: Usage) -> Option<String> {
+    let spent = Spent { usage, ..task.spent() };
+    let shares = budget::shares(&spent, &task.spec.budget());
+    let warned = shares.into_iter().filter(|share| task.warned.contains(&share.bound));
+    let fullest = warned.max_by(|a, b| a.used.total_cmp(&b.used))?;
+    Some(format!("{} of its budget", fullest.words()))
 }
 
 fn small(n: usize) -> u32 {

@@ -1,10 +1,12 @@
 //! What a person asks of a task from outside: stop it, run it again, call it finished.
 
+use super::governor::{self, Judgement};
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
 use super::recovery::Work;
 use super::{pass, setup};
 use crate::git::{GitError, LinkedWorktree, command, status};
+use crate::model::budget::{Budget, Spent};
 use crate::model::state::BadTransition;
 use crate::model::{Event, State, Task, TaskId, Workspace};
 use crate::store::layout::private_folder;
@@ -51,6 +53,12 @@ pub enum ByHandError {
         task: TaskId,
         /// The folder.
         path: String,
+    },
+    /// Its budget is used up, so that it would not start.
+    #[error("{reason}")]
+    BudgetSpent {
+        /// "budget used up: $5.02 of $5.00".
+        reason: String,
     },
     /// Somebody else works on the task right now.
     #[error("`{}` is in use by another `wt`", .0.name)]
@@ -109,9 +117,20 @@ fn settle_vanished(
     Ok(super::settle::settle(site, journal, &task, lock)?)
 }
 
-/// Queues a task again, in the same workspace, with a new round of attempts.
-pub fn retry(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<(), ByHandError> {
+/// Queues a task again, in the same workspace, with a new round of attempts and, if a person says so, another budget.
+/// What it used so far counts on.
+pub fn retry(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    id: &TaskId,
+    budget: Option<Budget>,
+) -> Result<(), ByHandError> {
     let task = current(journal, id)?;
+    let nothing = Spent::default();
+    let (own, day) = (budget.unwrap_or_else(|| task.spec.budget()), Budget::default());
+    if let Judgement::Spent { reason } = governor::judge(&task.spent(), &nothing, &own, &day, &[]) {
+        return Err(ByHandError::BudgetSpent { reason });
+    }
     if task.spec.agent.is_none() {
         return Err(ByHandError::NotNow { task: id.clone(), state: "without an agent" });
     }
@@ -129,7 +148,9 @@ pub fn retry(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<(), 
     {
         return Err(ByHandError::NoFolder { task: id.clone(), path });
     }
-    Ok(journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Retried)])?)
+    let raised = budget.map(|budget| Event::Rebudgeted { budget });
+    let events = raised.into_iter().chain([Event::Retried]);
+    Ok(journal.append(site.clock.now(), events.map(|event| (Some(id.clone()), event)).collect())?)
 }
 
 /// Runs the set-up commands of a person's workspace; returns why one failed, if one did. The workspace stays either way.
@@ -193,7 +214,9 @@ pub fn finish(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<Fin
     }
     let head = match judge::by_git(site, &task, &workspace, worktree.checkout(), None)? {
         Work::Verified { head } => head,
-        Work::NoCommit | Work::Nothing { .. } | Work::NotJudged => return Ok(Finished::NothingToLand),
+        Work::NoCommit | Work::Nothing { .. } | Work::NotJudged | Work::Iteration(_) => {
+            return Ok(Finished::NothingToLand);
+        }
         Work::Unfinished { reason } | Work::Blocked { reason } => return Ok(Finished::Refused(reason)),
     };
     let attempt = task.attempt + 1;

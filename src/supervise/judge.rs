@@ -9,7 +9,7 @@ use super::recovery::Work;
 use crate::agent::Promise;
 use crate::git::{Checkout, GitError, commit, replay, status};
 use crate::model::settings::{CommitBy, VerifyStep};
-use crate::model::task::{Task, Workspace};
+use crate::model::task::{Oid, Task, Workspace};
 use crate::model::text::one_line;
 use crate::model::verdict::Exit;
 use crate::process::run::{Outcome, Shell};
@@ -45,6 +45,23 @@ pub enum JudgeError {
     Check(#[from] io::Error),
 }
 
+/// What git says of a workspace, whatever its agent says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    /// Everything is committed, on its branch.
+    Clean {
+        /// The branch's commit.
+        head: Oid,
+        /// Whether it has commits that the target lacks.
+        new: bool,
+    },
+    /// It cannot be taken as it is.
+    Unfinished {
+        /// Why, for people and for the next attempt.
+        reason: String,
+    },
+}
+
 /// Returns what git says of a finished workspace, before any check; commits for the agent where that is asked for.
 /// `said` is the agent's final message, if it has one.
 pub fn by_git(
@@ -54,11 +71,31 @@ pub fn by_git(
     checkout: &Checkout,
     said: Option<&str>,
 ) -> Result<Work, JudgeError> {
-    let unfinished = |reason: String| Ok(Work::Unfinished { reason });
     let promise = said.and_then(Promise::of);
     if let Some(Promise::Blocked(reason)) = &promise {
-        return Ok(Work::Blocked { reason: format!("the agent is blocked: {}", one_line(reason, 200)) });
+        return Ok(Work::Blocked { reason: blocked(reason) });
     }
+    Ok(match (ground(site, task, workspace, checkout)?, promise) {
+        (Ground::Unfinished { reason }, _) => Work::Unfinished { reason },
+        (Ground::Clean { head, new: true }, _) => Work::Verified { head },
+        (Ground::Clean { head, new: false }, Some(Promise::Nothing)) => Work::Nothing { head },
+        (Ground::Clean { new: false, .. }, _) => Work::NoCommit,
+    })
+}
+
+/// Returns an agent's reason for not going on, as people read it.
+pub fn blocked(reason: &str) -> String {
+    format!("the agent is blocked: {}", one_line(reason, 200))
+}
+
+/// Returns how a workspace stands; commits for the agent where that is asked for.
+pub fn ground(
+    site: &Site<'_>,
+    task: &Task,
+    workspace: &Workspace,
+    checkout: &Checkout,
+) -> Result<Ground, JudgeError> {
+    let unfinished = |reason: String| Ok(Ground::Unfinished { reason });
     if !checkout.path().exists() {
         return unfinished(format!("the folder {} is gone", checkout.path().display()));
     }
@@ -92,11 +129,7 @@ pub fn by_git(
     let target = site.repo.branch_tip(&task.spec.target)?;
     let onto = target.as_ref().unwrap_or(&workspace.base);
     let new = head != workspace.base && !replay::pending(site.repo, &head, onto)?.is_empty();
-    match (new, promise) {
-        (true, _) => Ok(Work::Verified { head }),
-        (false, Some(Promise::Nothing)) => Ok(Work::Nothing { head }),
-        (false, _) => Ok(Work::NoCommit),
-    }
+    Ok(Ground::Clean { head, new })
 }
 
 /// Returns the checks of a task: its own, else the configured ones.

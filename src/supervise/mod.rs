@@ -5,18 +5,25 @@
 
 mod account;
 pub mod attach;
+mod budgeting;
 pub mod by_hand;
 mod calling;
 pub mod enqueue;
 pub mod governor;
+mod iterating;
+mod iteration;
 pub mod judge;
 mod limit;
 pub mod meter;
 pub mod order;
 pub mod pass;
+pub mod prd;
 pub mod prompt;
+pub mod ralph;
 pub mod recovery;
 pub mod runner;
 pub mod schedule;
 pub mod settle;
 pub mod setup;
+
+pub use iteration::TEMPLATE_NAME as ITERATION_TEMPLATE;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use fs_err as fs;
 
+use super::iteration;
 use super::runner::{Attempt, RunError};
 use crate::model::adapter::{AdapterSpec, EventForm};
 use crate::model::task::Workspace;
@@ -82,6 +83,12 @@ fn after_refusal(reason: &str, output: &str) -> String {
 }
 
 impl Attempt<'_> {
+    /// Returns the file that this attempt's agent was given.
+    pub(super) fn prompt_file(&self) -> PathBuf {
+        let own = self.folder.attempt(self.number).join("prompt.md");
+        if own.exists() { own } else { self.folder.prompt() }
+    }
+
     /// Returns the file with this attempt's prompt for the agent of that table.
     pub(super) fn prompt(
         &self,
@@ -94,7 +101,7 @@ impl Attempt<'_> {
             ContextBy::Prompt => create::context(self.site, journal, self.task, workspace)?,
             ContextBy::File | ContextBy::Nothing => String::new(),
         };
-        let addition = self.addition();
+        let addition = self.addition(workspace)?;
         if context.is_empty() && addition.is_empty() {
             return Ok(file);
         }
@@ -105,8 +112,16 @@ impl Attempt<'_> {
         Ok(path)
     }
 
-    /// Returns what follows the prompt; empty in a first attempt.
-    fn addition(&self) -> String {
+    /// Returns what follows the prompt: what the iteration of a loop is told, and what went wrong in the attempt before.
+    fn addition(&self, workspace: &Workspace) -> Result<String, RunError> {
+        let refused = self.refused();
+        let Some(looping) = &self.task.spec.looping else { return Ok(refused) };
+        let part = iteration::part(self.site, self.task, looping, workspace)?;
+        Ok(put_together(&Parts { context: "", asked: &part, addition: &refused }).into_owned())
+    }
+
+    /// Returns why the attempt before was not accepted; empty in a first attempt.
+    fn refused(&self) -> String {
         let told = self.task.tries > 0 || self.task.class == Some(Class::Fail);
         let Some(reason) = self.task.outcome.as_deref().filter(|_| told) else {
             return String::new();

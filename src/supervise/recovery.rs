@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::limit;
+use super::ralph::{self, Found};
 use crate::model::event::{Event, Next, WaitReason};
 use crate::model::task::{Oid, Task};
 use crate::model::verdict::{Class, Verdict};
@@ -48,6 +49,8 @@ pub enum Work {
         /// Why.
         reason: String,
     },
+    /// What an iteration of a loop came to; judged by the rules of loops.
+    Iteration(Box<Found>),
     /// It was not looked at, since the attempt did not end well.
     NotJudged,
 }
@@ -111,6 +114,7 @@ pub fn after_attempt(task: &Task, verdict: &Verdict, work: &Work, now: Timestamp
         (Next::Wait { reason: WaitReason::Backoff, until, counted: true }, reason)
     };
     match (verdict.class, work) {
+        (_, Work::Iteration(found)) => ralph::after_iteration(task, found),
         (Class::Ok, Work::Verified { head }) => {
             (Next::Done { head: head.clone(), skipped: false }, verdict.reason.clone())
         }

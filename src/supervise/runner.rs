@@ -7,16 +7,19 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::budgeting::Cap;
+use super::governor::{self, EndedBy, Judgement, bounded};
+use super::iteration::IterationError;
 use super::judge::{self, JudgeError, Surroundings};
 use super::meter::Used;
 use super::order::{self, Order, Orders};
 use super::recovery::{self, Work, after_attempt};
-use super::{account, pass, settle, setup};
+use super::{account, pass, ralph, settle, setup};
 use crate::agent::AdapterError;
 use crate::agent::call::Called;
 use crate::failpoint;
@@ -61,6 +64,9 @@ pub enum RunError {
     /// A set-up command failed.
     #[error("set-up failed: {0}")]
     Setup(String),
+    /// What its iteration is told cannot be put together.
+    #[error(transparent)]
+    Iteration(#[from] IterationError),
     /// It could not be judged.
     #[error("the work cannot be judged")]
     Judge(#[from] JudgeError),
@@ -86,6 +92,19 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
     if !matches!(task.state, State::Queued | State::Waiting { .. }) {
         return Ok(After::Pass); // Somebody stopped it between the pass and this moment.
     }
+    match governor::before_start(site, journal.roster(), &task) {
+        Judgement::Within | Judgement::Warn { .. } => {}
+        Judgement::Spent { reason } => {
+            hold_back(site, &mut journal, id, reason, None)?;
+            return Ok(After::Pass);
+        }
+        Judgement::DaySpent { reason } => {
+            let until = governor::tomorrow(site);
+            hold_back(site, &mut journal, id, reason, Some(until))?;
+            drop(slot);
+            return Ok(After::Wait(until));
+        }
+    }
     let ran = runtime.block_on(Attempt::new(site, &task, lock, &slot).run(&mut journal));
     if ran.is_err() {
         std::thread::sleep(PAUSE);
@@ -96,6 +115,16 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
         Some(Next::Wait { until: Some(until), .. }) => After::Wait(until),
         _ => After::Pass,
     })
+}
+
+fn hold_back(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    id: &TaskId,
+    reason: String,
+    until: Option<Timestamp>,
+) -> Result<(), JournalError> {
+    journal.append(site.clock.now(), vec![(Some(id.clone()), Event::OverBudget { reason, until })])
 }
 
 /// Waits until `until` or until the task is stopped; the caller holds the task's lock.
@@ -138,6 +167,8 @@ pub(super) struct Attempt<'a> {
     pub(super) token: String,
     pub(super) shared: [BorrowedFd<'a>; 2],
     pub(super) then: Vec<String>,
+    pub(super) begun: Instant,
+    pub(super) cap: Cap,
 }
 
 /// What an attempt came to, before it is known what follows.
@@ -157,6 +188,8 @@ impl<'a> Attempt<'a> {
             token: Uuid::new_v4().to_string(),
             shared: [lock.as_fd(), slot.as_fd()],
             then: pass::follow_up(site, &task.id),
+            begun: Instant::now(),
+            cap: Cap::default(),
         }
     }
 
@@ -179,17 +212,29 @@ impl<'a> Attempt<'a> {
         }
         failpoint::hit("runner.after_started");
         let outcome = self.work(journal, &orders).await;
-        let (event, next) = self.end(outcome, &orders);
+        let used = outcome.as_ref().map(|tried| tried.used.usage).unwrap_or_default();
+        let judgement = self.judgement(journal, used);
+        let (event, next) = self.end(outcome, &orders, &judgement);
+        if let Event::Ended { lap: Some(lap), .. } = &event {
+            self.note(lap);
+        }
         failpoint::hit("runner.before_ended");
         // Two places, so that a full disk loses neither: the pass of a later command reads the record if need be.
         drop(record.fill(&ExitRecord { attempt: self.number, event: event.clone() }));
         order::forget_stop(&self.folder);
+        if let Some(warning) = judgement.warning() {
+            journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), warning)])?;
+        }
         Ok(Some(account::record(self.site, journal, self.task, event, next)?))
     }
 
     /// Returns the event that records the end, and what follows.
-    fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders) -> (Event, Next) {
+    fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders, judgement: &Judgement) -> (Event, Next) {
         let now = self.site.clock.now();
+        let mut lap = None;
+        if let (Ok(Tried { work: Work::Iteration(found), .. }), false) = (&outcome, orders.stop_given()) {
+            lap = Some(ralph::lap(self.task, found));
+        }
         let ended = |exit, class, reason, used: Used, swept, next: &Next| Event::Ended {
             attempt: self.number,
             exit,
@@ -197,7 +242,7 @@ impl<'a> Attempt<'a> {
             reason,
             usage: used.usage,
             models: used.models,
-            lap: None,
+            lap: lap.clone(),
             swept,
             next: next.clone(),
         };
@@ -224,12 +269,16 @@ impl<'a> Attempt<'a> {
                     };
                     (class, next, reason)
                 });
+                let by = self.cap.ended(&called.verdict, &used.usage);
+                let (next, reason) = bounded(judgement, by, (next, reason), governor::tomorrow(self.site));
                 let reason = reason + &aside(&called);
                 (ended(called.exit, class, reason, used, called.swept, &next), next)
             }
             Err(error) => {
                 let verdict = Verdict::new(class_of(&error), chain(&error));
-                let (next, reason) = after_attempt(self.task, &verdict, &Work::NotJudged, now);
+                let after = after_attempt(self.task, &verdict, &Work::NotJudged, now);
+                let tomorrow = governor::tomorrow(self.site);
+                let (next, reason) = bounded(judgement, EndedBy::Itself, after, tomorrow);
                 (ended(Exit::NotStarted, verdict.class, reason, Used::default(), 0, &next), next)
             }
         }
@@ -244,12 +293,25 @@ impl<'a> Attempt<'a> {
         if let Some(reason) = setup::run(self.site, &self.task.id, &workspace, &around, orders).await? {
             return Err(RunError::Setup(reason));
         }
+        self.begin_notes();
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;
         let used = self.used(&called.facts);
         if called.stopped.is_some() || called.swept > 0 || !matches!(called.exit, Exit::Code(_)) {
             settle::clear_debris(self.site, self.task, Some(&workspace));
         }
+        if let Some(looping) = &self.task.spec.looping
+            && matches!(called.verdict.class, Class::Ok | Class::Incomplete)
+            && !orders.stop_given()
+        {
+            let found = self.found(looping, (&workspace, &worktree), &env, &called, orders).await;
+            let work = found.map(Box::new).map(Work::Iteration);
+            let work = work.unwrap_or_else(|error| Work::Unfinished { reason: chain(&error) });
+            return Ok(Tried { called, used, work });
+        }
         if called.verdict.class != Class::Ok || orders.stop_given() {
+            if self.task.spec.looping.is_some() {
+                drop(self.checkpoint(&workspace, &worktree));
+            }
             return Ok(Tried { called, used, work: Work::NotJudged });
         }
         // Whatever goes wrong from here on, the attempt did end, and what it used was used.
@@ -287,7 +349,7 @@ impl<'a> Attempt<'a> {
         Ok(create::create(self.site, journal, self.task)?)
     }
 
-    fn surroundings<'b>(&'b self, env: &'b [(String, String)], log: &'b Path) -> Surroundings<'b> {
+    pub(super) fn surroundings<'b>(&'b self, env: &'b [(String, String)], log: &'b Path) -> Surroundings<'b> {
         Surroundings {
             env,
             without: command::REDIRECTING,
@@ -313,12 +375,14 @@ fn aside(called: &Called) -> String {
 
 /// Whether the attempt has done its task: then an order to park comes too late.
 fn finished(outcome: &Result<Tried, RunError>) -> bool {
-    outcome.as_ref().is_ok_and(|tried| matches!(tried.work, Work::Verified { .. } | Work::Nothing { .. }))
+    outcome.as_ref().is_ok_and(|tried| {
+        matches!(tried.work, Work::Verified { .. } | Work::Nothing { .. } | Work::Iteration(_))
+    })
 }
 
 fn class_of(error: &RunError) -> Class {
     match error {
-        RunError::Agent { .. } | RunError::Setup(_) => Class::Fail,
+        RunError::Agent { .. } | RunError::Setup(_) | RunError::Iteration(_) => Class::Fail,
         RunError::Create(_)
         | RunError::Git(_)
         | RunError::Judge(_)

@@ -7,13 +7,12 @@
 use fs_err as fs;
 
 use super::recovery;
-use crate::git::refs::{self, RefEdit};
-use crate::git::{LinkedWorktree, snapshot, status};
+use crate::git::{LinkedWorktree, status};
 use crate::model::{Event, State, Task, Workspace};
 use crate::process::{boot, sweep};
 use crate::store::journal::Entry;
 use crate::store::{Journal, JournalError, Lock, exit};
-use crate::workspace::Site;
+use crate::workspace::{Site, checkpoint};
 
 /// Settles `task`, whose `lock` is held, if it is recorded as running.
 pub fn settle(site: &Site<'_>, journal: &mut Journal, task: &Task, _lock: &Lock) -> Result<(), JournalError> {
@@ -31,7 +30,7 @@ pub fn settle(site: &Site<'_>, journal: &mut Journal, task: &Task, _lock: &Lock)
     }
     clear_debris(site, task, task.workspace.as_ref());
     let reason = if rebooted { "the machine restarted" } else { "its supervision was killed" };
-    let checkpoint = checkpoint(site, task, *attempt);
+    let checkpoint = keep(site, task, *attempt);
     let reason = match &checkpoint {
         Err(error) => format!("{reason}; its uncommitted work stays in the workspace only ({error})"),
         Ok(_) => reason.to_owned(),
@@ -45,22 +44,14 @@ pub fn settle(site: &Site<'_>, journal: &mut Journal, task: &Task, _lock: &Lock)
 }
 
 /// Keeps uncommitted work below a ref; `None`: there is none.
-fn checkpoint(site: &Site<'_>, task: &Task, attempt: u32) -> Result<Option<String>, crate::git::GitError> {
+fn keep(site: &Site<'_>, task: &Task, attempt: u32) -> Result<Option<String>, crate::git::GitError> {
     let Some(workspace) = &task.workspace else { return Ok(None) };
     let worktree = LinkedWorktree::open(site.repo, &workspace.entry, workspace.path.as_ref())?;
     if !worktree.path().exists() || !status::status(worktree.checkout())?.dirty() {
         return Ok(None);
     }
-    let message = format!("wt: checkpoint of {} after attempt {attempt} was lost", task.id);
-    let kept = snapshot::take(site.repo, worktree.checkout(), &workspace.copied, &message)?;
-    let name = format!("refs/wt/checkpoint/{}/{attempt}", task.name());
-    let old = site.repo.ref_tip(&name)?;
-    let edit = match old {
-        Some(old) => RefEdit::swap(&name, old, kept),
-        None => RefEdit::create(&name, kept),
-    };
-    refs::apply(site.repo, &[edit])?;
-    Ok(Some(name))
+    let about = format!("attempt {attempt} was lost");
+    checkpoint::take(site, task, workspace, worktree.checkout(), attempt, &about).map(Some)
 }
 
 /// Removes the locks that a killed attempt's git left in its own worktree and on its own branch, if they are newer than

@@ -22,7 +22,7 @@ pub fn environment(site: &Site<'_>, task: &Task, workspace: &Workspace) -> Vec<(
         ("WT_WORKTREE", workspace.path.clone()),
         ("WT_BRANCH", workspace.branch.clone()),
         ("WT_SHARED", shared.to_string_lossy().into_owned()),
-        ("WT_ITERATION", "0".to_owned()),
+        ("WT_ITERATION", task.next_iteration().to_string()),
         ("TRACEPARENT", format!("00-{trace}-{}-01", &span[..16])),
     ]
     .map(|(name, value)| (name.to_owned(), value))

@@ -84,6 +84,19 @@ impl Beneath {
         Ok(std::fs::File::from(openat(folder, name, flags, Mode::from_raw_mode(mode))?))
     }
 
+    /// Opens the regular file at `path` to add to its end, making it if it is missing.
+    pub(super) fn append(&self, path: &Path, mode: u32) -> io::Result<std::fs::File> {
+        let (folder, name) = self.parent(path, Missing::Fail)?;
+        let flags = OFlags::WRONLY
+            | OFlags::APPEND
+            | OFlags::CREATE
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC
+            | OFlags::NONBLOCK;
+        let file = std::fs::File::from(openat(folder, name, flags, Mode::from_raw_mode(mode))?);
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+
     /// Makes a symbolic link at `path`; anything that stands there is an error.
     pub(super) fn link(&self, target: &Path, path: &Path, missing: Missing) -> io::Result<()> {
         let (folder, name) = self.parent(path, missing)?;
@@ -157,6 +170,7 @@ mod tests {
         assert!(beneath.read(Path::new("file")).is_err());
         assert!(beneath.create(Path::new("way/new"), 0o600, Missing::Make).is_err());
         assert!(beneath.create(Path::new("file"), 0o600, Missing::Make).is_err());
+        assert!(beneath.append(Path::new("file"), 0o600).is_err());
         assert!(beneath.folder(Path::new("way")).is_err());
         assert!(beneath.link(Path::new("x"), Path::new("way/link"), Missing::Make).is_err());
         assert!(beneath.read(Path::new("../x")).is_err());

@@ -52,7 +52,9 @@ pub fn of(site: &Site<'_>, roster: &Roster, task: &Task, place: &Place<'_>) -> B
             CommitBy::Auto => "auto".to_owned(),
             CommitBy::Agent => "agent".to_owned(),
         },
-        until: "COMPLETE".to_owned(),
+        iteration: task.next_iteration(),
+        max_iterations: spec.looping.as_ref().map_or(0, |looping| looping.max),
+        until: spec.looping.as_ref().map_or_else(|| "COMPLETE".to_owned(), |looping| looping.until.clone()),
         // A prompt that cannot be read fails where it is given to the agent, with a better word.
         prompt: prompt(site, task).trim_end().to_owned(),
         user_notes: instructions::user_notes(site.repo.main_checkout()),

@@ -7,10 +7,12 @@
 pub mod apply;
 mod beneath;
 pub mod briefing;
+pub mod checkpoint;
 pub mod create;
 pub mod environment;
 pub mod instructions;
 pub mod plan;
+pub mod progress;
 pub mod remove;
 pub mod restore;
 pub mod shared;
@@ -37,6 +39,8 @@ pub struct Site<'a> {
     pub clock: &'a dyn Clock,
     /// The repository's own template of the instructions, as committed on the target.
     pub template: Option<&'a [u8]>,
+    /// The same of what an iteration of a loop is told.
+    pub iteration: Option<&'a [u8]>,
 }
 
 /// Proof that the git lock is held: races between two gits that add or remove worktrees fail in ways of their own.

@@ -71,6 +71,11 @@ impl Agent {
     /// Follows the script and returns the exit code.
     pub fn run(mut self) -> Result<u8, StepError> {
         for (at, (text, step)) in self.script.clone().into_iter().enumerate() {
+            let step = match step {
+                Step::In(iterations, step) if iterations.contains(&iteration()) => *step,
+                Step::In(..) => continue,
+                step => step,
+            };
             let done = match step {
                 Step::Exit(code) => return Ok(code),
                 Step::FailFirst(runs, path) => match count(&path) {
@@ -98,6 +103,7 @@ impl Agent {
                 fs::OpenOptions::new().create(true).append(true).open(path).map(drop)
             }
             Step::Commit(message) => commit(&message),
+            Step::Stage => git(&["add", "-A"]),
             Step::Say(text) => line(io::stdout(), &text),
             Step::Err(text) => line(io::stderr(), &text),
             Step::Promise(text) => line(io::stdout(), &format!("<promise>{text}</promise>")),
@@ -107,6 +113,12 @@ impl Agent {
             }
             Step::EnvTo(path) => whole(&path, environment().as_bytes()),
             Step::PidsTo(path) => whole(&path, self.pids().as_bytes()),
+            Step::HangFirst(runs, path) => {
+                while count(&path)? <= runs {
+                    std::thread::sleep(Duration::from_secs(1000));
+                }
+                Ok(())
+            }
             Step::Sleep(time) => {
                 std::thread::sleep(time);
                 Ok(())
@@ -132,7 +144,9 @@ impl Agent {
                 Ok(())
             }
             Step::Signal(signal) => die_by(signal),
-            Step::Exit(_) | Step::FailFirst(..) | Step::IgnoreTerm => unreachable!("done in `run`"),
+            Step::Exit(_) | Step::FailFirst(..) | Step::IgnoreTerm | Step::In(..) => {
+                unreachable!("done in `run`")
+            }
         }
     }
 
@@ -174,6 +188,11 @@ impl Agent {
             Err(error) => error,
         }
     }
+}
+
+/// Returns the iteration of the loop that it runs in; 0: none.
+fn iteration() -> u32 {
+    std::env::var("WT_ITERATION").ok().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 /// Ends each item with a newline.

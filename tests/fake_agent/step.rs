@@ -2,6 +2,7 @@
 //!
 //! Invariant: parsing has no effect, so that a script with a wrong step does nothing at all.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ pub enum Step {
     Touch(PathBuf),
     /// `commit:MESSAGE`: `git add -A` and `git commit`, with the identity that git finds; nothing to commit is no failure.
     Commit(String),
+    /// `stage`: `git add -A`.
+    Stage,
     /// `say:TEXT`: a line on standard output.
     Say(String),
     /// `err:TEXT`: a line on standard error.
@@ -64,6 +67,10 @@ pub enum Step {
     Exit(u8),
     /// `signal:N`: dies by that signal; fails where its parent handed it down ignored, as a shell does SIGINT with `&`.
     Signal(Signal),
+    /// `in:N:STEP`: the step, in iteration N of a loop only (`WT_ITERATION`); `in:N+:STEP`: from N on.
+    In(RangeInclusive<u32>, Box<Step>),
+    /// `hang-first:N:PATH`: no end for the first N runs, counted in PATH; then goes on.
+    HangFirst(u32, PathBuf),
     /// `fail-first:N:PATH`: exit 1 for the first N runs, counted in PATH; then goes on.
     FailFirst(u32, PathBuf),
 }
@@ -82,6 +89,7 @@ pub fn parse(text: &str) -> Option<Step> {
             "escapes" => Some(Step::Escapes),
             "close-stdout" => Some(Step::CloseStdout),
             "ignore-term" => Some(Step::IgnoreTerm),
+            "stage" => Some(Step::Stage),
             _ => None,
         };
     };
@@ -112,9 +120,18 @@ pub fn parse(text: &str) -> Option<Step> {
         }
         "exit" => Step::Exit(value.parse().ok()?),
         "signal" => Step::Signal(Signal::from_named_raw(value.parse().ok()?)?),
-        "fail-first" => {
+        "in" => {
+            let (which, step) = value.split_once(':')?;
+            let range = match which.strip_suffix('+') {
+                Some(first) => first.parse().ok()?..=u32::MAX,
+                None => which.parse().ok()?..=which.parse().ok()?,
+            };
+            Step::In(range, Box::new(parse(step)?))
+        }
+        "fail-first" | "hang-first" => {
             let (runs, path) = value.split_once(':')?;
-            Step::FailFirst(runs.parse().ok()?, PathBuf::from(path))
+            let step = if word == "fail-first" { Step::FailFirst } else { Step::HangFirst };
+            step(runs.parse().ok()?, PathBuf::from(path))
         }
         _ => return None,
     })

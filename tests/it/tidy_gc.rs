@@ -333,7 +333,14 @@ fn a_landing_prunes_one_task_and_keeps_it_where_it_became_dirty() {
     let layout = Layout::below(repo.common_dir());
     let settings = Settings::default();
     let clock = SystemClock;
-    let site = Site { repo: &repo, layout: &layout, settings: &settings, clock: &clock, template: None };
+    let site = Site {
+        repo: &repo,
+        layout: &layout,
+        settings: &settings,
+        clock: &clock,
+        template: None,
+        iteration: None,
+    };
     let grounds = Grounds { site, observer: &Silent };
     let mut journal = Journal::new(&layout);
     let mut prune = |id: &str| gc::prune(&grounds, &mut journal, &id.parse().unwrap()).unwrap();
@@ -357,7 +364,14 @@ fn what_moved_since_the_plan_stays() {
     let layout = Layout::below(repo.common_dir());
     let settings = Settings::default();
     let clock = SystemClock;
-    let site = Site { repo: &repo, layout: &layout, settings: &settings, clock: &clock, template: None };
+    let site = Site {
+        repo: &repo,
+        layout: &layout,
+        settings: &settings,
+        clock: &clock,
+        template: None,
+        iteration: None,
+    };
     let grounds = Grounds { site, observer: &Silent };
     let mut journal = Journal::new(&layout);
     journal.read().unwrap();

@@ -14,7 +14,7 @@ fn mode(path: &Path, bits: u32) {
 }
 
 /// Everything that a workspace is: files with their bytes and modes, index, `HEAD`, branch, status.
-fn portrait(tree: &TestRepo) -> Vec<String> {
+pub(crate) fn portrait(tree: &TestRepo) -> Vec<String> {
     let mut lines = vec![
         tree.head(),
         tree.git(&["branch", "--show-current"]),

@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::Args;
+use super::{Args, looping};
 use crate::agent::Adapter;
+use crate::commands::budget::{BudgetArgs, millis};
 use crate::commands::context::Context;
 use crate::error::{self, CommandError, During as _};
 use crate::model::adapter::PromptBy;
+use crate::model::budget::Budget;
 use crate::model::settings::Profile;
 use crate::model::text::one_line;
 use crate::model::{Settings, Task, TaskName, TaskSpec, duration};
@@ -42,6 +45,15 @@ struct Line {
     verify: Vec<String>,
     timeout: Option<String>,
     retries: Option<u32>,
+    /// A number of iterations, or `true`.
+    #[serde(default, rename = "loop")]
+    looping: Option<Value>,
+    until: Option<String>,
+    prd: Option<String>,
+    time: Option<String>,
+    budget: Option<f64>,
+    budget_tokens: Option<u64>,
+    budget_time: Option<String>,
     #[serde(default)]
     no_agent: bool,
 }
@@ -78,7 +90,28 @@ pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandE
                 n + 1
             )));
         }
+        let told = looping::of_line(line.looping.as_ref()).map_err(|why| {
+            CommandError::usage(format!("line {}: `loop` is {why}; nothing was made", n + 1))
+        })?;
+        let looped = told.or(args.looping);
+        let alone = [("until", &line.until), ("prd", &line.prd), ("time", &line.time)];
+        if let Some((key, _)) = alone.iter().find(|(_, value)| value.is_some() && looped.is_none()) {
+            return Err(CommandError::usage(format!(
+                "line {}: `{key}` needs `loop`; nothing was made",
+                n + 1
+            )));
+        }
+        if line.no_agent && looped.is_some() {
+            return Err(CommandError::usage(format!(
+                "line {}: with no-agent goes no loop; nothing was made",
+                n + 1
+            )));
+        }
         lines.push(Args {
+            looping: looped,
+            until: line.until.or_else(|| args.until.clone()),
+            prd: line.prd.or_else(|| args.prd.clone()),
+            time: line.time.or_else(|| args.time.clone()),
             name: Some(line.name),
             prompt: line.prompt,
             file: line.file,
@@ -94,6 +127,11 @@ pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandE
             verify: if line.verify.is_empty() { args.verify.clone() } else { line.verify },
             timeout: line.timeout.or_else(|| args.timeout.clone()),
             retries: line.retries.or(args.retries),
+            budget: BudgetArgs {
+                budget: line.budget.or(args.budget.budget),
+                budget_tokens: line.budget_tokens.or(args.budget.budget_tokens),
+                budget_time: line.budget_time.or_else(|| args.budget.budget_time.clone()),
+            },
             no_agent: line.no_agent || args.no_agent,
             ..args.clone()
         });
@@ -155,6 +193,7 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         }
     })?;
     let prompt = prompt(args)?;
+    looping::warn_of_swallowed_options(args);
     let target = match &args.into {
         Some(target) => target.clone(),
         None => context.target()?,
@@ -197,6 +236,10 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         .iter()
         .map(|name| name.parse::<TaskName>().during(|| "`--after` needs a task; nothing was made".to_owned()))
         .collect::<Result<_, _>>()?;
+    let limits = &settings.limits;
+    let budget =
+        Budget { usd: limits.budget_usd, tokens: limits.budget_tokens, time_ms: millis(limits.budget_time) };
+    let budget = args.budget.over(budget)?.unwrap_or(budget);
     let spec = TaskSpec {
         agent,
         model: args.model.clone().or_else(|| models?.model.clone()),
@@ -209,6 +252,10 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         verify: args.verify.clone(),
         timeout_ms: u64::try_from(timeout.min(Duration::from_secs(1 << 31)).as_millis()).unwrap_or(u64::MAX),
         retries: args.retries.unwrap_or(settings.limits.retries),
+        looping: looping::wish(context, args, &target)?,
+        budget_usd: budget.usd,
+        budget_tokens: budget.tokens,
+        budget_ms: budget.time_ms,
         ..TaskSpec::new(name, target)
     };
     Ok(Wish { spec, prompt, after })

@@ -16,6 +16,7 @@
 //! and what lies inside repositories within the worktree, which are refused.
 
 mod restore;
+pub mod rewind;
 mod take;
 
 pub use restore::restore;

@@ -119,7 +119,7 @@ fn intend(checkout: &Checkout, notes: &[(Note, Vec<u8>)]) -> Result<(), GitError
     call.run_in(stage.path(), joined(intended.iter().map(|(_, path)| *path)))
 }
 
-fn joined<'a>(paths: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
+pub(super) fn joined<'a>(paths: impl Iterator<Item = &'a Vec<u8>>) -> Vec<u8> {
     paths.flat_map(|path| path.iter().copied().chain([0])).collect()
 }
 
@@ -151,7 +151,7 @@ fn changes(repo: &Repo, old: &Oid, new: &Oid) -> Result<Changes, GitError> {
 }
 
 /// Removes a file and the folders that it leaves empty.
-fn remove(checkout: &Checkout, path: &[u8]) -> Result<(), GitError> {
+pub(super) fn remove(checkout: &Checkout, path: &[u8]) -> Result<(), GitError> {
     let place = on_disk(checkout, path);
     match fs::symlink_metadata(&place) {
         Ok(there) if there.is_dir() => drop(fs::remove_dir(&place)),

@@ -18,6 +18,7 @@ use crate::git::{GitError, Repo};
 use crate::model::{Event, Oid, Roster, TaskName};
 use crate::store::Journal;
 use crate::store::lock::{DEADLINE, Lock};
+use crate::workspace::checkpoint;
 use crate::workspace::shared::TRASH;
 
 /// How long the folder of a removed workspace is kept.
@@ -35,6 +36,8 @@ pub struct Cleared {
     pub folders: usize,
     /// Base refs.
     pub bases: usize,
+    /// Checkpoints.
+    pub checkpoints: usize,
 }
 
 /// Clears what is old enough, under the git lock; folders are deleted after it is free again.
@@ -47,6 +50,9 @@ pub fn clear_expired(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<Cle
         let recorded = removals(&history.records);
         let edits = expired(site.repo, &history.roster, &recorded, site.clock.now(), site.settings.gc.trash)?;
         cleared.refs = edits.iter().filter(|edit| !edit.name.ends_with(".branch")).count();
+        refs::apply(site.repo, &edits)?;
+        let edits = old_checkpoints(site.repo, &history.roster, site.clock.now(), site.settings.gc.trash)?;
+        cleared.checkpoints = edits.iter().filter(|edit| !edit.name.ends_with(".branch")).count();
         refs::apply(site.repo, &edits)?;
         let bases = orphan_bases(site.repo, journal.read()?)?;
         cleared.bases = bases.len();
@@ -94,6 +100,30 @@ fn expired(
         };
         let old = Duration::try_from(now.duration_since(made)).is_ok_and(|age| age >= limit);
         if old && !(taken.contains(name) && newest.get(name) == Some(&n)) {
+            edits.extend([Some(dated), beside].into_iter().flatten().map(deletion));
+        }
+    }
+    Ok(edits)
+}
+
+/// Returns the checkpoints of tasks that ended so long ago; of one that nobody knows any more, its own age counts.
+fn old_checkpoints(
+    repo: &Repo,
+    roster: &Roster,
+    now: Timestamp,
+    limit: Duration,
+) -> Result<Vec<RefEdit>, GitError> {
+    let all = dates::list(repo, checkpoint::REFS)?;
+    let mut edits = Vec::new();
+    for dated in &all {
+        let Some(id) = checkpoint::owner(dated) else { continue };
+        let task = roster.get(&id);
+        if task.is_some_and(|task| !task.state.ended()) {
+            continue;
+        }
+        let since = task.and_then(|task| task.ended_at).map_or(dated.at, |ended| ended.max(dated.at));
+        if Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= limit) {
+            let beside = all.iter().find(|other| other.name == checkpoint::branch_ref(&dated.name));
             edits.extend([Some(dated), beside].into_iter().flatten().map(deletion));
         }
     }

@@ -171,8 +171,14 @@ fn a_queued_task_gets_its_workspace_its_briefing_and_its_line_in_the_journal() {
     // It takes the git lock itself.
     let Place { repo: found, layout, settings, lock } = place;
     drop(lock);
-    let site =
-        Site { repo: &found, layout: &layout, settings: &settings, clock: &SystemClock, template: None };
+    let site = Site {
+        repo: &found,
+        layout: &layout,
+        settings: &settings,
+        clock: &SystemClock,
+        template: None,
+        iteration: None,
+    };
     let workspace = create::create(&site, &mut journal, &task).expect("a workspace");
     let told = journal.read().expect("a roster").get(&id).expect("the task").workspace.clone();
     assert_eq!(told.as_ref(), Some(&workspace));

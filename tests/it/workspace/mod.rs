@@ -46,6 +46,7 @@ impl Place {
             settings: &self.settings,
             clock: &SystemClock,
             template: None,
+            iteration: None,
         }
     }
 

@@ -1,0 +1,93 @@
+//! What a branch gained from one commit to another: how many commits, their subjects, and the change as a hash.
+
+use sha2::{Digest as _, Sha256};
+
+use super::command::Git;
+use super::diff::{self, Form};
+use super::{GitError, Repo};
+use crate::model::Oid;
+
+/// A commit as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The commit.
+    pub oid: Oid,
+    /// The first line of its message, lossily where it is not UTF-8.
+    pub subject: String,
+}
+
+/// Returns how many commits `new` has that `old` has not.
+pub fn count(repo: &Repo, old: &Oid, new: &Oid) -> Result<u32, GitError> {
+    let said = Git::on(repo, "rev-list").args(["--count", &format!("{old}..{new}"), "--"]).line()?;
+    said.parse().map_err(|_| GitError::unreadable("a count of commits", said))
+}
+
+/// Returns the newest `most` commits that `new` has and `old` has not, oldest first.
+pub fn subjects(repo: &Repo, old: &Oid, new: &Oid, most: usize) -> Result<Vec<Subject>, GitError> {
+    let call =
+        Git::on(repo, "log").args(["--no-show-signature", "--no-notes", "--no-mailmap", "--format=%H %s"]);
+    let text = call.arg(format!("--max-count={most}")).args([&format!("{old}..{new}"), "--"]).output()?;
+    let text = String::from_utf8_lossy(&text);
+    let read = |line: &str| {
+        let (oid, subject) = line.split_once(' ').unwrap_or((line, ""));
+        Some(Subject { oid: Oid::parse(oid)?, subject: subject.to_owned() })
+    };
+    let mut found: Vec<Subject> = text.lines().filter_map(read).collect();
+    found.reverse();
+    Ok(found)
+}
+
+/// Returns a hash of what changes from `old` to `new`, wherever in the files it stands; `None` where nothing does.
+pub fn change(repo: &Repo, old: &Oid, new: &Oid) -> Result<Option<String>, GitError> {
+    if repo.tree_of(old)? == repo.tree_of(new)? {
+        return Ok(None);
+    }
+    Ok(Some(hash(&diff::diff(repo, old, new, Form::Patch)?)))
+}
+
+/// Hashes a patch without what tells only where the change stands, like `git patch-id`.
+fn hash(patch: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    let mut index: &[u8] = b"";
+    for line in patch.split(|byte| *byte == b'\n') {
+        if line.starts_with(b"index ") {
+            index = line;
+        } else if line.starts_with(b"Binary files ") {
+            // The content is not in the patch; the ids of the blobs stand for it.
+            hash.update(index);
+            hash.update(line);
+            hash.update(b"\n");
+        } else if matches!(line.first(), Some(b'+' | b'-')) || line.starts_with(b"diff --git ") {
+            hash.update(line);
+            hash.update(b"\n");
+        }
+    }
+    short(&hash.finalize())
+}
+
+/// Returns a hash of a text, as short as that of [`change`].
+pub fn of_text(text: &str) -> String {
+    short(&Sha256::digest(text))
+}
+
+/// Returns the first bytes of a digest in hex: enough to tell a few iterations apart.
+fn short(digest: &[u8]) -> String {
+    let first = digest.first_chunk().expect("a digest is longer than eight bytes");
+    format!("{:016x}", u64::from_be_bytes(*first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_lines_elsewhere_are_the_same_change() {
+        let patch = |hunk: &str, added: &str| {
+            format!("diff --git a/f b/f\nindex 1..2\n--- a/f\n+++ b/f\n@@ {hunk} @@\n near\n+{added}\n")
+        };
+        assert_eq!(hash(patch("-1 +1,2", "x").as_bytes()), hash(patch("-9 +9,2", "x").as_bytes()));
+        assert_ne!(hash(patch("-1 +1,2", "x").as_bytes()), hash(patch("-1 +1,2", "y").as_bytes()));
+        let binary = |id: &str| format!("diff --git a/f b/f\nindex {id}\nBinary files a/f and b/f differ\n");
+        assert_ne!(hash(binary("1..2").as_bytes()), hash(binary("1..3").as_bytes()));
+    }
+}
