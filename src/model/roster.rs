@@ -190,8 +190,12 @@ impl Roster {
     /// Returns until when the account rests: its newest attempt met a rate limit, and the task waits for its end. An
     /// attempt that ends otherwise, or a person who takes that task up, ends the rest.
     pub fn rests_until(&self, account: &str) -> Option<Timestamp> {
-        match self.get(self.spoke_last.get(account)?)?.state {
-            State::Waiting { reason: WaitReason::RateLimit, until } => until,
+        let last = self.get(self.spoke_last.get(account)?)?;
+        match last.state {
+            // A budget of the day makes a task wait as well, and is no limit of the account.
+            State::Waiting { reason: WaitReason::RateLimit, until } if last.class == Some(Class::Park) => {
+                until
+            }
             _ => None,
         }
     }
@@ -357,7 +361,10 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.warned.clear();
         }
         Event::BudgetWarned { bound, .. } => task.warned.push(*bound),
-        Event::OverBudget { reason, .. } => task.outcome = Some(reason.clone()),
+        Event::OverBudget { reason, .. } => {
+            task.outcome = Some(reason.clone());
+            task.class = task.class.map(|_| Class::Escalate);
+        }
         Event::MarkedDone { .. } => task.outcome = Some("finished by hand".to_owned()),
         Event::Pruned { trash } => {
             task.workspace = None;
