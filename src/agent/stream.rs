@@ -152,7 +152,11 @@ impl Stream {
 
     fn read(&mut self, document: Value, line: &[u8]) -> Vec<AgentEvent> {
         let mut events = Vec::new();
+        let before = self.facts.usage;
         self.add_sums(&document);
+        if self.facts.usage != before {
+            events.push(AgentEvent::Usage(self.facts.usage));
+        }
         let adapter = self.adapter.clone();
         let rule = adapter.compiled().lines.iter().find(|rule| rule.matches(&document));
         if let Some(rule) = rule {

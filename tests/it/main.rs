@@ -42,6 +42,7 @@ mod tidy_gc;
 mod tidy_restore;
 mod verb_account;
 mod verb_attach;
+mod verb_cost;
 mod verb_life;
 mod verb_output;
 mod verb_spawn;
