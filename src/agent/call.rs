@@ -88,6 +88,19 @@ pub async fn call(
     heed: &mut dyn FnMut(&AgentEvent, &Facts),
     stop: impl Future<Output = ()>,
 ) -> io::Result<Called> {
+    let mut listen = |event: &AgentEvent, facts: &Facts| {
+        heed(event, facts);
+        None
+    };
+    call_bounded(call, &mut listen, stop).await
+}
+
+/// Runs one attempt as [`call`] does; a verdict that `heed` returns ends it at once.
+pub async fn call_bounded(
+    call: &Call<'_>,
+    heed: &mut dyn FnMut(&AgentEvent, &Facts) -> Option<Verdict>,
+    stop: impl Future<Output = ()>,
+) -> io::Result<Called> {
     let how = call.adapter.stop();
     let spawn = Spawn {
         argv: call.argv,
@@ -146,7 +159,7 @@ fn number(signal: StopSignal) -> i32 {
 
 struct Listener<'a> {
     stream: Stream,
-    heed: &'a mut dyn FnMut(&AgentEvent, &Facts),
+    heed: &'a mut dyn FnMut(&AgentEvent, &Facts) -> Option<Verdict>,
     out: Capped,
     err: Capped,
     line: Vec<u8>,
@@ -173,7 +186,11 @@ impl Listener<'_> {
                 }
                 _ => {}
             }
-            (self.heed)(&event, self.stream.facts());
+            let verdict = (self.heed)(&event, self.stream.facts());
+            // Once its final event is there, it ends by itself, and what it finished is not thrown away.
+            if self.stopped.is_none() && self.stream.facts().final_event.is_none() {
+                self.stopped = verdict.map(StoppedBy::Verdict);
+            }
         }
         self.line.clear();
     }

@@ -10,6 +10,8 @@ use crate::model::usage::{Tokens, Usage};
 
 /// The longest summary of a tool call, in characters.
 const SUMMARY: usize = 160;
+/// The longest name of a model, in characters.
+const MODEL: usize = 80;
 
 /// A part of a message, in the form of the Anthropic API that Claude Code prints.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,15 +80,27 @@ pub(super) fn tool_summary(input: &Value, cwd: Option<&str>) -> String {
 
 /// Returns the usage that a document tells: either counts by model, or counts in the words of one of the known APIs.
 pub(super) fn usage(told: &Value) -> Usage {
-    let Value::Object(table) = told else { return Usage::default() };
-    let mut sum = Usage::default();
-    if !table.is_empty() && table.values().all(Value::is_object) {
-        for model in table.values() {
-            sum += counts(model);
-        }
-        return sum;
+    match models(told) {
+        Some(models) => models.into_iter().fold(Usage::default(), |mut sum, (_, usage)| {
+            sum += usage;
+            sum
+        }),
+        None if told.is_object() => counts(told),
+        None => Usage::default(),
     }
-    counts(told)
+}
+
+/// Returns the usage by model that a document tells; `None`: it does not tell models apart.
+pub(super) fn models(told: &Value) -> Option<Vec<(String, Usage)>> {
+    let table = told.as_object().filter(|table| !table.is_empty() && table.values().all(Value::is_object))?;
+    Some(table.iter().map(|(model, told)| (one_line(model, MODEL), counts(told))).collect())
+}
+
+/// Returns the usage of the message in `document` as it stood when the message began, with the message's id and model.
+pub(super) fn begun_message(document: &Value) -> Option<(&str, Option<&str>, Usage)> {
+    let message = document.get("message")?;
+    let usage = message.get("usage").filter(|told| told.is_object()).map(counts)?;
+    Some((message["id"].as_str()?, message["model"].as_str(), usage))
 }
 
 fn counts(told: &Value) -> Usage {

@@ -3,6 +3,8 @@
 //! Invariant: no line fails. What is not understood becomes [`AgentEvent::Raw`]; facts only come from the places that the
 //! adapter's rules name. Memory is bounded, however long an agent talks.
 
+use std::collections::{BTreeMap, VecDeque};
+
 use serde_json::Value;
 
 use super::adapter::Adapter;
@@ -18,6 +20,12 @@ use crate::model::verdict::Verdict;
 pub const MESSAGE: usize = 16 * 1024;
 /// How much of one line is kept for a reason, in bytes.
 const LINE: usize = 4 * 1024;
+/// The most models that one attempt is accounted by: an exit record must hold them. The rest is [`OTHERS`].
+const MODELS: usize = 8;
+/// What stands for models beyond [`MODELS`].
+const OTHERS: &str = "others";
+/// How many messages are remembered as counted.
+const MESSAGES: usize = 64;
 /// The longest description of an activity, in characters.
 const ACTIVITY: usize = 160;
 
@@ -39,8 +47,10 @@ pub struct Facts {
     pub model: Option<String>,
     /// The final message. For plain text: the last 16 KiB, known once the stream is finished.
     pub text: Option<String>,
-    /// Tokens and money.
+    /// Tokens and money. Before the agent tells them itself: the tokens that its messages began with, a lower bound.
     pub usage: Usage,
+    /// The same by model, where the agent tells models apart.
+    pub models: BTreeMap<String, Usage>,
     /// Turns, where the agent counts them.
     pub turns: Option<u64>,
     /// The tools that were denied, as the final event says.
@@ -70,6 +80,10 @@ pub struct Stream {
     tail: Vec<u8>,
     /// Whether the agent told its cost itself; else the sum over its models stands.
     cost_told: bool,
+    /// Whether it told its tokens itself; else those that its messages began with stand.
+    tokens_told: bool,
+    /// The last messages that were counted: one message comes as several lines.
+    counted: VecDeque<String>,
 }
 
 impl Stream {
@@ -81,6 +95,8 @@ impl Stream {
             cwd: None,
             tail: Vec::new(),
             cost_told: false,
+            tokens_told: false,
+            counted: VecDeque::new(),
         }
     }
 
@@ -142,6 +158,7 @@ impl Stream {
         if let Some(rule) = rule {
             self.take(rule, &document, &mut events);
         }
+        self.count_message(&document, &mut events);
         for block in line::blocks(&document, self.cwd.as_deref()) {
             events.push(self.block(block));
         }
@@ -199,8 +216,13 @@ impl Stream {
             self.facts.denials = denials.iter().take(20).map(denied_tool).collect();
         }
         if let Some(told) = taken("usage") {
+            self.facts.models.clear();
+            for (model, usage) in line::models(told).into_iter().flatten() {
+                add(&mut self.facts.models, model, usage);
+            }
             let told = line::usage(told);
             self.facts.usage.tokens = told.tokens;
+            self.tokens_told = true;
             if !self.cost_told {
                 self.facts.usage.cost_usd = told.cost_usd;
             }
@@ -213,6 +235,30 @@ impl Stream {
             events.push(AgentEvent::Usage(self.facts.usage));
         }
         self.take_fault(rule, document, events);
+    }
+
+    /// Counts what a message began with, once; an attempt that is ended before its final event has told no more.
+    fn count_message(&mut self, document: &Value, events: &mut Vec<AgentEvent>) {
+        if self.tokens_told {
+            return;
+        }
+        let Some((id, model, usage)) = line::begun_message(document) else { return };
+        if usage.is_nothing() || self.counted.iter().any(|counted| counted == id) {
+            return;
+        }
+        self.counted.push_back(cut(id).to_owned());
+        if self.counted.len() > MESSAGES {
+            self.counted.pop_front();
+        }
+        self.facts.usage += usage;
+        // A message names its model without the variant that the session names.
+        let whole =
+            self.facts.model.as_deref().filter(|whole| model.is_none_or(|model| whole.starts_with(model)));
+        let model = whole.or(model).map(|model| one_line(model, ACTIVITY));
+        if let Some(model) = model {
+            add(&mut self.facts.models, model, usage);
+        }
+        events.push(AgentEvent::Usage(self.facts.usage));
     }
 
     fn take_words(&mut self, rule: &LineRule, document: &Value, events: &mut Vec<AgentEvent>) {
@@ -286,6 +332,7 @@ impl Stream {
                     continue;
                 }
             };
+            self.tokens_told = true;
             *count = count.saturating_add(found.as_u64().unwrap_or_default());
         }
     }
@@ -299,6 +346,12 @@ impl ApiError {
             None => self.reason.clone(),
         }
     }
+}
+
+/// Adds what a model used.
+fn add(models: &mut BTreeMap<String, Usage>, model: String, usage: Usage) {
+    let room = models.len() < MODELS || models.contains_key(&model);
+    *models.entry(if room { model } else { OTHERS.to_owned() }).or_default() += usage;
 }
 
 fn denied_tool(denial: &Value) -> String {
@@ -361,6 +414,36 @@ mod tests {
         let text = stream.finish().text.unwrap();
         assert!(text.len() <= MESSAGE && text.len() > MESSAGE - 40, "{}", text.len());
         assert!(text.ends_with("é\nlast one\n") && !text.contains('\u{fffd}'));
+    }
+
+    fn line(id: &str, model: &str, output: u64) -> String {
+        let usage = format!(r#"{{"input_tokens":10,"cache_read_input_tokens":5,"output_tokens":{output}}}"#);
+        format!(
+            r#"{{"type":"assistant","message":{{"id":"{id}","model":"{model}","content":[],"usage":{usage}}}}}"#
+        )
+    }
+
+    #[test]
+    fn an_attempt_that_was_cut_short_keeps_what_its_messages_began_with() {
+        let mut stream = Stream::new(&claude());
+        stream.feed_line(br#"{"type":"system","subtype":"init","session_id":"s","model":"opus[1m]"}"#);
+        for line in
+            [line("m1", "opus", 1), line("m1", "opus", 1), line("m2", "opus", 2), line("m3", "haiku", 1)]
+        {
+            stream.feed_line(line.as_bytes());
+        }
+        let facts = stream.facts();
+        assert_eq!((facts.usage.tokens.input, facts.usage.tokens.output), (30, 4));
+        assert_eq!(facts.models["opus[1m]"].tokens.input, 20);
+        assert_eq!(facts.models["haiku"].tokens.cache_read, 5);
+        let last = br#"{"type":"result","result":"x","total_cost_usd":0.5,"modelUsage":{"opus[1m]":{"inputTokens":21,"outputTokens":90,"costUSD":0.4},"haiku":{"inputTokens":1,"costUSD":0.1}}}"#;
+        stream.feed_line(last);
+        stream.feed_line(line("m4", "opus", 1).as_bytes());
+        let facts = stream.finish();
+        assert_eq!(facts.usage.tokens.input, 22, "the final event has the last word");
+        assert_eq!(facts.models.len(), 2);
+        assert_eq!(facts.models["opus[1m]"].tokens.output, 90);
+        assert!((facts.models["haiku"].cost_usd - 0.1).abs() < 1e-9);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The verbs: one file each, holding its `Args` (whose doc comment is the help) and its `run`: resolve, call an engine,
 //! hand the answer to `ui`. What joins engines is composed here.
 
+pub mod attach;
 pub mod completions;
 pub mod context;
 pub mod demo;

@@ -3,6 +3,7 @@
 mod looping;
 mod wish;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
@@ -44,6 +45,9 @@ pub struct Args {
     /// The model to ask the agent for.
     #[arg(long)]
     model: Option<String>,
+    /// Take agent, model, fall-back models and role from this `[profiles.NAME]` of the configuration.
+    #[arg(long)]
+    profile: Option<String>,
     /// The revision to start from; default: the target as it is when the task starts.
     #[arg(long, value_name = "REF")]
     base: Option<String>,
@@ -86,11 +90,8 @@ pub struct Args {
     /// A JSON file of requirements in the worktree: each item's `passes` must be true before the loop can end.
     #[arg(long, value_name = "FILE", requires = "looping")]
     prd: Option<String>,
-    /// How long all attempts of the loop together may run; `0`: no bound.
-    #[arg(long, value_name = "DURATION", requires = "looping")]
-    time: Option<String>,
     /// Make the workspace only: a person works there.
-    #[arg(long, conflicts_with_all = ["agent", "model", "after", "looping"])]
+    #[arg(long, conflicts_with_all = ["agent", "model", "after", "profile", "looping"])]
     no_agent: bool,
     /// Wait until the task is done, and say how it went.
     #[arg(long, conflicts_with = "dry_run")]
@@ -267,8 +268,11 @@ fn starts_now(context: &mut Context, id: &TaskId) -> Result<bool, CommandError> 
     if task.spec.agent.is_none() {
         return Ok(true);
     }
-    let first = schedule::line(roster, now).first().is_some_and(|task| task.id == *id);
-    let site = context.site();
+    let (site, journal) = context.parts();
+    let roster = journal.roster();
+    let line =
+        schedule::admitted(schedule::line(roster, now), roster, &BTreeSet::new(), &site.settings.profiles);
+    let first = line.first().is_some_and(|task| task.id == *id);
     Ok(first && pass::used_slots(&site) < site.settings.limits.slots)
 }
 

@@ -1,5 +1,6 @@
 //! `wt wait`, and waiting for the journal to change.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -11,13 +12,14 @@ use serde::Serialize;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
+use crate::model::account::{account, stopped_with_account};
 use crate::model::event::WaitReason;
 use crate::model::text::one_line;
 use crate::model::view::SCHEMA;
 use crate::model::{Clock as _, State, Task, TaskId, duration};
 use crate::observe::status::words;
 use crate::supervise::schedule;
-use crate::ui;
+use crate::ui::{self, message};
 
 /// Wait until tasks are done or need somebody.
 ///
@@ -155,6 +157,8 @@ fn finish(context: &mut Context, ids: &[TaskId], ended: Ended, json: bool) -> Re
             let (word, reason) = words(task, roster, &layout);
             let parents = || task.spec.after.iter().map(|id| id.name.as_str()).collect::<Vec<_>>().join(", ");
             let why = match reason.as_deref() {
+                // Told once, below.
+                Some("parked") if stopped_with_account(task) => Some("parked".to_owned()),
                 Some("after") => Some(format!("after {}", parents())),
                 _ => task.outcome.clone(),
             };
@@ -162,7 +166,32 @@ fn finish(context: &mut Context, ids: &[TaskId], ended: Ended, json: bool) -> Re
             ui::answer(&one_line(&format!("{} {word}{why}", task.name()), 160));
         }
     }
+    tell_parked(&tasks);
     Ok(if ended == Ended::TimedOut { error::TIMED_OUT } else { code(&tasks) })
+}
+
+/// Says once, not for each task, that an account cannot be used, and how its tasks go on.
+fn tell_parked(tasks: &[Task]) {
+    let mut parked: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+    for task in tasks.iter().filter(|task| stopped_with_account(task)) {
+        let (Some(account), Some(why)) = (account(&task.spec), task.outcome.as_deref()) else { continue };
+        let told = parked.entry(account).or_insert((why, 0));
+        if matches!(task.state, State::Waiting { .. }) {
+            *told = (why, told.1 + 1);
+        }
+    }
+    if parked.is_empty() {
+        return;
+    }
+    for (why, waiting) in parked.values() {
+        match waiting {
+            // Told with the one that found out.
+            0 => {}
+            1 => message::warning(&format!("{why}; 1 task waits")),
+            n => message::warning(&format!("{why}; {n} tasks wait")),
+        }
+    }
+    message::hint("when the account works again: `wt retry --parked`");
 }
 
 fn code(tasks: &[Task]) -> u8 {

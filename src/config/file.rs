@@ -50,6 +50,11 @@ struct Limits {
     stall: Option<Span>,
     retries: Option<u32>,
     budget_usd: Option<f64>,
+    budget_tokens: Option<u64>,
+    budget_time: Option<Span>,
+    day_usd: Option<f64>,
+    day_tokens: Option<u64>,
+    day_time: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -85,7 +90,6 @@ struct Loop {
     max: Option<u32>,
     until: Option<String>,
     no_progress: Option<u32>,
-    time: Option<Span>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -128,6 +132,11 @@ pub(super) const KEYS: &[&str] = &[
     "limits.stall",
     "limits.retries",
     "limits.budget_usd",
+    "limits.budget_tokens",
+    "limits.budget_time",
+    "limits.day_usd",
+    "limits.day_tokens",
+    "limits.day_time",
     "workspace",
     "workspace.copy",
     "workspace.symlink",
@@ -156,6 +165,7 @@ pub(super) const KEYS: &[&str] = &[
     "agents.*.env",
     "agents.*.env_if_root",
     "agents.*.sum",
+    "agents.*.usage_is",
     "agents.*.event",
     "agents.*.event.*.when",
     "agents.*.event.*.take",
@@ -178,7 +188,6 @@ pub(super) const KEYS: &[&str] = &[
     "loop.max",
     "loop.until",
     "loop.no_progress",
-    "loop.time",
     "verify",
     "verify.*.name",
     "verify.*.run",
@@ -225,6 +234,16 @@ fn filled(key: &str, value: Option<&String>) -> Result<(), OutOfRange> {
             Err(OutOfRange { key: key.to_owned(), value: String::new(), allowed: "some text" })
         }
         _ => Ok(()),
+    }
+}
+
+fn money(key: &str, value: Option<f64>) -> Result<(), OutOfRange> {
+    match value.filter(|usd| !(0.0..=1e6).contains(usd)) {
+        Some(usd) => {
+            let (key, value) = (key.to_owned(), usd.to_string());
+            Err(OutOfRange { key, value, allowed: "0 (no bound) to 1000000" })
+        }
+        None => Ok(()),
     }
 }
 
@@ -284,16 +303,14 @@ impl File {
     /// Checks ranges, so that no later room has to.
     pub(super) fn check(&self) -> Result<(), OutOfRange> {
         const COUNT: &str = "1 to 1000";
-        let Limits { slots, worktrees, timeout, stall, retries, budget_usd } = &self.limits;
+        let Limits { slots, worktrees, timeout, stall, retries, budget_usd, day_usd, .. } = &self.limits;
         within("limits.slots", *slots, 1, 1000, COUNT)?;
         within("limits.worktrees", *worktrees, 0, 100_000, "0 (no bound) to 100000")?;
         within("limits.retries", *retries, 0, 100, "0 to 100")?;
         limit("limits.timeout", *timeout)?;
         limit("limits.stall", *stall)?;
-        if let Some(usd) = budget_usd.filter(|usd| !(0.0..=1e6).contains(usd)) {
-            let (key, value) = ("limits.budget_usd".to_owned(), usd.to_string());
-            return Err(OutOfRange { key, value, allowed: "0 (no bound) to 1000000" });
-        }
+        money("limits.budget_usd", *budget_usd)?;
+        money("limits.day_usd", *day_usd)?;
         globs("workspace.copy", self.workspace.copy.as_ref())?;
         inside("workspace.copy", self.workspace.copy.as_ref())?;
         inside("workspace.symlink", self.workspace.symlink.as_ref())?;
@@ -350,6 +367,12 @@ impl File {
         set(&mut s.limits.stall, span(self.limits.stall));
         set(&mut s.limits.retries, self.limits.retries);
         set(&mut s.limits.budget_usd, self.limits.budget_usd);
+        set(&mut s.limits.budget_tokens, self.limits.budget_tokens);
+        set(&mut s.limits.budget_time, span(self.limits.budget_time));
+        set(&mut s.limits.day.usd, self.limits.day_usd);
+        set(&mut s.limits.day.tokens, self.limits.day_tokens);
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        set(&mut s.limits.day.time_ms, span(self.limits.day_time).map(millis));
         set(&mut s.workspace.copy, self.workspace.copy);
         set(&mut s.workspace.symlink, self.workspace.symlink);
         set(&mut s.workspace.setup, self.workspace.setup);
@@ -360,7 +383,6 @@ impl File {
         set(&mut s.looping.max, self.looping.max);
         set(&mut s.looping.until, self.looping.until);
         set(&mut s.looping.no_progress, self.looping.no_progress);
-        set(&mut s.looping.time, span(self.looping.time));
         set(&mut s.merge.agent, self.merge.agent);
         set(&mut s.merge.auto, self.merge.auto);
         set(&mut s.merge.batch, self.merge.batch);

@@ -256,7 +256,7 @@ enum Form {
 }
 
 /// Variables that are settings, with their keys.
-const VARIABLES: [(&str, &str, &str, Form); 11] = [
+const VARIABLES: [(&str, &str, &str, Form); 12] = [
     ("WT_TARGET", "", "target", Form::Text),
     ("WT_SLOTS", "limits", "slots", Form::Whole),
     ("WT_WORKTREES", "limits", "worktrees", Form::Whole),
@@ -264,6 +264,7 @@ const VARIABLES: [(&str, &str, &str, Form); 11] = [
     ("WT_STALL", "limits", "stall", Form::Text),
     ("WT_RETRIES", "limits", "retries", Form::Whole),
     ("WT_BUDGET_USD", "limits", "budget_usd", Form::Money),
+    ("WT_DAY_USD", "limits", "day_usd", Form::Money),
     ("WT_AGENT", "agent", "default", Form::Text),
     ("WT_COMMIT", "agent", "commit", Form::Text),
     ("WT_MERGE_AGENT", "merge", "agent", Form::Text),

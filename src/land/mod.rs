@@ -11,6 +11,7 @@
 //! target's, is never touched; whatever ends a landing, each task ends up where the target's history says. Nothing here
 //! prints or removes: pruning what has landed is for `workspace`.
 
+pub mod conserve;
 mod one;
 mod publish;
 pub mod queue;

@@ -54,6 +54,17 @@ pub enum StopTo {
     Leader,
 }
 
+/// What the usage that the agent tells covers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UsageIs {
+    /// Its own process alone.
+    #[default]
+    Attempt,
+    /// The whole session: a resumed one tells what went before once more.
+    Cumulative,
+}
+
 /// How the agent is asked to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -141,6 +152,8 @@ pub struct AdapterSpec {
     pub env_if_root: BTreeMap<String, String>,
     /// `cost_usd`, `input`, `output`, `cache_read`, `cache_write` → JSON pointer of a number added over all events.
     pub sum: BTreeMap<String, String>,
+    /// `attempt`, or `cumulative` where a resumed session counts what went before again.
+    pub usage_is: UsageIs,
     /// Rules for the stream.
     pub event: Vec<EventRule>,
     /// Rules for the end.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::budget::{Bound, Budget, Ledger};
 use super::task::{Oid, Task, TaskSpec, Workspace};
 use super::verdict::{Class, Exit};
 use super::{TaskId, Usage};
@@ -259,6 +260,30 @@ pub enum Event {
     },
     /// A person asked for another round.
     Retried,
+    /// A person gave it another budget; what it used counts on.
+    Rebudgeted {
+        /// What all of it may use now.
+        budget: Budget,
+    },
+    /// Most of a bound of its budget is used up.
+    BudgetWarned {
+        /// Which bound.
+        bound: Bound,
+        /// How much of it, for people.
+        reason: String,
+    },
+    /// It does not start: a budget is used up.
+    OverBudget {
+        /// Which and how much, for people.
+        reason: String,
+        /// When it may go on, if the day's budget is used up; `None`: its own is.
+        until: Option<Timestamp>,
+    },
+    /// What was used lately, as it stood when the journal was rolled.
+    CarriedLedger {
+        /// All of it.
+        ledger: Ledger,
+    },
     /// A person finished an open workspace.
     MarkedDone {
         /// The branch's commit.

@@ -3,8 +3,10 @@
 //! Invariant: pure. No I/O, no clock, no process, no other room. Everything here can be tested with plain values,
 //! and every other room speaks in these types.
 
+pub mod account;
 pub mod adapter;
 pub mod agent_event;
+pub mod budget;
 pub mod clock;
 pub mod duration;
 pub mod event;

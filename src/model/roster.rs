@@ -5,9 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Event, Lap, Next, Record};
+use jiff::Timestamp;
+
+use super::account::account;
+use super::budget::{Ledger, Spent};
+use super::event::{Event, Lap, Next, Record, WaitReason};
 use super::state::{BadTransition, State};
 use super::task::{Landing, Oid, Task};
+use super::verdict::Class;
 use super::{TaskId, TaskName, Usage};
 
 /// A target that was about to move when its record was written.
@@ -31,7 +36,10 @@ pub struct Roster {
     tasks: BTreeMap<TaskId, Task>,
     intents: Vec<Intent>,
     next_order: u64,
+    /// By account, the task whose attempt ended last.
+    spoke_last: BTreeMap<String, TaskId>,
     misfits: usize,
+    ledger: Ledger,
 }
 
 impl Roster {
@@ -91,6 +99,11 @@ impl Roster {
         &self.intents
     }
 
+    /// Returns what was used lately, by all tasks.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Applies one record; the only mutator. On an error nothing changed.
     pub fn apply(&mut self, record: &Record) -> Result<(), BadTransition> {
         match &record.event {
@@ -102,6 +115,7 @@ impl Roster {
                 tasks: tasks.clone(),
             }),
             Event::Published { landing, .. } => self.intents.retain(|intent| intent.landing != *landing),
+            Event::CarriedLedger { ledger } => self.ledger = ledger.clone(),
             _ => {}
         }
         let Some(id) = &record.task else { return Ok(()) };
@@ -122,13 +136,17 @@ impl Roster {
                     resume: false,
                     session: None,
                     model: None,
+                    class: None,
+                    spent_models: 0,
                     iteration: 0,
                     laps: Vec::new(),
                     lap_over: false,
                     round: 0,
-                    ran_ms: 0,
                     usage: Usage::default(),
                     models: BTreeMap::new(),
+                    thread: Usage::default(),
+                    time_ms: 0,
+                    warned: Vec::new(),
                     queued_at: record.at,
                     started_at: None,
                     stopped_at: None,
@@ -143,13 +161,67 @@ impl Roster {
             }
             Event::Carried { task } => {
                 self.next_order = self.next_order.max(task.order);
+                self.hear_carried(task);
                 self.tasks.insert(id.clone(), (**task).clone());
                 Ok(())
             }
             _ => match self.tasks.get_mut(id) {
-                Some(task) => advance(task, record),
+                Some(task) => {
+                    let before = task.spent();
+                    advance(task, record)?;
+                    let now = task.spent();
+                    if now != before {
+                        let time_ms = now.time_ms.saturating_sub(before.time_ms);
+                        self.ledger.add(record.at, Spent { usage: now.usage.since(&before.usage), time_ms });
+                    }
+                    self.hear(record);
+                    Ok(())
+                }
                 None => Err(BadTransition { from: "unknown", event: "changed" }),
             },
+        }
+    }
+}
+
+/// What the attempts of an account say of it.
+impl Roster {
+    /// Returns until when the account rests: its newest attempt met a rate limit, and the task waits for its end. An
+    /// attempt that ends otherwise, or a person who takes that task up, ends the rest.
+    pub fn rests_until(&self, account: &str) -> Option<Timestamp> {
+        match self.get(self.spoke_last.get(account)?)?.state {
+            State::Waiting { reason: WaitReason::RateLimit, until } => until,
+            _ => None,
+        }
+    }
+
+    /// Returns until when others of its account keep a task that has not met the limit itself. One that a person took up
+    /// again is not kept: they may know better.
+    pub fn held_until(&self, task: &Task) -> Option<Timestamp> {
+        let held = match task.state {
+            State::Queued => !task.resume,
+            State::Waiting { reason: WaitReason::Backoff, .. } => true,
+            _ => false,
+        };
+        held.then(|| self.rests_until(account(&task.spec)?)).flatten()
+    }
+
+    /// Takes from the end of an attempt who spoke last for its account; one that a person stopped says nothing of it.
+    fn hear(&mut self, record: &Record) {
+        let Event::Ended { next, .. } = &record.event else { return };
+        let task = record.task.as_ref().and_then(|id| self.tasks.get(id));
+        if let (false, Some(task)) = (matches!(next, Next::Stopped), task)
+            && let Some(account) = account(&task.spec)
+        {
+            self.spoke_last.insert(account.to_owned(), task.id.clone());
+        }
+    }
+
+    /// The same from a task that was carried over: there the time of its end is all that is left of the order.
+    fn hear_carried(&mut self, task: &Task) {
+        let Some(account) = account(&task.spec).filter(|_| task.class.is_some()) else { return };
+        let last = self.spoke_last.get(account).and_then(|id| self.get(id));
+        if last.is_none_or(|last| last.stopped_at < task.stopped_at) {
+            self.spoke_last.insert(account.to_owned(), task.id.clone());
         }
     }
 }
@@ -158,12 +230,6 @@ impl Roster {
 const LAPS: usize = 8;
 
 impl Task {
-    /// Counts the time of the attempt that ended now.
-    fn ran(&mut self, ended: jiff::Timestamp) {
-        let ran = self.started_at.map_or(0, |started| ended.duration_since(started).as_millis());
-        self.ran_ms += u64::try_from(ran).unwrap_or(0);
-    }
-
     /// Takes what an iteration left.
     fn lap(&mut self, lap: &Lap) {
         self.iteration = lap.iteration;
@@ -180,7 +246,6 @@ impl Task {
     fn begin_round(&mut self) {
         self.tries = 0;
         self.resume = !self.lap_over;
-        self.ran_ms = 0;
         self.round = 0;
         if self.spec.looping.as_ref().is_some_and(|looping| self.iteration >= looping.max) {
             self.iteration = 0;
@@ -195,10 +260,24 @@ impl Task {
     }
 }
 
+/// Returns how long the attempt took that `record` ends, in milliseconds. When a lost one ended nobody saw: it counts for
+/// no more than its time limit.
+fn took(task: &Task, record: &Record) -> u64 {
+    let most = match &record.event {
+        Event::Ended { .. } => u64::MAX,
+        Event::Lost { .. } => task.spec.timeout_ms,
+        _ => return 0,
+    };
+    let since = task.started_at.map_or(0, |at| record.at.duration_since(at).as_millis());
+    u64::try_from(since).unwrap_or_default().min(most)
+}
+
 /// Moves one task by one record: first the state, which may refuse, then the facts.
 fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
     let before = task.state.at_rest();
+    let took = took(task, record);
     task.state = task.state.clone().apply(&record.event)?;
+    task.time_ms = task.time_ms.saturating_add(took);
     match &record.event {
         Event::WorkspaceMade { workspace } | Event::Restored { workspace } => {
             task.workspace = Some(workspace.clone());
@@ -212,13 +291,23 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.lap_over = false;
         }
         Event::Session { session, model } => {
+            if task.session.as_ref() != Some(session) {
+                task.thread = Usage::default();
+            }
             task.session = Some(session.clone());
             task.model = model.clone().or_else(|| task.model.take());
         }
-        Event::Ended { reason, usage, models, lap, next, .. } => {
+        Event::Ended { class, reason, usage, models, lap, next, .. } => {
+            task.class = (!matches!(next, Next::Iterate)).then_some(*class);
+            match (class, next) {
+                (Class::NextModel, Next::Wait { .. }) => task.spent_models += 1,
+                // What failed for good is tried again only because a fresh session may do better.
+                (Class::Fail, Next::Wait { .. }) => task.session = None,
+                _ => {}
+            }
             task.used(*usage, models);
+            task.thread += *usage;
             task.outcome = Some(reason.clone());
-            task.ran(record.at);
             if let Some(lap) = lap {
                 task.lap(lap);
             }
@@ -230,7 +319,6 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             }
         }
         Event::Lost { reason, .. } => {
-            // How long it ran before it vanished, nobody knows.
             task.tries += 1;
             task.outcome = Some(reason.clone());
         }
@@ -244,9 +332,19 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
         }
         Event::Retried => {
             task.begin_round();
+            task.class = None;
+            task.spent_models = 0;
             task.outcome = None;
             task.ended_at = None;
         }
+        Event::Rebudgeted { budget } => {
+            let spec = &mut task.spec;
+            (spec.budget_usd, spec.budget_tokens, spec.budget_ms) =
+                (budget.usd, budget.tokens, budget.time_ms);
+            task.warned.clear();
+        }
+        Event::BudgetWarned { bound, .. } => task.warned.push(*bound),
+        Event::OverBudget { reason, .. } => task.outcome = Some(reason.clone()),
         Event::MarkedDone { .. } => task.outcome = Some("finished by hand".to_owned()),
         Event::Pruned { trash } => {
             task.workspace = None;
@@ -279,7 +377,11 @@ fn land(task: &mut Task, event: &Event) {
         Event::LandingStarted { head } => {
             task.landing = Some(Landing { head: Some(head.clone()), ..Landing::default() });
         }
-        Event::LandingAborted { reason } | Event::Parked { reason } => task.outcome = Some(reason.clone()),
+        Event::LandingAborted { reason } => task.outcome = Some(reason.clone()),
+        Event::Parked { reason } => {
+            task.outcome = Some(reason.clone());
+            task.class = Some(Class::FleetStop);
+        }
         Event::Conflicted { paths, onto } => {
             let landing = task.landing.get_or_insert_default();
             landing.conflicts.clone_from(paths);

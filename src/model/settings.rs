@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::adapter::AdapterSpec;
+use super::budget::Budget;
 
 /// Everything that can be configured, resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +50,12 @@ pub struct Limits {
     pub retries: u32,
     /// What a task may cost, in US dollars; 0: no bound.
     pub budget_usd: f64,
+    /// What a task may use in tokens of all classes; 0: no bound.
+    pub budget_tokens: u64,
+    /// How long all attempts of a task may take together; 0: no bound.
+    pub budget_time: Duration,
+    /// What all tasks together may use in a local day; 0: no bound.
+    pub day: Budget,
 }
 
 /// How a workspace is furnished.
@@ -109,8 +116,6 @@ pub struct LoopSettings {
     pub until: String,
     /// Iterations without a commit after which it is given up.
     pub no_progress: u32,
-    /// How long all attempts of a loop together may run; zero: no bound.
-    pub time: Duration,
 }
 
 /// One check.
@@ -164,6 +169,9 @@ impl Default for Settings {
                 stall: Duration::from_secs(10 * 60),
                 retries: 2,
                 budget_usd: 0.0,
+                budget_tokens: 0,
+                budget_time: Duration::ZERO,
+                day: Budget::default(),
             },
             workspace: WorkspaceSettings {
                 copy: vec![".env*".to_owned()],
@@ -173,12 +181,7 @@ impl Default for Settings {
             agent: AgentSettings { default: "claude".to_owned(), commit: CommitBy::Auto },
             agents: BTreeMap::new(),
             profiles: BTreeMap::new(),
-            looping: LoopSettings {
-                max: 25,
-                until: "COMPLETE".to_owned(),
-                no_progress: 3,
-                time: Duration::ZERO,
-            },
+            looping: LoopSettings { max: 25, until: "COMPLETE".to_owned(), no_progress: 3 },
             verify: Vec::new(),
             merge: MergeSettings {
                 agent: "claude".to_owned(),

@@ -14,6 +14,7 @@
 //!                                  landing ─ Landed ─▶ landed   ─ Conflicted ─▶ conflict   ─ Rejected ─▶ rejected
 //!                                     └─ LandingAborted ─▶ where it was
 //!                                     └─ ReviewNeeded ─▶ review ─ Approved ─▶ done
+//!  queued, waiting ─ OverBudget ─▶ failed, or waiting for tomorrow
 //!  resting, with a workspace ─ Rewound ─▶ stopped (open and lost stay)
 //!  any resting state ─ Removed ─▶ removed ─ Restored ─▶ where it was
 //! ```
@@ -142,11 +143,21 @@ impl State {
         use Event as E;
         let bad = BadTransition { from: self.word(), event: word(event) };
         Ok(match (self, event) {
-            (state, E::WorkspaceMade { .. } | E::Publishing { .. } | E::Published { .. } | E::Unknown)
+            (
+                state,
+                E::WorkspaceMade { .. }
+                | E::Publishing { .. }
+                | E::Published { .. }
+                | E::Unknown
+                | E::Rebudgeted { .. }
+                | E::BudgetWarned { .. }
+                | E::CarriedLedger { .. },
+            )
             | (state @ Self::Running { .. }, E::Session { .. })
             | (state @ Self::Landing { .. }, E::Resolved { .. })
-            | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. })
-            | (state @ (Self::Open | Self::Lost { .. }), E::Rewound { .. }) => state,
+            | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. }) => state,
+            (state, E::Rewound { .. }) => state.rewound().ok_or(bad)?,
+            (Self::Waiting { reason: WaitReason::Parked, .. }, E::Started { .. }) => return Err(bad),
             (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
                 Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
             }
@@ -167,20 +178,13 @@ impl State {
                 Self::Waiting { reason: WaitReason::Backoff, until: Some(*until) }
             }
             (Self::Lost { .. }, E::Exhausted) => Self::Dead,
-            // Brought back to a checkpoint: what was judged is not what is there now.
-            (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped)
-            | (
-                Self::Done { .. }
-                | Self::Conflict
-                | Self::Rejected
-                | Self::Review
-                | Self::Failed
-                | Self::Dead
-                | Self::Stopped,
-                E::Rewound { .. },
-            ) => Self::Stopped,
+            (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped) => Self::Stopped,
             (Self::Queued | Self::Waiting { .. }, E::Parked { .. }) => {
                 Self::Waiting { reason: WaitReason::Parked, until: None }
+            }
+            (Self::Queued | Self::Waiting { .. }, E::OverBudget { until: None, .. }) => Self::Failed,
+            (Self::Queued | Self::Waiting { .. }, E::OverBudget { until, .. }) => {
+                Self::Waiting { reason: WaitReason::RateLimit, until: *until }
             }
             (
                 Self::Failed
@@ -232,6 +236,28 @@ impl State {
     }
 }
 
+impl State {
+    /// Returns the state of a workspace that was brought back to a checkpoint: what was judged is not what is there now.
+    fn rewound(self) -> Option<Self> {
+        match self {
+            Self::Open | Self::Lost { .. } => Some(self),
+            Self::Done { .. }
+            | Self::Conflict
+            | Self::Rejected
+            | Self::Review
+            | Self::Failed
+            | Self::Dead
+            | Self::Stopped => Some(Self::Stopped),
+            Self::Queued
+            | Self::Waiting { .. }
+            | Self::Running { .. }
+            | Self::Landing { .. }
+            | Self::Landed
+            | Self::Removed { .. } => None,
+        }
+    }
+}
+
 fn word(event: &Event) -> &'static str {
     match event {
         Event::Queued { .. } => "queued",
@@ -245,6 +271,9 @@ fn word(event: &Event) -> &'static str {
         Event::Stopped => "stopped",
         Event::Parked { .. } => "parked",
         Event::Retried => "retried",
+        Event::Rebudgeted { .. } => "given a budget",
+        Event::BudgetWarned { .. } => "warned of its budget",
+        Event::OverBudget { .. } => "held back by a budget",
         Event::MarkedDone { .. } => "done",
         Event::LandingStarted { .. } => "landing",
         Event::LandingAborted { .. } => "taken back from landing",
@@ -260,7 +289,7 @@ fn word(event: &Event) -> &'static str {
         Event::Restored { .. } => "restored",
         Event::Publishing { .. } => "publishing",
         Event::Published { .. } => "published",
-        Event::Carried { .. } => "carried over",
+        Event::Carried { .. } | Event::CarriedLedger { .. } => "carried over",
         Event::Unknown => "changed by an unknown event",
     }
 }
@@ -313,6 +342,8 @@ mod tests {
             Just(Event::ReviewNeeded { reason: String::new(), paths: vec![], onto: oid(), candidate: None }),
             Just(Event::Approved),
             Just(Event::Retried),
+            Just(Event::OverBudget { reason: String::new(), until: None }),
+            Just(Event::OverBudget { reason: String::new(), until: Some(Timestamp::UNIX_EPOCH) }),
             Just(Event::MarkedDone { head: oid(), skipped: false }),
             Just(Event::LandingStarted { head: oid() }),
             Just(Event::LandingAborted { reason: String::new() }),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::budget::{Bound, Budget, Spent};
 use super::event::{ConflictedPath, Lap, ResolvedPath};
+use super::verdict::Class;
 use super::{State, TaskId, TaskName, Usage};
 
 /// A git object id in lower-case hex.
@@ -41,7 +43,12 @@ impl fmt::Display for Oid {
     }
 }
 
-/// What was asked of a task; fixed once it is queued. The prompt stands beside it, in `prompt.md`.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// What was asked of a task; fixed once it is queued, but for a budget that a person raises. The prompt stands beside it, in `prompt.md`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSpec {
     /// The name.
@@ -86,6 +93,12 @@ pub struct TaskSpec {
     /// What all of it may cost, in US dollars; 0: no bound.
     #[serde(default)]
     pub budget_usd: f64,
+    /// What all of it may use in tokens of all classes; 0: no bound.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub budget_tokens: u64,
+    /// How long all attempts together may take, in milliseconds; 0: no bound.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub budget_ms: u64,
 }
 
 /// A loop: a fresh agent for each iteration, until the promise.
@@ -100,9 +113,6 @@ pub struct Looping {
     /// The file of requirements, relative to the worktree: all of its items must pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prd: Option<String>,
-    /// How long all its attempts together may run, in milliseconds; 0: no bound.
-    #[serde(default)]
-    pub time_ms: u64,
 }
 
 impl TaskSpec {
@@ -125,12 +135,19 @@ impl TaskSpec {
             fallback: Vec::new(),
             looping: None,
             budget_usd: 0.0,
+            budget_tokens: 0,
+            budget_ms: 0,
         }
     }
 
     /// Returns the time limit of one attempt.
     pub fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms)
+    }
+
+    /// Returns what all of it may use.
+    pub fn budget(&self) -> Budget {
+        Budget { usd: self.budget_usd, tokens: self.budget_tokens, time_ms: self.budget_ms }
     }
 }
 
@@ -209,6 +226,12 @@ pub struct Task {
     /// The model that the agent said it uses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// What its last attempt came to in this round; [`Class::FleetStop`] as well if only its account kept it from starting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<Class>,
+    /// How many models of its chain cannot be used, from the first on.
+    #[serde(default)]
+    pub spent_models: u32,
     /// Iterations of its loop that have ended.
     #[serde(default)]
     pub iteration: u32,
@@ -221,15 +244,21 @@ pub struct Task {
     /// Iterations that ended since a person asked for this round.
     #[serde(default)]
     pub round: u32,
-    /// How long all attempts of this round ran together, in milliseconds.
-    #[serde(default)]
-    pub ran_ms: u64,
     /// What all attempts and all resolvers used together.
     #[serde(default)]
     pub usage: Usage,
     /// The same by model, where the agent tells.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<String, Usage>,
+    /// What its current session used so far, over all attempts that took it up.
+    #[serde(default, skip_serializing_if = "Usage::is_nothing")]
+    pub thread: Usage,
+    /// How long all attempts took together, in milliseconds of wall time.
+    #[serde(default)]
+    pub time_ms: u64,
+    /// The bounds of its budget that it was warned of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warned: Vec<Bound>,
     /// When it was queued.
     pub queued_at: Timestamp,
     /// When its last attempt started.
@@ -256,6 +285,11 @@ pub struct Task {
 }
 
 impl Task {
+    /// Returns what it used so far, without a running attempt.
+    pub fn spent(&self) -> Spent {
+        Spent { usage: self.usage, time_ms: self.time_ms }
+    }
+
     /// Returns the name that people use.
     pub fn name(&self) -> &TaskName {
         &self.id.name

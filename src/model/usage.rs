@@ -24,6 +24,35 @@ pub struct Usage {
     pub cost_usd: f64,
 }
 
+impl Tokens {
+    /// Returns the count over all classes.
+    pub fn total(&self) -> u64 {
+        [self.input, self.output, self.cache_read, self.cache_write].into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+impl Usage {
+    /// Returns whether nothing was used, as far as anybody told.
+    pub fn is_nothing(&self) -> bool {
+        self.tokens == Tokens::default() && self.cost_usd == 0.0
+    }
+
+    /// Returns what was used beyond `before`; never less than nothing.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let (now, then) = (&self.tokens, &before.tokens);
+        Self {
+            tokens: Tokens {
+                input: now.input.saturating_sub(then.input),
+                output: now.output.saturating_sub(then.output),
+                cache_read: now.cache_read.saturating_sub(then.cache_read),
+                cache_write: now.cache_write.saturating_sub(then.cache_write),
+            },
+            cost_usd: (self.cost_usd - before.cost_usd).max(0.0),
+        }
+    }
+}
+
 impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.tokens.input += other.tokens.input;

@@ -67,6 +67,9 @@ pub struct TaskView {
     pub state: String,
     /// Why it waits, if it does.
     pub reason: Option<String>,
+    /// Until when it waits, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
     /// Its branch; `None` before the workspace exists and after it is gone.
     pub branch: Option<String>,
     /// Its worktree, likewise.

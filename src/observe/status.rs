@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::git::status::{self, DiffStat, Distance};
 use crate::git::{GitError, LinkedWorktree, Repo};
+use crate::model::event::WaitReason;
 use crate::model::task::Oid;
 use crate::model::view::TaskView;
 use crate::model::{Roster, State, Task, TaskId};
@@ -115,7 +116,11 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
         deletions: small(size.map_or(0, |size| size.deletions)),
         agent: task.spec.agent.clone(),
         model: task.model.clone().or_else(|| task.spec.model.clone()),
-        profile: None,
+        profile: task.spec.profile.clone(),
+        until: match task.state {
+            State::Waiting { until, .. } => until.max(roster.held_until(task)),
+            _ => roster.held_until(task),
+        },
         priority: task.spec.priority,
         after: task.spec.after.iter().map(|id| id.name.to_string()).collect(),
         attempt: task.attempt,
@@ -155,6 +160,10 @@ pub fn words(task: &Task, roster: &Roster, layout: &Layout) -> (String, Option<S
         }
         // Its runner is launched and about to say so.
         State::Queued if Lock::is_held(&layout.task(&task.id).lock()) => ("running".to_owned(), None),
+        // Others of its account met a limit.
+        State::Queued if roster.held_until(task).is_some() => {
+            ("waiting".to_owned(), Some(WaitReason::RateLimit.word().to_owned()))
+        }
         State::Waiting { reason, .. } => (word, Some(reason.word().to_owned())),
         _ => (word, None),
     }

@@ -23,6 +23,7 @@ pub mod launch;
 pub mod run;
 mod spawn;
 pub mod sweep;
+pub mod terminal;
 pub mod tree;
 
 pub use child::{End, Sink, Spawn, Watch};

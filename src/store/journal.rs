@@ -211,6 +211,10 @@ impl Journal {
             let event = Event::Carried { task: Box::new(task.clone()) };
             lines.extend(encode(&Record { v: VERSION, at: now, task: Some(task.id.clone()), event })?);
         }
+        if !self.roster.ledger().is_empty() {
+            let event = Event::CarriedLedger { ledger: self.roster.ledger().clone() };
+            lines.extend(encode(&Record { v: VERSION, at: now, task: None, event })?);
+        }
         for intent in self.roster.intents() {
             let event = Event::Publishing {
                 landing: intent.landing.clone(),
@@ -272,7 +276,7 @@ pub struct History {
 
 impl History {
     fn take(&mut self, record: Record) {
-        if matches!(record.event, Event::Carried { .. }) {
+        if matches!(record.event, Event::Carried { .. } | Event::CarriedLedger { .. }) {
             return; // The fold of the earlier parts has it already.
         }
         if self.roster.apply(&record).is_err() {

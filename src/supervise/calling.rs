@@ -1,13 +1,13 @@
-//! Calling the agent of an attempt: its prompt, its session, and what it tells while it runs.
+//! Calling the agent of an attempt: its session, and what it tells while it runs.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use uuid::Uuid;
 
-use super::iteration;
+use super::meter::{self, Used};
 use super::order::Orders;
+use super::recovery;
 use super::runner::{Attempt, RunError};
 use crate::agent::call::{Call, Called, call};
 use crate::agent::{Adapter, Facts, Request, StdinFrom};
@@ -16,15 +16,11 @@ use crate::model::Event;
 use crate::model::agent_event::AgentEvent;
 use crate::model::task::Workspace;
 use crate::model::verdict::Exit;
-use crate::process::capture;
 use crate::store::Journal;
 use crate::store::live::Live;
 
 /// How often live facts are written at most.
 const LIVE_EVERY: Duration = Duration::from_millis(250);
-
-/// How much of a failed check's output the next attempt is told.
-const TOLD: usize = 4 << 10;
 
 impl Attempt<'_> {
     /// Runs the agent to its end. A further attempt takes up the session of the one before; where the agent does not know
@@ -37,7 +33,8 @@ impl Attempt<'_> {
         env: &[(String, String)],
         orders: &Orders,
     ) -> Result<Called, RunError> {
-        let known = self.task.session.as_deref().filter(|_| self.task.resume || self.task.tries > 0);
+        let again = self.task.resume || self.task.tries > 0 || self.task.class.is_some();
+        let known = self.task.session.as_deref().filter(|_| again);
         if known.is_some() {
             let called = self.call_once(journal, workspace, worktree, env, orders, known).await?;
             let refused = called.facts.lines == 0 && matches!(called.exit, Exit::Code(code) if code != 0);
@@ -62,15 +59,17 @@ impl Attempt<'_> {
         let unknown = |source| RunError::Agent { name: name.clone(), source };
         let spec = self.site.settings.agents.get(&name).ok_or_else(|| unknown(None))?;
         let adapter = Adapter::new(&name, spec).map_err(|error| unknown(Some(error)))?;
-        let prompt_file = self.prompt(workspace)?;
+        let prompt_file = self.prompt(journal, spec, workspace)?;
         let prompt = fs::read_to_string(&prompt_file)?;
         let fresh = Uuid::new_v4().to_string();
         let (run_dir, prompt_path) = (self.folder.attempt(self.number), prompt_file.to_string_lossy());
         let run_dir = run_dir.to_string_lossy();
         let git_dir = worktree.checkout().git_dir().to_string_lossy();
         let common = self.site.repo.common_dir().to_string_lossy();
+        let (model, fallback) = recovery::models(self.task);
         let request = Request {
-            model: self.task.spec.model.as_deref(),
+            model,
+            fallback,
             session: Some(&fresh),
             resume,
             name: self.task.name().as_str(),
@@ -105,42 +104,10 @@ impl Attempt<'_> {
         Ok(called)
     }
 
-    /// Returns the file that is this attempt's prompt.
-    pub(super) fn prompt_file(&self) -> PathBuf {
-        if self.task.spec.looping.is_none() && (self.task.tries == 0 || self.task.outcome.is_none()) {
-            return self.folder.prompt();
-        }
-        self.folder.attempt(self.number).join("prompt.md")
-    }
-
-    /// Makes the file with this attempt's prompt: what was asked, then what the iteration of a loop is told, and for a
-    /// further attempt what went wrong before.
-    fn prompt(&self, workspace: &Workspace) -> Result<PathBuf, RunError> {
-        let path = self.prompt_file();
-        let asked = self.folder.prompt();
-        if path == asked {
-            return Ok(path);
-        }
-        let mut text = fs::read_to_string(asked)?;
-        if let Some(looping) = &self.task.spec.looping {
-            text.push_str("\n\n");
-            text.push_str(&iteration::part(self.site, self.task, looping, workspace)?);
-        }
-        if let Some(reason) = self.task.outcome.as_deref().filter(|_| self.task.tries > 0) {
-            text.push_str("\n\nThe attempt before this one was not accepted: ");
-            text.push_str(reason);
-            text.push_str(".\nIts work is in this worktree; go on from there.\n");
-            // Checks run one after another until one fails: the last log is that one's.
-            let logs = self.folder.verify_logs(self.number - 1);
-            let output = logs.last().and_then(|log| capture::read(log).ok()).unwrap_or_default();
-            let output = String::from_utf8_lossy(&output[output.len().saturating_sub(TOLD)..]).into_owned();
-            if !output.trim().is_empty() {
-                text.push_str("\nThe end of the failed check's output:\n\n");
-                text.push_str(&output);
-            }
-        }
-        fs::write(&path, text)?;
-        Ok(path)
+    /// Returns what the attempt used by these facts.
+    pub(super) fn used(&self, facts: &Facts) -> Used {
+        let agent = self.task.spec.agent.as_ref().and_then(|name| self.site.settings.agents.get(name));
+        meter::used(self.task, agent.map(|agent| agent.usage_is).unwrap_or_default(), facts)
     }
 }
 
@@ -170,7 +137,8 @@ impl Told<'_, '_> {
     }
 
     fn write_live(&mut self, facts: &Facts) {
-        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage: facts.usage };
+        let usage = self.attempt.used(facts).usage;
+        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage };
         if live != self.live && live.save(&self.attempt.folder).is_ok() {
             self.live = live;
         }

@@ -3,15 +3,21 @@
 //! There is no coordinator: a short *pass* under a lock starts what is ready, run by every command and by every runner
 //! that ends. Invariant: a task is run by who holds its lock; slots are held locks; state is the fold of the journal.
 
+mod account;
+pub mod attach;
 pub mod by_hand;
 mod calling;
 pub mod enqueue;
+pub mod governor;
 mod iterating;
 mod iteration;
 pub mod judge;
+mod limit;
+pub mod meter;
 pub mod order;
 pub mod pass;
 pub mod prd;
+pub mod prompt;
 pub mod ralph;
 pub mod recovery;
 pub mod runner;

@@ -4,6 +4,7 @@
 //! under `sched.lock`, so that no task is started twice, and takes the task's lock and a slot's before it launches the
 //! runner that inherits both.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::{schedule, settle};
@@ -132,8 +133,16 @@ fn settle_vanished(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>
 }
 
 fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, PassError> {
-    let line: Vec<TaskId> =
-        schedule::line(journal.read()?, site.clock.now()).into_iter().map(|task| task.id.clone()).collect();
+    let ready = schedule::line(journal.read()?, site.clock.now());
+    // Their runner was launched and is about to say so.
+    let held = |task: &&&Task| Lock::is_held(&site.layout.task(&task.id).lock());
+    let launched: BTreeSet<TaskId> = ready.iter().filter(held).map(|task| task.id.clone()).collect();
+    let roster = journal.read()?;
+    let ready = schedule::line(roster, site.clock.now());
+    let line: Vec<TaskId> = schedule::admitted(ready, roster, &launched, &site.settings.profiles)
+        .into_iter()
+        .map(|task| task.id.clone())
+        .collect();
     let mut started = Vec::new();
     for id in line {
         // Held: its spawn is still furnishing it, or a runner in back-off is about to queue it again.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::limit;
 use super::ralph::{self, Found};
 use crate::model::event::{Event, Next, WaitReason};
 use crate::model::task::{Oid, Task};
@@ -19,6 +20,9 @@ pub const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
 /// How long a rate-limited task rests when nobody says until when.
 pub const RATE_LIMIT_REST: Duration = Duration::from_secs(300);
+
+/// How much later than the end of a limit tasks go on at most: not all at once.
+pub const LATENESS: Duration = Duration::from_secs(5);
 
 /// What git and the checks say of an attempt that ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +64,38 @@ pub fn backoff(tries: u32, seed: u8) -> Duration {
     base + base.mul_f64(f64::from(seed) / 255.0 / 5.0)
 }
 
+/// Returns the model to ask for and the ones to fall back to after it: the first of the chain that may work.
+pub fn models(task: &Task) -> (Option<&str>, &[String]) {
+    let spent = (task.spent_models as usize).min(task.spec.fallback.len());
+    let model = match spent.checked_sub(1) {
+        None => task.spec.model.as_deref(),
+        Some(last) => Some(task.spec.fallback[last].as_str()),
+    };
+    (model, &task.spec.fallback[spent..])
+}
+
+/// Returns what follows at once, with its class, where something other than the same again may work; no retry is used up:
+/// the next model of the chain, where this one cannot be used or is overloaded beyond the agent's own patience; once a
+/// fresh session, where the service refuses the request itself (`status` 400, 413: the conversation grew too long).
+pub fn at_once(
+    task: &Task,
+    verdict: &Verdict,
+    status: Option<u16>,
+    now: Timestamp,
+) -> Option<(Class, Next, String)> {
+    let again = Next::Wait { reason: WaitReason::Backoff, until: Some(now), counted: false };
+    let reason = &verdict.reason;
+    match (verdict.class, status, models(task).1.first()) {
+        (Class::NextModel, _, Some(model)) | (Class::Retry, Some(529), Some(model)) => {
+            Some((Class::NextModel, again, format!("{reason}; next is the model {model}")))
+        }
+        (Class::Fail, Some(400 | 413), _) if task.class != Some(Class::Fail) => {
+            Some((Class::Fail, again, format!("{reason}; once more in a fresh session")))
+        }
+        _ => None,
+    }
+}
+
 fn seed(task: &Task) -> u8 {
     (crc32fast::hash(task.id.to_string().as_bytes()) & 0xff) as u8
 }
@@ -91,13 +127,20 @@ pub fn after_attempt(task: &Task, verdict: &Verdict, work: &Work, now: Timestamp
         (Class::Ok, Work::NotJudged) => again("the work was not judged".to_owned()),
         (Class::Incomplete | Class::Retry, _) => again(verdict.reason.clone()),
         (Class::Park, _) => {
-            let until = Some(now + RATE_LIMIT_REST.mul_f64(1.0 + f64::from(seed(task)) / 255.0 / 5.0));
+            let spread = f64::from(seed(task)) / 255.0;
+            let until = Some(match limit::said_until(&verdict.reason, now) {
+                Some(until) => until + LATENESS.mul_f64(spread),
+                None => now + RATE_LIMIT_REST.mul_f64(1.0 + spread / 5.0),
+            });
             (Next::Wait { reason: WaitReason::RateLimit, until, counted: false }, verdict.reason.clone())
         }
-        (Class::NextModel | Class::Fail | Class::Escalate | Class::FleetStop, _) => {
-            (Next::Failed, verdict.reason.clone())
-        }
+        (Class::NextModel, _) => (Next::Failed, no_model(task, &verdict.reason)),
+        (Class::Fail | Class::Escalate | Class::FleetStop, _) => (Next::Failed, verdict.reason.clone()),
     }
+}
+
+fn no_model(task: &Task, reason: &str) -> String {
+    if task.spec.fallback.is_empty() { reason.to_owned() } else { format!("{reason}; no model is left") }
 }
 
 /// Returns what follows a vanished attempt; `None`: it rests until a person says so (the machine restarted).
@@ -114,7 +157,79 @@ pub fn after_loss(task: &Task, rebooted: bool, now: Timestamp) -> Option<Event> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::event::Record;
+    use crate::model::{Roster, TaskId, TaskSpec};
     use proptest::prelude::*;
+
+    fn task(fallback: &[&str]) -> Task {
+        let spec = TaskSpec {
+            agent: Some("a".to_owned()),
+            model: Some("one".to_owned()),
+            fallback: fallback.iter().map(|model| (*model).to_owned()).collect(),
+            ..TaskSpec::new("t".parse().expect("a name"), "main")
+        };
+        let id: TaskId = "t@1".parse().expect("an id");
+        let queued = Record { v: 1, at: NOW, task: Some(id.clone()), event: Event::Queued { spec } };
+        Roster::fold([&queued]).get(&id).expect("it was queued").clone()
+    }
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn next(task: &Task, class: Class, status: Option<u16>) -> (Class, Next) {
+        let verdict = Verdict::new(class, "why");
+        at_once(task, &verdict, status, NOW).map_or_else(
+            || (class, after_attempt(task, &verdict, &Work::NotJudged, NOW).0),
+            |(class, next, _)| (class, next),
+        )
+    }
+
+    #[test]
+    fn a_chain_of_models_is_gone_through_without_using_up_tries() {
+        let again = Next::Wait { reason: WaitReason::Backoff, until: Some(NOW), counted: false };
+        let mut task = task(&["two", "three"]);
+        for model in ["one", "two"] {
+            assert_eq!(models(&task).0, Some(model));
+            assert_eq!(next(&task, Class::NextModel, Some(404)), (Class::NextModel, again.clone()));
+            assert_eq!(next(&task, Class::Retry, Some(529)), (Class::NextModel, again.clone()));
+            assert_eq!(next(&task, Class::Retry, Some(500)).0, Class::Retry);
+            task.spent_models += 1;
+        }
+        assert_eq!(models(&task), (Some("three"), &[][..]));
+        assert_eq!(next(&task, Class::NextModel, Some(404)).1, Next::Failed);
+        // An overload passes: the last model is tried again as after any passing fault.
+        assert!(matches!(
+            next(&task, Class::Retry, Some(529)).1,
+            Next::Dead | Next::Wait { counted: true, .. }
+        ));
+    }
+
+    #[test]
+    fn a_refused_request_gets_one_fresh_session() {
+        let mut task = task(&[]);
+        assert!(matches!(next(&task, Class::Fail, Some(413)).1, Next::Wait { counted: false, .. }));
+        assert_eq!(next(&task, Class::Fail, None).1, Next::Failed);
+        task.class = Some(Class::Fail);
+        assert_eq!(next(&task, Class::Fail, Some(400)).1, Next::Failed);
+    }
+
+    #[test]
+    fn a_limit_ends_when_the_agent_says_and_uses_up_no_try() {
+        let task = task(&[]);
+        let until = |reason: &str| match after_attempt(
+            &task,
+            &Verdict::new(Class::Park, reason),
+            &Work::NotJudged,
+            NOW,
+        )
+        .0
+        {
+            Next::Wait { reason: WaitReason::RateLimit, until: Some(until), counted: false } => until,
+            next => panic!("{next:?}"),
+        };
+        let said = until("try again in 1 hour") - Duration::from_secs(3600);
+        assert!(said >= NOW && said <= NOW + LATENESS);
+        assert!(until("rate limit") >= NOW + RATE_LIMIT_REST);
+    }
 
     #[test]
     fn back_off_doubles_and_is_capped() {

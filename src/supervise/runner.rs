@@ -4,20 +4,20 @@
 //! slot as soon as the attempt is recorded. Whatever happens to the disk, the agent's end is written: first into the exit
 //! record, whose bytes were allocated before the agent started, then into the journal.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::iteration::IterationError;
 use super::judge::{self, JudgeError, Surroundings};
-use super::order::{self, Orders};
-use super::recovery::{Work, after_attempt};
-use super::{pass, ralph, settle, setup};
+use super::meter::Used;
+use super::order::{self, Order, Orders};
+use super::recovery::{self, Work, after_attempt};
+use super::{account, pass, ralph, settle, setup};
 use crate::agent::AdapterError;
 use crate::agent::call::Called;
 use crate::failpoint;
@@ -26,7 +26,7 @@ use crate::model::event::Next;
 use crate::model::task::Workspace;
 use crate::model::text::bytes;
 use crate::model::verdict::{Class, Exit, Verdict};
-use crate::model::{Event, State, Task, TaskId, Usage};
+use crate::model::{Event, State, Task, TaskId};
 use crate::process::boot;
 use crate::store::exit::{ExitRecord, ExitSlot};
 use crate::store::layout::{TaskFolder, private_folder};
@@ -97,7 +97,7 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
     drop(slot);
     let next = ran?;
     Ok(match next {
-        Next::Wait { until: Some(until), .. } => After::Wait(until),
+        Some(Next::Wait { until: Some(until), .. }) => After::Wait(until),
         _ => After::Pass,
     })
 }
@@ -107,7 +107,9 @@ pub fn rest(site: &Site<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunErr
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let folder = site.layout.task(id);
     runtime.block_on(async {
-        let orders = Orders::listen(&folder)?;
+        let mut journal = Journal::new(site.layout);
+        let attempt = journal.read()?.get(id).map_or(0, |task| task.attempt);
+        let orders = Orders::listen(&folder, attempt)?;
         loop {
             // In pieces, since a deadline in wall time may move while the machine sleeps.
             let left = until.duration_since(site.clock.now());
@@ -117,8 +119,10 @@ pub fn rest(site: &Site<'_>, id: &TaskId, until: Timestamp) -> Result<(), RunErr
             }
             tokio::select! {
                 () = orders.stop() => {
-                    let mut journal = Journal::new(site.layout);
-                    journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
+                    // One that was parked is that in the journal already.
+                    if orders.given() == Some(Order::Stop) {
+                        journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Stopped)])?;
+                    }
                     break;
                 }
                 () = tokio::time::sleep(left.min(Duration::from_secs(60))) => {}
@@ -138,12 +142,12 @@ pub(super) struct Attempt<'a> {
     pub(super) token: String,
     pub(super) shared: [BorrowedFd<'a>; 2],
     pub(super) then: Vec<String>,
-    pub(super) begun: Instant,
 }
 
 /// What an attempt came to, before it is known what follows.
 struct Tried {
     called: Called,
+    used: Used,
     work: Work,
 }
 
@@ -157,17 +161,26 @@ impl<'a> Attempt<'a> {
             token: Uuid::new_v4().to_string(),
             shared: [lock.as_fd(), slot.as_fd()],
             then: pass::follow_up(site, &task.id),
-            begun: Instant::now(),
         }
     }
 
-    async fn run(&self, journal: &mut Journal) -> Result<Next, RunError> {
+    /// Runs the attempt and returns what follows; `None`: the task may not start any more (its account was found unusable
+    /// between the pass and this moment).
+    async fn run(&self, journal: &mut Journal) -> Result<Option<Next>, RunError> {
         private_folder(&self.folder.attempt(self.number))?;
         let mut record = ExitSlot::allocate(&self.folder)?;
-        let orders = Orders::listen(&self.folder)?;
+        let orders = Orders::listen(&self.folder, self.number)?;
         failpoint::hit("runner.before_started");
         let started = Event::Started { attempt: self.number, token: self.token.clone(), boot: boot::id() };
-        journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), started)])?;
+        let begun = journal.transact(self.site.clock.now(), |roster| {
+            let now = roster.get(&self.task.id).map(|task| task.state.clone());
+            let fits = now.is_some_and(|state| state.apply(&started).is_ok());
+            let entry = fits.then(|| (Some(self.task.id.clone()), started));
+            Ok::<_, JournalError>((entry.into_iter().collect(), fits))
+        })?;
+        if !begun {
+            return Ok(None);
+        }
         failpoint::hit("runner.after_started");
         let outcome = self.work(journal, &orders).await;
         let (event, next) = self.end(outcome, &orders);
@@ -177,51 +190,60 @@ impl<'a> Attempt<'a> {
         failpoint::hit("runner.before_ended");
         // Two places, so that a full disk loses neither: the pass of a later command reads the record if need be.
         drop(record.fill(&ExitRecord { attempt: self.number, event: event.clone() }));
-        order::forget(&self.folder);
-        journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), event)])?;
-        Ok(next)
+        order::forget_stop(&self.folder);
+        Ok(Some(account::record(self.site, journal, self.task, event, next)?))
     }
 
     /// Returns the event that records the end, and what follows.
     fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders) -> (Event, Next) {
         let now = self.site.clock.now();
-        let mut lap = None;
-        if let (Ok(Tried { work: Work::Iteration(found), .. }), false) = (&outcome, orders.stop_given()) {
-            lap = Some(ralph::lap(self.task, found));
-        }
-        let ended = |exit, class, reason, usage, swept, next: &Next| Event::Ended {
+        let given = orders.given().filter(|order| *order == Order::Stop || !finished(&outcome));
+        let lap = match &outcome {
+            Ok(Tried { work: Work::Iteration(found), .. }) if given.is_none() => {
+                Some(ralph::lap(self.task, found))
+            }
+            _ => None,
+        };
+        let ended = |exit, class, reason, used: Used, swept, next: &Next| Event::Ended {
             attempt: self.number,
             exit,
             class,
             reason,
-            usage,
-            models: BTreeMap::new(),
+            usage: used.usage,
+            models: used.models,
             lap: lap.clone(),
             swept,
             next: next.clone(),
         };
         match outcome {
-            _ if orders.stop_given() => {
-                let (exit, usage, swept) = match &outcome {
-                    Ok(Tried { called, .. }) => (called.exit, called.facts.usage, called.swept),
-                    Err(_) => (Exit::NotStarted, Usage::default(), 0),
+            _ if given.is_some() => {
+                let (exit, used, swept) = match outcome {
+                    Ok(Tried { called, used, .. }) => (called.exit, used, called.swept),
+                    Err(_) => (Exit::NotStarted, Used::default(), 0),
                 };
-                let reason = "stopped by hand".to_owned();
-                (ended(exit, Class::Incomplete, reason, usage, swept, &Next::Stopped), Next::Stopped)
+                let (class, reason, next) = match given {
+                    Some(Order::Park(reason)) => (Class::FleetStop, reason, account::PARKED),
+                    _ => (Class::Incomplete, "stopped by hand".to_owned(), Next::Stopped),
+                };
+                (ended(exit, class, reason, used, swept, &next), next)
             }
-            Ok(Tried { called, work }) => {
-                let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
+            Ok(Tried { called, used, work }) => {
+                let at_once = recovery::at_once(self.task, &called.verdict, called.facts.status, now);
+                let (class, next, reason) = at_once.unwrap_or_else(|| {
+                    let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
+                    let class = match work {
+                        Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
+                        _ => called.verdict.class,
+                    };
+                    (class, next, reason)
+                });
                 let reason = reason + &aside(&called);
-                let class = match work {
-                    Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
-                    _ => called.verdict.class,
-                };
-                (ended(called.exit, class, reason, called.facts.usage, called.swept, &next), next)
+                (ended(called.exit, class, reason, used, called.swept, &next), next)
             }
             Err(error) => {
                 let verdict = Verdict::new(class_of(&error), chain(&error));
                 let (next, reason) = after_attempt(self.task, &verdict, &Work::NotJudged, now);
-                (ended(Exit::NotStarted, verdict.class, reason, Usage::default(), 0, &next), next)
+                (ended(Exit::NotStarted, verdict.class, reason, Used::default(), 0, &next), next)
             }
         }
     }
@@ -237,6 +259,7 @@ impl<'a> Attempt<'a> {
         }
         self.begin_notes();
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;
+        let used = self.used(&called.facts);
         if called.stopped.is_some() || called.swept > 0 || !matches!(called.exit, Exit::Code(_)) {
             settle::clear_debris(self.site, self.task, Some(&workspace));
         }
@@ -247,18 +270,18 @@ impl<'a> Attempt<'a> {
             let found = self.found(looping, (&workspace, &worktree), &env, &called, orders).await;
             let work = found.map(Box::new).map(Work::Iteration);
             let work = work.unwrap_or_else(|error| Work::Unfinished { reason: chain(&error) });
-            return Ok(Tried { called, work });
+            return Ok(Tried { called, used, work });
         }
         if called.verdict.class != Class::Ok || orders.stop_given() {
             if self.task.spec.looping.is_some() {
                 drop(self.checkpoint(&workspace, &worktree));
             }
-            return Ok(Tried { called, work: Work::NotJudged });
+            return Ok(Tried { called, used, work: Work::NotJudged });
         }
         // Whatever goes wrong from here on, the attempt did end, and what it used was used.
         let judged = self.judge(&workspace, &worktree, &env, called.facts.text.as_deref(), orders).await;
         let work = judged.unwrap_or_else(|error| Work::Unfinished { reason: chain(&error) });
-        Ok(Tried { called, work })
+        Ok(Tried { called, used, work })
     }
 
     async fn judge(
@@ -312,6 +335,13 @@ fn aside(called: &Called) -> String {
         told.push(format!("output dropped: {}", bytes(called.dropped)));
     }
     if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) }
+}
+
+/// Whether the attempt has done its task, or its part of it: then an order to park comes too late.
+fn finished(outcome: &Result<Tried, RunError>) -> bool {
+    outcome.as_ref().is_ok_and(|tried| {
+        matches!(tried.work, Work::Verified { .. } | Work::Nothing { .. } | Work::Iteration(_))
+    })
 }
 
 fn class_of(error: &RunError) -> Class {

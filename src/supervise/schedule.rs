@@ -1,11 +1,14 @@
 //! Which tasks start now: pure, from the roster, the free slots and the time.
 //!
 //! Order: priority, then tasks that were never tried before tasks that go round again, then age. A task starts when its
-//! parents have landed and its back-off is over. Nothing here looks at a lock or a clock.
+//! parents have landed, its back-off is over, its account does not rest and its profile has room. Nothing here looks at a lock or a clock.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use crate::model::event::WaitReason;
+use crate::model::settings::Profile;
 use crate::model::{Roster, State, Task, TaskId};
 
 /// Returns the parents of `task` that have not landed, oldest first.
@@ -16,9 +19,9 @@ pub fn unlanded_parents<'a>(task: &'a Task, roster: &Roster) -> Vec<&'a TaskId> 
 /// Returns whether the task could start now if a slot were free.
 pub fn ready(task: &Task, roster: &Roster, now: Timestamp) -> bool {
     let waiting_is_over = match &task.state {
-        State::Queued => true,
+        State::Queued => roster.held_until(task).is_none_or(|until| until <= now),
         State::Waiting { reason: WaitReason::Backoff | WaitReason::RateLimit, until: Some(until) } => {
-            *until <= now
+            *until <= now && roster.held_until(task).is_none_or(|until| until <= now)
         }
         _ => false,
     };
@@ -29,6 +32,34 @@ pub fn ready(task: &Task, roster: &Roster, now: Timestamp) -> bool {
 pub fn line(roster: &Roster, now: Timestamp) -> Vec<&Task> {
     let mut line: Vec<&Task> = roster.live().filter(|task| ready(task, roster, now)).collect();
     line.sort_by_key(|task| (task.spec.priority, task.tries > 0, task.order));
+    line
+}
+
+/// Returns those of the `line` whose profile has room for them, in the same order. `launched` are tasks whose runner is
+/// about to say that it has started.
+pub fn admitted<'a>(
+    mut line: Vec<&'a Task>,
+    roster: &'a Roster,
+    launched: &BTreeSet<TaskId>,
+    profiles: &BTreeMap<String, Profile>,
+) -> Vec<&'a Task> {
+    let busy = |task: &&Task| matches!(task.state, State::Running { .. }) || launched.contains(&task.id);
+    let mut used: BTreeMap<&str, u32> = BTreeMap::new();
+    for profile in roster.live().filter(busy).filter_map(|task| task.spec.profile.as_deref()) {
+        *used.entry(profile).or_default() += 1;
+    }
+    line.retain(|task| {
+        let task: &'a Task = task;
+        if launched.contains(&task.id) {
+            return false;
+        }
+        let Some(name) = task.spec.profile.as_deref() else { return true };
+        let Some(most) = profiles.get(name).and_then(|profile| profile.slots) else { return true };
+        let used = used.entry(name).or_default();
+        let room = *used < most;
+        *used += u32::from(room);
+        room
+    });
     line
 }
 
@@ -73,6 +104,25 @@ mod tests {
             ..TaskSpec::new(id(n).name, "main")
         };
         record(n, Event::Queued { spec })
+    }
+
+    fn profile(slots: u32) -> Profile {
+        Profile { agent: "a".to_owned(), model: None, fallback: vec![], slots: Some(slots), role: None }
+    }
+
+    /// Returns a task of that agent and profile.
+    fn of(n: usize, agent: &str, profile: Option<&str>) -> Record {
+        let spec = TaskSpec {
+            agent: Some(agent.to_owned()),
+            profile: profile.map(str::to_owned),
+            priority: 3,
+            ..TaskSpec::new(id(n).name, "main")
+        };
+        record(n, Event::Queued { spec })
+    }
+
+    fn limited(until: i64) -> Next {
+        Next::Wait { reason: WaitReason::RateLimit, until: Some(at(until)), counted: false }
     }
 
     fn started(n: usize, attempt: u32) -> Record {
@@ -134,7 +184,94 @@ mod tests {
         assert_eq!(line(&Roster::fold(&records), at(0))[0].id, id(1));
     }
 
+    #[test]
+    fn a_limit_holds_back_the_others_of_its_account_only() {
+        let mut records = vec![of(0, "a", None), of(1, "a", None), of(2, "b", None), of(3, "a", None)];
+        records.extend([started(0, 1), started(3, 1), ended(0, 1, limited(9))]);
+        let names = |records: &[Record], now| {
+            let roster = Roster::fold(records);
+            line(&roster, at(now)).iter().map(|task| task.name().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&records, 8), ["t2"]);
+        assert_eq!(names(&records, 9), ["t0", "t1", "t2"]);
+        assert_eq!(next_wake(&Roster::fold(&records), at(8)), Some(at(9)));
+        let mut by_hand = records.clone();
+        by_hand.extend([record(1, Event::Stopped), record(1, Event::Retried)]);
+        assert_eq!(names(&by_hand, 8), ["t1", "t2"], "a person may know better");
+        records.push(ended(3, 1, Next::Failed));
+        assert_eq!(names(&records, 8), ["t1", "t2"], "a later attempt met no limit");
+    }
+
+    #[test]
+    fn launched_tasks_use_the_room_of_their_profile() {
+        let records = [of(0, "a", Some("p")), of(1, "a", Some("p")), of(2, "a", Some("q")), of(3, "a", None)];
+        let roster = Roster::fold(&records);
+        let profiles = BTreeMap::from([("p".to_owned(), profile(1))]);
+        let names = |launched: &[usize]| {
+            let launched = launched.iter().map(|n| id(*n)).collect();
+            let line = admitted(line(&roster, at(0)), &roster, &launched, &profiles);
+            line.iter().map(|task| task.name().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[]), ["t0", "t2", "t3"]);
+        assert_eq!(names(&[1]), ["t2", "t3"]);
+        assert_eq!(names(&[3]), ["t0", "t2"]);
+    }
+
     proptest! {
+        /// A site whose accounts meet limits and whose profiles have few slots: no bound is ever exceeded, nobody of a
+        /// resting account starts, and all are done in the end.
+        #[test]
+        fn accounts_at_rest_and_small_profiles_starve_nobody(
+            kinds in prop::collection::vec((0..2usize, prop::option::of(0..2usize)), 1..16),
+            limits in prop::collection::vec(prop::option::weighted(0.4, 1..6i64), 64),
+            ends in prop::collection::vec(any::<prop::sample::Index>(), 200),
+            slots in 1..4usize,
+        ) {
+            let profiles: BTreeMap<String, Profile> =
+                [("p0".to_owned(), profile(1)), ("p1".to_owned(), profile(2))].into();
+            let mut roster = Roster::default();
+            for (n, (agent, profile)) in kinds.iter().enumerate() {
+                let profile = profile.map(|p| format!("p{p}"));
+                roster.apply(&of(n, ["a", "b"][*agent], profile.as_deref())).unwrap();
+            }
+            let mut limits = limits.into_iter();
+            let mut running: Vec<(usize, u32)> = vec![];
+            let mut now = 0;
+            for pick in ends {
+                let free = slots - running.len();
+                let line = admitted(line(&roster, at(now)), &roster, &BTreeSet::new(), &profiles);
+                let starts: Vec<TaskId> = line.iter().take(free).map(|task| task.id.clone()).collect();
+                for id in starts {
+                    let task = roster.get(&id).unwrap();
+                    prop_assert!(roster.held_until(task).is_none_or(|until| until <= at(now)));
+                    let attempt = task.attempt + 1;
+                    let n: usize = id.name.as_str()[1..].parse().unwrap();
+                    roster.apply(&started(n, attempt)).unwrap();
+                    running.push((n, attempt));
+                }
+                prop_assert!(running.len() <= slots);
+                for (name, profile) in &profiles {
+                    let of = |(n, _): &&(usize, u32)| kinds[*n].1.is_some_and(|p| format!("p{p}") == *name);
+                    prop_assert!(running.iter().filter(of).count() <= profile.slots.unwrap() as usize);
+                }
+                if running.is_empty() {
+                    // Time passes only when there is something to wait for.
+                    match next_wake(&roster, at(now)) {
+                        Some(wake) => now = wake.as_second(),
+                        None => break,
+                    }
+                    continue;
+                }
+                let (n, attempt) = running.swap_remove(pick.index(running.len()));
+                let next = match limits.next().flatten() {
+                    Some(rest) => limited(now + rest),
+                    None => Next::Done { head: head(), skipped: false },
+                };
+                roster.apply(&ended(n, attempt, next)).unwrap();
+            }
+            prop_assert!(roster.tasks().all(|task| matches!(task.state, State::Done { .. })), "{roster:?}");
+        }
+
         /// Drives a whole site by the decisions alone: slots are never exceeded, no child starts before its parent has
         /// landed, and everything lands in the end.
         #[test]

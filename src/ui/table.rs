@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::model::text::{count, duration, neutralised, one_line};
 use crate::model::view::{GcView, StatusView, TaskView};
@@ -69,11 +71,21 @@ fn changes(task: &TaskView) -> String {
     text.trim_start().to_owned()
 }
 
+/// The time of day here, with the date if it is not today's.
+fn clock(at: Timestamp) -> String {
+    let here = at.to_zoned(TimeZone::system());
+    let today = here.date() == Timestamp::now().to_zoned(TimeZone::system()).date();
+    here.strftime(if today { "%H:%M" } else { "%b %d %H:%M" }).to_string()
+}
+
 fn told(task: &TaskView) -> String {
     let what = match (task.state.as_str(), &task.reason) {
         ("waiting", Some(reason)) if reason == "after" => format!("after {}", task.after.join(", ")),
         ("waiting", Some(reason)) => {
-            format!("{reason}: {}", task.outcome.as_deref().unwrap_or_default())
+            let until =
+                task.until.filter(|_| reason == "rate_limit").map(|until| format!(" until {}", clock(until)));
+            let why = task.outcome.as_ref().map(|why| format!(": {why}"));
+            format!("{reason}{}{}", until.unwrap_or_default(), why.unwrap_or_default())
         }
         ("running", _) => task.last.clone().unwrap_or_default(),
         _ => task.outcome.clone().or_else(|| task.last.clone()).unwrap_or_default(),
@@ -127,9 +139,11 @@ pub fn task(task: &TaskView) -> String {
     };
     row("task", Some(task.name.clone()));
     row("state", Some(state));
+    row("until", task.until.map(|until| until.to_string()));
     row("outcome", task.outcome.clone());
     row("agent", Some(task.agent.clone().unwrap_or_else(|| "none, a person works there".to_owned())));
     row("model", task.model.clone());
+    row("profile", task.profile.clone());
     row("session", task.session.clone());
     row("iteration", task.iterations.map(|most| format!("{}/{most}", task.iteration)));
     row("attempt", (task.attempt > 0).then(|| task.attempt.to_string()));

@@ -43,6 +43,7 @@ pub fn of(site: &Site<'_>, roster: &Roster, task: &Task, place: &Place<'_>) -> B
         target: spec.target.clone(),
         base: place.base.short().to_owned(),
         shared: site.repo.worktrees_root().join(SHARED).display().to_string(),
+        role: role(site, task),
         owns: spec.owns.clone(),
         avoids: spec.avoids.clone(),
         others: others(site, roster, task),
@@ -59,6 +60,12 @@ pub fn of(site: &Site<'_>, roster: &Roster, task: &Task, place: &Place<'_>) -> B
         user_notes: instructions::user_notes(site.repo.main_checkout()),
         ..Briefing::default()
     }
+}
+
+/// What the task's profile is for, as it is configured now.
+fn role(site: &Site<'_>, task: &Task) -> String {
+    let profile = task.spec.profile.as_ref().and_then(|name| site.settings.profiles.get(name));
+    profile.and_then(|profile| profile.role.clone()).unwrap_or_default()
 }
 
 fn prompt(site: &Site<'_>, task: &Task) -> String {

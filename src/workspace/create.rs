@@ -2,7 +2,7 @@
 
 use super::apply::{ApplyError, apply_creation};
 use super::briefing;
-use super::instructions::{self, InstructionsError};
+use super::instructions::{self, Briefing, InstructionsError};
 use super::plan::{PlanError, plan_creation, require_room};
 use super::{GitLock, Site, briefing::Place};
 use crate::git::Repo;
@@ -65,4 +65,16 @@ pub fn refresh(
     let text = instructions::render(site.template, &told)?;
     instructions::write(workspace.path.as_ref(), &site.layout.task(&task.id), &text)?;
     Ok(())
+}
+
+/// Returns the instructions without the task's own text: what precedes the prompt of an agent that reads no file of them.
+pub fn context(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    task: &Task,
+    workspace: &Workspace,
+) -> Result<String, CreateError> {
+    let place = Place { path: &workspace.path, branch: &workspace.branch, base: &workspace.base };
+    let told = briefing::of(site, journal.read()?, task, &place);
+    Ok(instructions::render(site.template, &Briefing { prompt: String::new(), ..told })?)
 }

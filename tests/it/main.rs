@@ -37,6 +37,8 @@ mod session;
 mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;
+mod verb_account;
+mod verb_attach;
 mod verb_life;
 mod verb_output;
 mod verb_spawn;

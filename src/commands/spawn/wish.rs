@@ -12,7 +12,9 @@ use crate::agent::Adapter;
 use crate::commands::context::Context;
 use crate::error::{self, CommandError, During as _};
 use crate::model::adapter::PromptBy;
-use crate::model::{Task, TaskName, TaskSpec, duration};
+use crate::model::settings::Profile;
+use crate::model::text::one_line;
+use crate::model::{Settings, Task, TaskName, TaskSpec, duration};
 use crate::observe::status::words;
 
 /// The longest prompt, in bytes.
@@ -27,6 +29,7 @@ struct Line {
     file: Option<PathBuf>,
     agent: Option<String>,
     model: Option<String>,
+    profile: Option<String>,
     base: Option<String>,
     into: Option<String>,
     #[serde(default)]
@@ -45,7 +48,6 @@ struct Line {
     looping: Option<Value>,
     until: Option<String>,
     prd: Option<String>,
-    time: Option<String>,
     #[serde(default)]
     no_agent: bool,
 }
@@ -71,9 +73,14 @@ pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandE
         if line.priority.is_some_and(|priority| !(1..=5).contains(&priority)) {
             return Err(CommandError::usage(format!("line {}: priority is 1 to 5; nothing was made", n + 1)));
         }
-        if line.no_agent && (line.agent.is_some() || line.model.is_some() || !line.after.is_empty()) {
+        if line.no_agent
+            && (line.agent.is_some()
+                || line.model.is_some()
+                || line.profile.is_some()
+                || !line.after.is_empty())
+        {
             return Err(CommandError::usage(format!(
-                "line {}: with no-agent go neither agent nor model nor after; nothing was made",
+                "line {}: with no-agent go neither agent nor model nor profile nor after; nothing was made",
                 n + 1
             )));
         }
@@ -81,7 +88,7 @@ pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandE
             CommandError::usage(format!("line {}: `loop` is {why}; nothing was made", n + 1))
         })?;
         let looped = told.or(args.looping);
-        let alone = [("until", &line.until), ("prd", &line.prd), ("time", &line.time)];
+        let alone = [("until", &line.until), ("prd", &line.prd)];
         if let Some((key, _)) = alone.iter().find(|(_, value)| value.is_some() && looped.is_none()) {
             return Err(CommandError::usage(format!(
                 "line {}: `{key}` needs `loop`; nothing was made",
@@ -98,12 +105,12 @@ pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandE
             looping: looped,
             until: line.until.or_else(|| args.until.clone()),
             prd: line.prd.or_else(|| args.prd.clone()),
-            time: line.time.or_else(|| args.time.clone()),
             name: Some(line.name),
             prompt: line.prompt,
             file: line.file,
             agent: line.agent.or_else(|| args.agent.clone()),
             model: line.model.or_else(|| args.model.clone()),
+            profile: line.profile.or_else(|| args.profile.clone()),
             base: line.base.or_else(|| args.base.clone()),
             into: line.into.or_else(|| args.into.clone()),
             after: line.after.into_iter().chain(args.after.clone()).collect(),
@@ -191,8 +198,12 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         repo.commit(base).during(|| "the base is not usable; nothing was made".to_owned())?;
     }
     let settings = context.settings();
-    let agent =
-        (!args.no_agent).then(|| args.agent.clone().unwrap_or_else(|| settings.agent.default.clone()));
+    let profile = args.profile.as_deref().filter(|_| !args.no_agent);
+    let profile = profile.map(|name| require_profile(settings, name)).transpose()?;
+    let chosen = || args.agent.clone().or_else(|| Some(profile?.agent.clone()));
+    let agent = (!args.no_agent).then(|| chosen().unwrap_or_else(|| settings.agent.default.clone()));
+    // The models of a profile are its own agent's.
+    let models = profile.filter(|profile| agent.as_ref() == Some(&profile.agent));
     if let Some(agent) = &agent {
         check_agent(context, agent, &prompt)?;
     }
@@ -215,7 +226,9 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         .collect::<Result<_, _>>()?;
     let spec = TaskSpec {
         agent,
-        model: args.model.clone(),
+        model: args.model.clone().or_else(|| models?.model.clone()),
+        profile: profile.and(args.profile.clone()),
+        fallback: models.map(|profile| profile.fallback.clone()).unwrap_or_default(),
         base: args.base.clone(),
         priority: args.priority,
         owns: args.own.clone(),
@@ -227,6 +240,22 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         ..TaskSpec::new(name, target)
     };
     Ok(Wish { spec, prompt, after })
+}
+
+/// Returns the profile of that name, or refuses with the nearest one that there is.
+fn require_profile<'a>(settings: &'a Settings, name: &str) -> Result<&'a Profile, CommandError> {
+    if let Some(profile) = settings.profiles.get(name) {
+        return Ok(profile);
+    }
+    let refusal =
+        CommandError::refused(format!("no profile is called `{}`; nothing was made", one_line(name, 80)));
+    let known: Vec<&str> = settings.profiles.keys().map(String::as_str).collect();
+    let nearest = known.iter().min_by_key(|known| strsim::damerau_levenshtein(known, name));
+    Err(match nearest.filter(|known| strsim::damerau_levenshtein(known, name) <= 2) {
+        Some(near) => refusal.hint(format!("the nearest name is `{near}`: `--profile {near}`")),
+        None if known.is_empty() => refusal.hint("profiles are `[profiles.NAME]` of the configuration"),
+        None => refusal.hint(format!("known are: {}", known.join(", "))),
+    })
 }
 
 fn check_agent(context: &Context, agent: &str, prompt: &str) -> Result<(), CommandError> {
