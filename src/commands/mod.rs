@@ -2,8 +2,10 @@
 //! hand the answer to `ui`. What joins engines is composed here.
 
 pub mod attach;
+pub mod budget;
 pub mod completions;
 pub mod context;
+pub mod cost;
 pub mod demo;
 pub mod diff;
 pub mod doctor;

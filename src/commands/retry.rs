@@ -3,6 +3,7 @@
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 
+use super::budget::BudgetArgs;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::several;
@@ -20,6 +21,8 @@ pub struct Args {
     /// Run every task again that stopped because its account could not be used (a refused key, no credit).
     #[arg(long, conflicts_with = "names")]
     parked: bool,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -32,7 +35,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     if names.is_empty() {
         context.note("no task is parked with its account");
     }
-    several::each(&mut context, &names, args.json, retry)
+    several::each(&mut context, &names, args.json, |context, name| retry(context, name, &args.budget))
 }
 
 /// Returns the tasks that stopped with their account, in the order in which they were queued.
@@ -42,11 +45,13 @@ fn parked(context: &mut Context) -> Result<Vec<String>, CommandError> {
     Ok(tasks.iter().map(|task| task.name().to_string()).collect())
 }
 
-fn retry(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
+fn retry(context: &mut Context, name: &str, asked: &BudgetArgs) -> Result<(String, String), CommandError> {
     let task = context.task(name)?;
+    let budget = asked.over(task.spec.budget())?;
     let (site, journal) = context.parts();
-    by_hand::retry(&site, journal, &task.id).map_err(|error| {
+    by_hand::retry(&site, journal, &task.id, budget).map_err(|error| {
         let hint = match (&error, &task.state) {
+            (ByHandError::BudgetSpent { .. }, _) => Some(format!("wt retry {name} {}", more(&task))),
             (ByHandError::NotNow { .. }, State::Removed { .. }) => Some(format!("wt restore {name}")),
             (ByHandError::NotNow { .. }, State::Running { .. }) => Some(format!("wt stop {name}")),
             (ByHandError::NotNow { .. }, _) => Some(format!("wt status {name}")),
@@ -62,4 +67,20 @@ fn retry(context: &mut Context, name: &str) -> Result<(String, String), CommandE
     })?;
     let task = context.task(name).during(|| format!("`{name}` cannot be read"))?;
     Ok((task.state.word().to_owned(), String::new()))
+}
+
+/// Returns the options that give a task as much again as it was given, on top of what it used.
+fn more(task: &Task) -> String {
+    let (own, spent) = (task.spec.budget(), task.spent());
+    let mut options = Vec::new();
+    if own.usd > 0.0 && spent.usage.cost_usd >= own.usd {
+        options.push(format!("--budget {:.2}", spent.usage.cost_usd + own.usd));
+    }
+    if own.tokens > 0 && spent.usage.tokens.total() >= own.tokens {
+        options.push(format!("--budget-tokens {}", spent.usage.tokens.total() + own.tokens));
+    }
+    if own.time_ms > 0 && spent.time_ms >= own.time_ms {
+        options.push(format!("--budget-time {}s", (spent.time_ms + own.time_ms).div_ceil(1000)));
+    }
+    if options.is_empty() { "--budget 0".to_owned() } else { options.join(" ") }
 }

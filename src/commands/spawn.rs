@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use self::looping::Iterations;
 use self::wish::{Wish, check_names, read_lines, wish};
+use super::budget::BudgetArgs;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::failpoint;
@@ -90,6 +91,8 @@ pub struct Args {
     /// A JSON file of requirements in the worktree: each item's `passes` must be true before the loop can end.
     #[arg(long, value_name = "FILE", requires = "looping")]
     prd: Option<String>,
+    #[command(flatten)]
+    budget: BudgetArgs,
     /// Make the workspace only: a person works there.
     #[arg(long, conflicts_with_all = ["agent", "model", "after", "profile", "looping"])]
     no_agent: bool,

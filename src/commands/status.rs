@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
-use crate::model::view::{SCHEMA, SlotsView, StatusView};
+use crate::model::view::{SCHEMA, SlotsView, StatusView, TodayView};
 use crate::model::{Clock as _, Roster, State, Task};
 use crate::observe::status::{ask_git, view};
-use crate::supervise::pass;
+use crate::supervise::{governor, pass};
 use crate::ui;
 
 /// How long an ended task is listed, in seconds.
@@ -73,6 +73,10 @@ fn status(context: &mut Context, args: &Args) -> Result<StatusView, CommandError
         if named.is_empty() { listed(&roster, args.all, now) } else { named.iter().collect() };
     let facts =
         ask_git(context.repo(), &tasks).during(|| "git cannot be asked about the tasks".to_owned())?;
+    let day = context.settings().limits.day;
+    let today = day
+        .bounds_anything()
+        .then(|| TodayView { spent: governor::today(&context.site(), &roster, None), budget: day });
     let repo = context.repo();
     let place = repo.main_checkout().unwrap_or_else(|| repo.common_dir());
     Ok(StatusView {
@@ -80,6 +84,7 @@ fn status(context: &mut Context, args: &Args) -> Result<StatusView, CommandError
         repo: place.to_string_lossy().into_owned(),
         target: context.target().unwrap_or_default(),
         slots: SlotsView { used: pass::used_slots(&context.site()), max: context.settings().limits.slots },
+        today,
         tasks: tasks.iter().map(|task| view(task, &roster, context.layout(), &facts, now)).collect(),
     })
 }

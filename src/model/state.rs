@@ -143,17 +143,8 @@ impl State {
         use Event as E;
         let bad = BadTransition { from: self.word(), event: word(event) };
         Ok(match (self, event) {
-            (
-                state,
-                E::WorkspaceMade { .. }
-                | E::Publishing { .. }
-                | E::Published { .. }
-                | E::Unknown
-                | E::Rebudgeted { .. }
-                | E::BudgetWarned { .. }
-                | E::CarriedLedger { .. },
-            )
-            | (state @ Self::Running { .. }, E::Session { .. })
+            (state, event) if only_a_fact(event) => state,
+            (state @ Self::Running { .. }, E::Session { .. })
             | (state @ Self::Landing { .. }, E::Resolved { .. })
             | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. }) => state,
             (state, E::Rewound { .. }) => state.rewound().ok_or(bad)?,
@@ -234,6 +225,20 @@ impl State {
             _ => return Err(bad),
         })
     }
+}
+
+/// Tells whether the event leaves every state as it is.
+fn only_a_fact(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::WorkspaceMade { .. }
+            | Event::Publishing { .. }
+            | Event::Published { .. }
+            | Event::Unknown
+            | Event::Rebudgeted { .. }
+            | Event::BudgetWarned { .. }
+            | Event::CarriedLedger { .. }
+    )
 }
 
 impl State {

@@ -5,6 +5,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::budget::{Budget, Spent};
 use super::event::ConflictedPath;
 use super::task::Oid;
 use super::usage::Tokens;
@@ -45,8 +46,20 @@ pub struct StatusView {
     pub target: String,
     /// Slots in use and in all.
     pub slots: SlotsView,
+    /// What all tasks used today, where the day is bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub today: Option<TodayView>,
     /// The tasks, in the order of the queue and then by age.
     pub tasks: Vec<TaskView>,
+}
+
+/// What all tasks used today, and may use in a day.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TodayView {
+    /// Used since midnight, running attempts included.
+    pub spent: Spent,
+    /// The bounds; 0: none.
+    pub budget: Budget,
 }
 
 /// Slots in use and in all.
@@ -125,6 +138,12 @@ pub struct TaskView {
     pub tokens: Tokens,
     /// Dollars over all attempts.
     pub cost_usd: f64,
+    /// What it may use over all attempts, where anything is bounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
+    /// How much of its budget is used, where it is most of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// What the agent did last.
     pub last: Option<String>,
     /// Why it is where it is.
@@ -132,6 +151,36 @@ pub struct TaskView {
     /// What does not merge, if it is in conflict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<ConflictedPath>,
+}
+
+/// `wt cost`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CostView {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What the rows are: `task`, `model`, `day` or `agent`.
+    pub by: String,
+    /// The rows.
+    pub rows: Vec<CostRow>,
+    /// All of it.
+    pub total: CostRow,
+}
+
+/// What was used by one task, model, day or agent.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CostRow {
+    /// The task, model, date or agent; `total`.
+    pub key: String,
+    /// Attempts that used it.
+    pub attempts: u32,
+    /// Tokens by price class.
+    pub tokens: Tokens,
+    /// US dollars, as the agents computed them; `None`: none told any.
+    pub cost_usd: Option<f64>,
+    /// Whether some of it is by agents that tell tokens only, so that the money is a lower bound.
+    pub partly_priced: bool,
+    /// The time of the attempts, in milliseconds; by model, an attempt's time stands with the first of its models.
+    pub time_ms: u64,
 }
 
 /// `wt merge`.

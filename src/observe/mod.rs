@@ -1,3 +1,4 @@
 //! Looking at tasks: views folded from the journal, git and live facts. Changes nothing.
 
+pub mod cost;
 pub mod status;

@@ -11,10 +11,11 @@ use jiff::Timestamp;
 
 use crate::git::status::{self, DiffStat, Distance};
 use crate::git::{GitError, LinkedWorktree, Repo};
+use crate::model::budget::{self, Budget, Spent};
 use crate::model::event::WaitReason;
 use crate::model::task::Oid;
 use crate::model::view::TaskView;
-use crate::model::{Roster, State, Task, TaskId};
+use crate::model::{Roster, State, Task, TaskId, Usage};
 use crate::store::{Layout, Lock, live};
 
 /// What is asked of git about tasks.
@@ -138,6 +139,8 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
         },
         tokens: usage.tokens,
         cost_usd: usage.cost_usd,
+        budget: Some(task.spec.budget()).filter(Budget::bounds_anything),
+        warning: warning(task, usage),
         last: live.and_then(|live| live.last),
         outcome: task.outcome.clone(),
         conflicts: match (&task.state, &task.landing) {
@@ -145,6 +148,15 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
             _ => Vec::new(),
         },
     }
+}
+
+/// Returns how much of the task's budget is used, if it was warned of it.
+fn warning(task: &Task, usage: Usage) -> Option<String> {
+    let spent = Spent { usage, ..task.spent() };
+    let shares = budget::shares(&spent, &task.spec.budget());
+    let warned = shares.into_iter().filter(|share| task.warned.contains(&share.bound));
+    let fullest = warned.max_by(|a, b| a.used.total_cmp(&b.used))?;
+    Some(format!("{} of its budget", fullest.words()))
 }
 
 fn small(n: usize) -> u32 {

@@ -1,16 +1,23 @@
 //! What a person asks of a task from outside: stop it, run it again, call it finished.
 
+use std::time::Duration;
+
+use super::governor::{self, Judgement};
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
 use super::recovery::Work;
 use super::{pass, setup};
 use crate::git::{GitError, LinkedWorktree, command, status};
+use crate::model::budget::{Budget, Spent};
 use crate::model::state::BadTransition;
 use crate::model::{Event, State, Task, TaskId, Workspace};
 use crate::store::layout::private_folder;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
 use crate::workspace::Site;
+
+/// How long the task's lock is waited for: a runner holds it for a moment longer than its attempt.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a task is not stopped, run again or finished.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +58,12 @@ pub enum ByHandError {
         task: TaskId,
         /// The folder.
         path: String,
+    },
+    /// Its budget is used up, so that it would not start.
+    #[error("{reason}")]
+    BudgetSpent {
+        /// "budget used up: $5.02 of $5.00".
+        reason: String,
     },
     /// Somebody else works on the task right now.
     #[error("`{}` is in use by another `wt`", .0.name)]
@@ -109,9 +122,20 @@ fn settle_vanished(
     Ok(super::settle::settle(site, journal, &task, lock)?)
 }
 
-/// Queues a task again, in the same workspace, with a new round of attempts.
-pub fn retry(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<(), ByHandError> {
+/// Queues a task again, in the same workspace, with a new round of attempts and, if a person says so, another budget.
+/// What it used so far counts on.
+pub fn retry(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    id: &TaskId,
+    budget: Option<Budget>,
+) -> Result<(), ByHandError> {
     let task = current(journal, id)?;
+    let nothing = Spent::default();
+    let (own, day) = (budget.unwrap_or_else(|| task.spec.budget()), Budget::default());
+    if let Judgement::Spent { reason } = governor::judge(&task.spent(), &nothing, &own, &day, &[]) {
+        return Err(ByHandError::BudgetSpent { reason });
+    }
     if task.spec.agent.is_none() {
         return Err(ByHandError::NotNow { task: id.clone(), state: "without an agent" });
     }
@@ -120,7 +144,7 @@ pub fn retry(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<(), 
         stop(site, journal, id)?;
     }
     require_fit(&current(journal, id)?, &Event::Retried)?;
-    let Some(_lock) = Lock::try_take(&site.layout.task(id).lock())? else {
+    let Ok(_lock) = Lock::take(&site.layout.task(id).lock(), PATIENCE, "running a task again") else {
         return Err(ByHandError::InUse(id.clone()));
     };
     order::forget(&site.layout.task(id));
@@ -129,7 +153,9 @@ pub fn retry(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<(), 
     {
         return Err(ByHandError::NoFolder { task: id.clone(), path });
     }
-    Ok(journal.append(site.clock.now(), vec![(Some(id.clone()), Event::Retried)])?)
+    let raised = budget.map(|budget| Event::Rebudgeted { budget });
+    let events = raised.into_iter().chain([Event::Retried]);
+    Ok(journal.append(site.clock.now(), events.map(|event| (Some(id.clone()), event)).collect())?)
 }
 
 /// Runs the set-up commands of a person's workspace; returns why one failed, if one did. The workspace stays either way.

@@ -9,13 +9,13 @@ use super::meter::{self, Used};
 use super::order::Orders;
 use super::recovery;
 use super::runner::{Attempt, RunError};
-use crate::agent::call::{Call, Called, call};
+use crate::agent::call::{Call, Called, call_bounded};
 use crate::agent::{Adapter, Facts, Request, StdinFrom};
 use crate::git::{LinkedWorktree, command};
-use crate::model::Event;
 use crate::model::agent_event::AgentEvent;
 use crate::model::task::Workspace;
-use crate::model::verdict::Exit;
+use crate::model::verdict::{Exit, Verdict};
+use crate::model::{Event, Usage};
 use crate::store::Journal;
 use crate::store::live::Live;
 
@@ -78,6 +78,7 @@ impl Attempt<'_> {
             run_dir: &run_dir,
             git_dir: &git_dir,
             git_common_dir: &common,
+            max_cost: self.money_left(journal),
             ..Request::default()
         };
         let invocation = adapter.invocation(&request).map_err(|error| unknown(Some(error)))?;
@@ -93,13 +94,20 @@ impl Attempt<'_> {
             token: &self.token,
             stdout_log: &out,
             stderr_log: &err,
-            timeout: self.task.spec.timeout(),
+            timeout: self.time_left(journal),
             stall: self.site.settings.limits.stall,
             shared: &self.shared,
             then: &self.then,
         };
-        let mut told = Told { attempt: self, journal, session: None, live: Live::default(), written: None };
-        let called = call(&run, &mut |event, facts| told.heed(event, facts), orders.stop()).await?;
+        let mut told = Told {
+            attempt: self,
+            journal,
+            session: None,
+            live: Live::default(),
+            written: None,
+            judged: Usage::default(),
+        };
+        let called = call_bounded(&run, &mut |event, facts| told.heed(event, facts), orders.stop()).await?;
         told.write_live(&called.facts);
         Ok(called)
     }
@@ -118,10 +126,12 @@ struct Told<'a, 'b> {
     session: Option<String>,
     live: Live,
     written: Option<Instant>,
+    /// What budgets were asked about last.
+    judged: Usage,
 }
 
 impl Told<'_, '_> {
-    fn heed(&mut self, event: &AgentEvent, facts: &Facts) {
+    fn heed(&mut self, event: &AgentEvent, facts: &Facts) -> Option<Verdict> {
         if let AgentEvent::Session { session, model } = event
             && self.session.as_ref() != Some(session)
         {
@@ -134,6 +144,26 @@ impl Told<'_, '_> {
         if self.written.is_none_or(|at| at.elapsed() >= LIVE_EVERY) {
             self.write_live(facts);
         }
+        self.judge(facts)
+    }
+
+    /// Returns the verdict that ends the attempt, at the first event that shows that a budget is used up.
+    fn judge(&mut self, facts: &Facts) -> Option<Verdict> {
+        if facts.usage == self.judged {
+            return None;
+        }
+        self.judged = facts.usage;
+        let judgement = self.attempt.judgement(self.journal, self.attempt.used(facts).usage);
+        if let Some(warning) = judgement.warning() {
+            // Told again at the attempt's end if it cannot be told now.
+            let id = Some(self.attempt.task.id.clone());
+            drop(self.journal.append(self.attempt.site.clock.now(), vec![(id, warning)]));
+        }
+        let verdict = judgement.verdict();
+        if verdict.is_some() && facts.final_event.is_none() {
+            self.attempt.cap.hit();
+        }
+        verdict
     }
 
     fn write_live(&mut self, facts: &Facts) {

@@ -10,7 +10,7 @@ use jiff::{Timestamp, ToSpan as _};
 use crate::model::budget::{self, Bound, Budget, Share, Spent};
 use crate::model::event::{Next, WaitReason};
 use crate::model::verdict::{Class, Verdict};
-use crate::model::{Roster, State, Task};
+use crate::model::{Event, Roster, State, Task};
 use crate::store::live::Live;
 use crate::workspace::Site;
 
@@ -62,6 +62,16 @@ pub fn judge(spent: &Spent, today: &Spent, own: &Budget, day: &Budget, warned: &
 }
 
 impl Judgement {
+    /// Returns the event that warns of it, if it is a warning.
+    pub fn warning(&self) -> Option<Event> {
+        match self {
+            Self::Warn { bound, reason } => {
+                Some(Event::BudgetWarned { bound: *bound, reason: reason.clone() })
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the verdict that ends a running attempt; `None`: it may go on.
     pub fn verdict(&self) -> Option<Verdict> {
         match self {
@@ -115,7 +125,8 @@ pub fn left(spent: &Spent, today: &Spent, own: &Budget, day: &Budget) -> Option<
     let rest = |budget: &Budget, spent: &Spent| {
         (budget.usd > 0.0).then(|| (budget.usd - spent.usage.cost_usd).max(0.01))
     };
-    [rest(own, spent), rest(day, today)].into_iter().flatten().min_by(f64::total_cmp)
+    let least = [rest(own, spent), rest(day, today)].into_iter().flatten().min_by(f64::total_cmp);
+    least.map(|usd| (usd * 1e4).round() / 1e4)
 }
 
 /// Returns the local midnights before and after `now`.

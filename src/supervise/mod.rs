@@ -5,6 +5,7 @@
 
 mod account;
 pub mod attach;
+mod budgeting;
 pub mod by_hand;
 mod calling;
 pub mod enqueue;

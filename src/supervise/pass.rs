@@ -7,9 +7,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
+
+use super::governor::{self, Judgement};
 use super::{schedule, settle};
 use crate::failpoint;
-use crate::model::{Event, State, Task, TaskId};
+use crate::model::{Event, Roster, State, Task, TaskId};
 use crate::process::launch;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
@@ -144,12 +147,24 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         .map(|task| task.id.clone())
         .collect();
     let mut started = Vec::new();
+    let mut waker = None;
     for id in line {
         // Held: its spawn is still furnishing it, or a runner in back-off is about to queue it again.
         let Ok(Some(lock)) = Lock::try_take(&site.layout.task(&id).lock()) else { continue };
         let roster = journal.read()?;
         if !roster.get(&id).is_some_and(|task| schedule::ready(task, roster, site.clock.now())) {
             continue;
+        }
+        if let Some(reason) = roster.get(&id).and_then(|task| day_spent(site, roster, task)) {
+            // One runner waits for midnight and then serves the queue; the others need no process for that.
+            let until = governor::tomorrow(site);
+            let awaited = waker.get_or_insert_with(|| sleeper(site, roster, until));
+            if *awaited {
+                let held = Event::OverBudget { reason, until: Some(until) };
+                journal.append(site.clock.now(), vec![(Some(id), held)])?;
+                continue;
+            }
+            *awaited = true;
         }
         let Some(slot) = free_slot(site) else { break };
         failpoint::hit("pass.before_launch");
@@ -158,6 +173,22 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         started.push(id);
     }
     Ok(started)
+}
+
+/// Returns why nothing starts today, if the day's budget is used up.
+fn day_spent(site: &Site<'_>, roster: &Roster, task: &Task) -> Option<String> {
+    match governor::before_start(site, roster, task) {
+        Judgement::DaySpent { reason } => Some(reason),
+        _ => None,
+    }
+}
+
+/// Returns whether a runner waits until `until` already.
+fn sleeper(site: &Site<'_>, roster: &Roster, until: Timestamp) -> bool {
+    roster.live().any(|task| {
+        matches!(&task.state, State::Waiting { until: Some(at), .. } if *at == until)
+            && Lock::is_held(&site.layout.task(&task.id).lock())
+    })
 }
 
 /// Returns the first free slot, taken.

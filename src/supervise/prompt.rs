@@ -83,6 +83,12 @@ fn after_refusal(reason: &str, output: &str) -> String {
 }
 
 impl Attempt<'_> {
+    /// Returns the file that this attempt's agent was given.
+    pub(super) fn prompt_file(&self) -> PathBuf {
+        let own = self.folder.attempt(self.number).join("prompt.md");
+        if own.exists() { own } else { self.folder.prompt() }
+    }
+
     /// Returns the file with this attempt's prompt for the agent of that table.
     pub(super) fn prompt(
         &self,
@@ -106,27 +112,25 @@ impl Attempt<'_> {
         Ok(path)
     }
 
-    /// Returns the file that is this attempt's prompt, once it is made.
-    pub(super) fn prompt_file(&self) -> PathBuf {
-        let own = self.folder.attempt(self.number).join("prompt.md");
-        if own.exists() { own } else { self.folder.prompt() }
+    /// Returns what follows the prompt: what the iteration of a loop is told, and what went wrong in the attempt before.
+    fn addition(&self, workspace: &Workspace) -> Result<String, RunError> {
+        let refused = self.refused();
+        let Some(looping) = &self.task.spec.looping else { return Ok(refused) };
+        let part = iteration::part(self.site, self.task, looping, workspace)?;
+        Ok(put_together(&Parts { context: "", asked: &part, addition: &refused }).into_owned())
     }
 
-    /// Returns what follows the prompt: what the iteration of a loop is told, and in a further attempt what became of the
-    /// one before; empty in the first attempt of a plain task.
-    fn addition(&self, workspace: &Workspace) -> Result<String, RunError> {
-        let mut addition = String::new();
-        if let Some(looping) = &self.task.spec.looping {
-            addition = iteration::part(self.site, self.task, looping, workspace)?;
-        }
+    /// Returns why the attempt before was not accepted; empty in a first attempt.
+    fn refused(&self) -> String {
         let told = self.task.tries > 0 || self.task.class == Some(Class::Fail);
-        let Some(reason) = self.task.outcome.as_deref().filter(|_| told) else { return Ok(addition) };
+        let Some(reason) = self.task.outcome.as_deref().filter(|_| told) else {
+            return String::new();
+        };
         // Checks run one after another until one fails: the last log is that one's.
         let logs = self.folder.verify_logs(self.number - 1);
         let output = logs.last().and_then(|log| capture::read(log).ok()).unwrap_or_default();
         let output = String::from_utf8_lossy(&output[output.len().saturating_sub(TOLD)..]);
-        let parts = Parts { context: "", asked: &addition, addition: &after_refusal(reason, &output) };
-        Ok(put_together(&parts).into_owned())
+        after_refusal(reason, &output)
     }
 }
 

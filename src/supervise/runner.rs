@@ -7,11 +7,13 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::budgeting::Cap;
+use super::governor::{self, EndedBy, Judgement, bounded};
 use super::iteration::IterationError;
 use super::judge::{self, JudgeError, Surroundings};
 use super::meter::Used;
@@ -90,6 +92,19 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
     if !matches!(task.state, State::Queued | State::Waiting { .. }) {
         return Ok(After::Pass); // Somebody stopped it between the pass and this moment.
     }
+    match governor::before_start(site, journal.roster(), &task) {
+        Judgement::Within | Judgement::Warn { .. } => {}
+        Judgement::Spent { reason } => {
+            hold_back(site, &mut journal, id, reason, None)?;
+            return Ok(After::Pass);
+        }
+        Judgement::DaySpent { reason } => {
+            let until = governor::tomorrow(site);
+            hold_back(site, &mut journal, id, reason, Some(until))?;
+            drop(slot);
+            return Ok(After::Wait(until));
+        }
+    }
     let ran = runtime.block_on(Attempt::new(site, &task, lock, &slot).run(&mut journal));
     if ran.is_err() {
         std::thread::sleep(PAUSE);
@@ -100,6 +115,16 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
         Some(Next::Wait { until: Some(until), .. }) => After::Wait(until),
         _ => After::Pass,
     })
+}
+
+fn hold_back(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    id: &TaskId,
+    reason: String,
+    until: Option<Timestamp>,
+) -> Result<(), JournalError> {
+    journal.append(site.clock.now(), vec![(Some(id.clone()), Event::OverBudget { reason, until })])
 }
 
 /// Waits until `until` or until the task is stopped; the caller holds the task's lock.
@@ -142,6 +167,8 @@ pub(super) struct Attempt<'a> {
     pub(super) token: String,
     pub(super) shared: [BorrowedFd<'a>; 2],
     pub(super) then: Vec<String>,
+    pub(super) begun: Instant,
+    pub(super) cap: Cap,
 }
 
 /// What an attempt came to, before it is known what follows.
@@ -161,6 +188,8 @@ impl<'a> Attempt<'a> {
             token: Uuid::new_v4().to_string(),
             shared: [lock.as_fd(), slot.as_fd()],
             then: pass::follow_up(site, &task.id),
+            begun: Instant::now(),
+            cap: Cap::default(),
         }
     }
 
@@ -183,7 +212,9 @@ impl<'a> Attempt<'a> {
         }
         failpoint::hit("runner.after_started");
         let outcome = self.work(journal, &orders).await;
-        let (event, next) = self.end(outcome, &orders);
+        let used = outcome.as_ref().map(|tried| tried.used.usage).unwrap_or_default();
+        let judgement = self.judgement(journal, used);
+        let (event, next) = self.end(outcome, &orders, &judgement);
         if let Event::Ended { lap: Some(lap), .. } = &event {
             self.note(lap);
         }
@@ -191,11 +222,14 @@ impl<'a> Attempt<'a> {
         // Two places, so that a full disk loses neither: the pass of a later command reads the record if need be.
         drop(record.fill(&ExitRecord { attempt: self.number, event: event.clone() }));
         order::forget_stop(&self.folder);
+        if let Some(warning) = judgement.warning() {
+            journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), warning)])?;
+        }
         Ok(Some(account::record(self.site, journal, self.task, event, next)?))
     }
 
     /// Returns the event that records the end, and what follows.
-    fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders) -> (Event, Next) {
+    fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders, judgement: &Judgement) -> (Event, Next) {
         let now = self.site.clock.now();
         let given = orders.given().filter(|order| *order == Order::Stop || !finished(&outcome));
         let lap = match &outcome {
@@ -237,12 +271,16 @@ impl<'a> Attempt<'a> {
                     };
                     (class, next, reason)
                 });
+                let by = self.cap.ended(&called.verdict, &used.usage);
+                let (next, reason) = bounded(judgement, by, (next, reason), governor::tomorrow(self.site));
                 let reason = reason + &aside(&called);
                 (ended(called.exit, class, reason, used, called.swept, &next), next)
             }
             Err(error) => {
                 let verdict = Verdict::new(class_of(&error), chain(&error));
-                let (next, reason) = after_attempt(self.task, &verdict, &Work::NotJudged, now);
+                let after = after_attempt(self.task, &verdict, &Work::NotJudged, now);
+                let tomorrow = governor::tomorrow(self.site);
+                let (next, reason) = bounded(judgement, EndedBy::Itself, after, tomorrow);
                 (ended(Exit::NotStarted, verdict.class, reason, Used::default(), 0, &next), next)
             }
         }

@@ -8,10 +8,11 @@ use comfy_table::{ContentArrangement, Table, presets};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::model::budget;
 use crate::model::text::{count, duration, neutralised, one_line};
 use crate::model::view::{GcView, StatusView, TaskView};
 
-fn plain(columns: &[&str]) -> Table {
+pub(super) fn plain(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if !columns.is_empty() {
@@ -20,7 +21,7 @@ fn plain(columns: &[&str]) -> Table {
     table
 }
 
-fn text(table: &Table) -> String {
+pub(super) fn text(table: &Table) -> String {
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
@@ -87,7 +88,10 @@ fn told(task: &TaskView) -> String {
             let why = task.outcome.as_ref().map(|why| format!(": {why}"));
             format!("{reason}{}{}", until.unwrap_or_default(), why.unwrap_or_default())
         }
-        ("running", _) => task.last.clone().unwrap_or_default(),
+        ("running", _) => match (&task.warning, &task.last) {
+            (Some(warning), Some(last)) => format!("{warning}; {last}"),
+            (warning, last) => warning.clone().or_else(|| last.clone()).unwrap_or_default(),
+        },
         _ => task.outcome.clone().or_else(|| task.last.clone()).unwrap_or_default(),
     };
     one_line(&what, 60)
@@ -122,7 +126,27 @@ pub fn status(view: &StatusView) -> String {
         count(view.slots.max as usize, "slot"),
         view.target
     );
+    if let Some(today) = &view.today {
+        let shares = budget::shares(&today.spent, &today.budget);
+        let words: Vec<String> = shares.iter().map(budget::Share::words).collect();
+        let _ = write!(lines, ", {} today", words.join(", "));
+    }
     lines
+}
+
+/// Returns the bounds of a budget: "$5.00, 10000 tokens, 2h".
+fn bounds(budget: &budget::Budget) -> String {
+    let mut words = Vec::new();
+    if budget.usd > 0.0 {
+        words.push(budget::money(budget.usd));
+    }
+    if budget.tokens > 0 {
+        words.push(count(usize::try_from(budget.tokens).unwrap_or(usize::MAX), "token"));
+    }
+    if budget.time_ms > 0 {
+        words.push(duration(Duration::from_millis(budget.time_ms)));
+    }
+    words.join(", ")
 }
 
 /// Returns everything known of one task, for people.
@@ -159,6 +183,8 @@ pub fn task(task: &TaskView) -> String {
     row("time", Some(millis(task.elapsed_ms)));
     row("silent", Some(millis(task.silent_ms)));
     row("cost", (task.cost_usd > 0.0).then(|| format!("${:.4}", task.cost_usd)));
+    row("budget", task.budget.as_ref().map(bounds));
+    row("warning", task.warning.clone());
     let tokens = task.tokens;
     let used = tokens.input + tokens.output + tokens.cache_read + tokens.cache_write;
     row(

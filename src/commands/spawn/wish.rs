@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use super::{Args, looping};
 use crate::agent::Adapter;
+use crate::commands::budget::{BudgetArgs, millis};
 use crate::commands::context::Context;
 use crate::error::{self, CommandError, During as _};
 use crate::model::adapter::PromptBy;
+use crate::model::budget::Budget;
 use crate::model::settings::Profile;
 use crate::model::text::one_line;
 use crate::model::{Settings, Task, TaskName, TaskSpec, duration};
@@ -48,6 +50,9 @@ struct Line {
     looping: Option<Value>,
     until: Option<String>,
     prd: Option<String>,
+    budget: Option<f64>,
+    budget_tokens: Option<u64>,
+    budget_time: Option<String>,
     #[serde(default)]
     no_agent: bool,
 }
@@ -120,6 +125,11 @@ pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandE
             verify: if line.verify.is_empty() { args.verify.clone() } else { line.verify },
             timeout: line.timeout.or_else(|| args.timeout.clone()),
             retries: line.retries.or(args.retries),
+            budget: BudgetArgs {
+                budget: line.budget.or(args.budget.budget),
+                budget_tokens: line.budget_tokens.or(args.budget.budget_tokens),
+                budget_time: line.budget_time.or_else(|| args.budget.budget_time.clone()),
+            },
             no_agent: line.no_agent || args.no_agent,
             ..args.clone()
         });
@@ -224,6 +234,10 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         .iter()
         .map(|name| name.parse::<TaskName>().during(|| "`--after` needs a task; nothing was made".to_owned()))
         .collect::<Result<_, _>>()?;
+    let limits = &settings.limits;
+    let budget =
+        Budget { usd: limits.budget_usd, tokens: limits.budget_tokens, time_ms: millis(limits.budget_time) };
+    let budget = args.budget.over(budget)?.unwrap_or(budget);
     let spec = TaskSpec {
         agent,
         model: args.model.clone().or_else(|| models?.model.clone()),
@@ -237,6 +251,9 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         timeout_ms: u64::try_from(timeout.min(Duration::from_secs(1 << 31)).as_millis()).unwrap_or(u64::MAX),
         retries: args.retries.unwrap_or(settings.limits.retries),
         looping: looping::wish(context, args, &target)?,
+        budget_usd: budget.usd,
+        budget_tokens: budget.tokens,
+        budget_ms: budget.time_ms,
         ..TaskSpec::new(name, target)
     };
     Ok(Wish { spec, prompt, after })

@@ -68,8 +68,8 @@ pub enum DoubtKind {
     Binary,
     /// Text that neither side has.
     Invented,
-    /// Something stands elsewhere than in the sides.
-    Moved,
+    /// All of it is there, but in another form or place than in the sides.
+    Altered,
     /// The encoding, the byte order mark, the line ends or the end of the file are not those of the sides.
     Encoding,
     /// Indentation or line breaks changed where they mean something.
@@ -88,6 +88,29 @@ pub enum DoubtKind {
     },
     /// Nothing is shown to be lost, but the result is not the sum of the two sides.
     Unexplained,
+}
+
+impl DoubtKind {
+    /// Whether it shows that the result is wrong, and not only that a person should look.
+    pub fn is_proof(&self) -> bool {
+        match self {
+            Self::Marker
+            | Self::OneSided { .. }
+            | Self::Lost { .. }
+            | Self::LostBase
+            | Self::BroughtBack { .. }
+            | Self::Duplicated
+            | Self::Empty
+            | Self::Binary => true,
+            Self::Invented
+            | Self::Altered
+            | Self::Encoding
+            | Self::Layout
+            | Self::Incompatible { .. }
+            | Self::Superseded { .. }
+            | Self::Unexplained => false,
+        }
+    }
 }
 
 /// What the two sides are called.
@@ -144,7 +167,7 @@ impl Doubt {
             DoubtKind::Empty => "nothing is left of it".to_owned(),
             DoubtKind::Binary => "it is not a text".to_owned(),
             DoubtKind::Invented => format!("{text} is in neither side"),
-            DoubtKind::Moved => format!("{text} stands elsewhere than in the sides"),
+            DoubtKind::Altered => format!("{text} is there in another form or place only"),
             DoubtKind::Encoding => {
                 "its encoding, line ends or end of file are not those of the sides".to_owned()
             }
