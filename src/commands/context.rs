@@ -71,6 +71,7 @@ pub struct Context {
     home: Option<String>,
     template: Option<Vec<u8>>,
     iteration: Option<Vec<u8>>,
+    resolver_template: Option<Vec<u8>>,
     clock: SystemClock,
     narration: Narration,
     /// Whether a person was told that the queue is barred.
@@ -94,6 +95,7 @@ impl Context {
         let narration = if global.quiet { Narration::Quiet } else { Narration::Full };
         let template = committed.template.clone();
         let iteration = committed.iteration.clone();
+        let resolver_template = committed.resolver_template.clone();
         let mut context = Self {
             repo,
             layout,
@@ -103,6 +105,7 @@ impl Context {
             home,
             template,
             iteration,
+            resolver_template,
             clock: SystemClock,
             narration,
             barred_told: false,
@@ -129,6 +132,11 @@ impl Context {
     /// Returns the settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Returns the repository's own template of a resolver's prompt.
+    pub fn resolver_template(&self) -> Option<&[u8]> {
+        self.resolver_template.as_deref()
     }
 
     /// Returns the clock.
@@ -306,13 +314,14 @@ struct Committed {
     file: Option<Vec<u8>>,
     template: Option<Vec<u8>>,
     iteration: Option<Vec<u8>>,
+    resolver_template: Option<Vec<u8>>,
 }
 
 impl Committed {
     fn read(repo: &Repo, target: Option<&str>) -> Result<Self, CommandError> {
         let tip = target.and_then(|target| repo.branch_tip(target).transpose()).transpose();
         let Some(tip) = tip.during(|| "the target cannot be read".to_owned())? else {
-            return Ok(Self { file: None, template: None, iteration: None });
+            return Ok(Self { file: None, template: None, iteration: None, resolver_template: None });
         };
         let blob =
             |path: &str| repo.blob_at(&tip, path).during(|| format!("`{path}` on the target cannot be read"));
@@ -321,6 +330,7 @@ impl Committed {
             file: blob(".wt.toml")?,
             template: template(INSTRUCTIONS)?,
             iteration: template(ITERATION)?,
+            resolver_template: template(land::resolve::TEMPLATE_NAME)?,
         })
     }
 
@@ -345,11 +355,13 @@ impl Committed {
     }
 
     fn executable(&self, repo: &Repo) -> Result<Option<Executable>, CommandError> {
+        let named = [
+            (INSTRUCTIONS, &self.template),
+            (ITERATION, &self.iteration),
+            (land::resolve::TEMPLATE_NAME, &self.resolver_template),
+        ];
         let templates: Vec<(String, Vec<u8>)> =
-            [(INSTRUCTIONS, &self.template), (ITERATION, &self.iteration)]
-                .into_iter()
-                .filter_map(|(name, bytes)| Some((name.to_owned(), bytes.clone()?)))
-                .collect();
+            named.into_iter().filter_map(|(name, bytes)| Some((name.to_owned(), bytes.clone()?))).collect();
         config::executable(repo.common_dir(), self.file.as_deref(), &templates)
             .during(|| "the configuration is not usable".to_owned())
     }

@@ -1,5 +1,7 @@
 //! `wt diff`.
 
+mod review;
+
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 use serde::Serialize;
@@ -10,15 +12,16 @@ use crate::error::{self, CommandError, During as _};
 use crate::git::diff::{Form, diff};
 use crate::git::replay::{self, Stop};
 use crate::git::status;
-use crate::model::Oid;
 use crate::model::event::ConflictedPath;
 use crate::model::view::SCHEMA;
+use crate::model::{Oid, State};
 use crate::ui;
 
 /// Show what a task's branch would bring to the target now.
 ///
 /// The branch's commits are replayed onto the target in memory; where they do not merge, what the branch itself changed
-/// is shown, and the conflict is named.
+/// is shown, and the conflict is named. For a task in review it is what would land if it were approved, and for each file
+/// that did not merge: what both sides did, and its resolution.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// The task.
@@ -45,6 +48,8 @@ struct DiffView {
     deletions: usize,
     conflicts: Vec<ConflictedPath>,
     patch: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    resolutions: Vec<review::SidesView>,
 }
 
 /// Runs the verb.
@@ -63,7 +68,17 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         Some(Stop::Conflict { paths, .. } | Stop::MergesDiffer(paths)) => paths.clone(),
         Some(Stop::Root(_)) | None => Vec::new(),
     };
-    let (old, new) = if outcome.stop.is_none() {
+    let resolutions = if matches!(task.state, State::Review | State::Conflict) {
+        review::sides(&task)?
+    } else {
+        Vec::new()
+    };
+    let candidate = task.landing.as_ref().and_then(|landing| landing.candidate.clone());
+    let candidate = candidate.filter(|_| task.state == State::Review);
+    let (old, new) = if let Some(candidate) = candidate {
+        let base = task.landing.as_ref().and_then(|landing| landing.onto.clone());
+        (base.unwrap_or_else(|| onto.clone()), candidate)
+    } else if outcome.stop.is_none() {
         (onto.clone(), outcome.tip.clone())
     } else {
         (repo.merge_base(&onto, &head).during(what)?.unwrap_or_else(|| workspace.base.clone()), head.clone())
@@ -83,9 +98,13 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
             insertions: size.insertions,
             deletions: size.deletions,
             conflicts,
+            resolutions,
             patch: patch.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         });
     } else {
+        if !args.stat {
+            review::tell(&task, &resolutions);
+        }
         ui::patch(&diff(repo, &old, &new, form).during(what)?);
         for path in &conflicts {
             ui::message::warning(&format!("{} does not merge ({})", path.path, path.kind.words()));

@@ -1,5 +1,7 @@
 //! `wt logs`.
 
+mod landing;
+
 use std::io::{Read as _, Seek as _, SeekFrom};
 
 use clap::Args as ClapArgs;
@@ -22,6 +24,7 @@ use crate::ui;
 /// Text as it is, one line a tool call, errors, and the cost; escapes are made visible. `--raw` prints the recorded
 /// stream byte for byte.
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct Args {
     /// The task.
     #[arg(add = ArgValueCandidates::new(task_names))]
@@ -35,9 +38,30 @@ pub struct Args {
     /// The output of the checks instead.
     #[arg(long, conflicts_with_all = ["follow", "raw"])]
     verify: bool,
+    /// What the resolver of its conflicts was given and said, in its last landing, instead.
+    #[arg(long, conflicts_with_all = ["follow", "verify", "attempt"])]
+    landing: bool,
+    /// With `--landing`: print JSON.
+    #[arg(long, requires = "landing", conflicts_with = "raw")]
+    json: bool,
     /// Print the recorded stream byte for byte.
     #[arg(long)]
     raw: bool,
+}
+
+/// In which form a stream is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As lines for people.
+    Rendered,
+    /// Byte for byte.
+    Bytes,
+}
+
+impl Args {
+    fn form(&self) -> Form {
+        if self.raw { Form::Bytes } else { Form::Rendered }
+    }
 }
 
 /// Runs the verb.
@@ -45,6 +69,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::NotNeeded)?;
     let task = context.task(&args.name)?;
     let folder = context.layout().task(&task.id);
+    if args.landing {
+        return landing::show(&context, &task, args.form(), args.json);
+    }
     if args.verify {
         return verify(&task, &folder, args.attempt);
     }
@@ -170,14 +197,19 @@ struct Reader {
 
 impl Reader {
     fn new(context: &Context, task: &Task, args: &Args) -> Self {
+        Self::of(context, task.spec.agent.as_deref(), args.form())
+    }
+
+    /// Returns a reader for the stream of the agent of that name.
+    fn of(context: &Context, agent: Option<&str>, form: Form) -> Self {
         let agents = &context.settings().agents;
-        let spec = task.spec.agent.as_ref().and_then(|name| agents.get(name)).cloned();
+        let spec = agent.and_then(|name| agents.get(name)).cloned();
         // An agent that is no longer configured is shown as plain text.
         let plain = AdapterSpec { command: vec!["unknown".to_owned()], ..AdapterSpec::default() };
         let adapter = spec
             .and_then(|spec| Adapter::new("agent", &spec).ok())
             .or_else(|| Adapter::new("agent", &plain).ok());
-        let transcript = adapter.filter(|_| !args.raw).map(|adapter| Transcript::new(&adapter));
+        let transcript = adapter.filter(|_| form == Form::Rendered).map(|adapter| Transcript::new(&adapter));
         Self { transcript, partial: Vec::new() }
     }
 

@@ -10,7 +10,7 @@ use clap_complete::engine::ArgValueCandidates;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use crate::error::CommandError;
-use crate::land::{self, Checks, Fate, Landing, Mode, Report, Wanted};
+use crate::land::{self, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
 use crate::model::{State, Task};
 use crate::tidy::{Grounds, gc};
 use crate::ui;
@@ -21,9 +21,10 @@ const SHOWN: usize = 12;
 
 /// Land finished tasks: rebase each onto the target, verify the exact result, fast-forward, prune.
 ///
-/// Tasks land one after the other, parents first, then by priority and age. One that conflicts or fails its checks is
-/// set aside with the reason and keeps its branch; the others go on. Exit code: 0 all landed, 4 a conflict needs a
-/// decision, 5 a check failed, 3 some were left out.
+/// Tasks land one after the other, parents first, then by priority and age. Where two texts conflict, an agent merges
+/// them (`[merge] agent`); its result lands if all that either side did is still there, else it waits for a review. A
+/// task that stays in conflict or fails its checks is set aside with the reason and keeps its branch; the others go on.
+/// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out.
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
@@ -65,6 +66,10 @@ impl Args {
         }
     }
 
+    fn conflicts(&self) -> Conflicts {
+        if self.no_agent { Conflicts::ToPeople } else { Conflicts::ToAgent }
+    }
+
     fn mode(&self) -> Mode {
         if self.dry_run { Mode::DryRun } else { Mode::Real }
     }
@@ -78,7 +83,7 @@ struct Share {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let runs_commands = !args.dry_run && !args.no_verify;
+    let runs_commands = !args.dry_run && (!args.no_verify || !args.no_agent);
     let trust = if runs_commands { Trust::Required } else { Trust::NotNeeded };
     let mut context = Context::open(global, trust)?;
     if args.mode() == Mode::Real {
@@ -107,6 +112,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, CommandError> {
     let progress = context.progress();
     let checks = args.checks();
+    let template = context.resolver_template().map(<[u8]>::to_vec);
     let (site, journal) = context.parts();
     let landing = Landing {
         repo: site.repo,
@@ -118,6 +124,8 @@ fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, Com
         wanted: &share.wanted,
         checks: &checks,
         mode: args.mode(),
+        conflicts: args.conflicts(),
+        template: template.as_deref(),
     };
     land::land(&landing, journal).map_err(advice::refusal)
 }

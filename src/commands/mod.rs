@@ -1,6 +1,7 @@
 //! The verbs: one file each, holding its `Args` (whose doc comment is the help) and its `run`: resolve, call an engine,
 //! hand the answer to `ui`. What joins engines is composed here.
 
+pub mod approve;
 pub mod attach;
 pub mod budget;
 pub mod completions;
@@ -15,6 +16,7 @@ pub mod gc;
 pub mod logs;
 pub mod merge;
 pub mod path;
+pub mod resolve;
 pub mod restore;
 pub mod retry;
 pub mod roles;

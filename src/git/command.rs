@@ -150,33 +150,58 @@ impl Git {
         if let Some(checkout) = &self.on {
             checkout.require_honest()?;
         }
-        let argv = self.args.iter().take(6).map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" ");
-        let mut full: Vec<OsString> = Vec::with_capacity(self.args.len() + 2 * self.settings.len());
-        for setting in self.settings {
-            full.extend(["-c".into(), setting]);
-        }
-        full.extend(self.args);
-        let mut env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-        env.retain(|name, _| !REDIRECTING.iter().any(|removed| name == removed));
+        let argv = self.shown();
         let own = [("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0"), ("GIT_EDITOR", ":")];
-        env.extend(own.map(|(name, value)| (name.into(), value.into())));
-        env.extend(self.env.into_iter().map(|(name, value)| (name.into(), value)));
+        let (full, env) = (self.line_of_arguments(), self.environment(&own));
         // The whole environment in one piece: of several settings of one variable, duct lets the first win.
         let mut command = duct::cmd("git", full).dir(&self.cwd).full_env(env);
         command = match self.stdin {
             Some(bytes) => command.stdin_bytes(bytes),
             None => command.stdin_null(),
         };
-        let output = command.stdout_capture().stderr_capture().unchecked().run().map_err(|cause| {
-            let missing = cause.kind() == std::io::ErrorKind::NotFound && self.cwd.is_dir();
-            if missing { Unusable::NoProgram(cause).into() } else { GitError::Io(cause) }
-        })?;
+        let output = command
+            .stdout_capture()
+            .stderr_capture()
+            .unchecked()
+            .run()
+            .map_err(|cause| not_started(cause, &self.cwd))?;
         Ok(Finished {
             code: output.status.code(),
             stdout: output.stdout,
             stderr: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
             argv,
         })
+    }
+
+    /// Runs the call in another folder for a person at the terminal, and returns whether it ended well. What it prints goes
+    /// to standard error, where narration belongs.
+    pub(super) fn on_terminal(self, cwd: &Path) -> Result<bool, GitError> {
+        let command = duct::cmd("git", self.line_of_arguments()).dir(cwd).full_env(self.environment(&[]));
+        let ended = command.stdout_to_stderr().unchecked().run().map_err(|cause| not_started(cause, cwd))?;
+        Ok(ended.status.success())
+    }
+
+    /// Returns the beginning of the call, for errors.
+    fn shown(&self) -> String {
+        self.args.iter().take(6).map(|a| a.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    fn line_of_arguments(&self) -> Vec<OsString> {
+        let mut full: Vec<OsString> = Vec::with_capacity(self.args.len() + 2 * self.settings.len());
+        for setting in &self.settings {
+            full.extend(["-c".into(), setting.clone()]);
+        }
+        full.extend(self.args.iter().cloned());
+        full
+    }
+
+    /// Returns the caller's environment with `own` and what this call sets, less what would redirect git.
+    fn environment(&self, own: &[(&str, &str)]) -> BTreeMap<OsString, OsString> {
+        let mut env: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+        env.retain(|name, _| !REDIRECTING.iter().any(|removed| name == removed));
+        env.extend(own.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))));
+        env.extend(self.env.iter().map(|(name, value)| (OsString::from(name), value.clone())));
+        env
     }
 
     /// Runs the call and returns what it wrote; any exit code but 0 is an error.
@@ -200,6 +225,11 @@ impl Git {
     pub(super) fn run(self) -> Result<(), GitError> {
         self.output().map(drop)
     }
+}
+
+fn not_started(cause: std::io::Error, cwd: &Path) -> GitError {
+    let missing = cause.kind() == std::io::ErrorKind::NotFound && cwd.is_dir();
+    if missing { Unusable::NoProgram(cause).into() } else { GitError::Io(cause) }
 }
 
 impl From<Finished> for GitError {

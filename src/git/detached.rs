@@ -15,6 +15,12 @@ pub fn switch(worktree: &LinkedWorktree, commit: &Oid) -> Result<(), GitError> {
     Git::at(checkout, "clean").args(["-ffd", "--quiet"]).run()
 }
 
+/// Makes the worktree's files exactly those of `commit`: what is ignored goes too.
+pub fn switch_bare(worktree: &LinkedWorktree, commit: &Oid) -> Result<(), GitError> {
+    switch(worktree, commit)?;
+    Git::at(worktree.checkout(), "clean").args(["-ffdx", "--quiet"]).run()
+}
+
 /// Removes these files of the worktree, relative to it, where they are not tracked; ignored ones too. Nothing is removed
 /// through a link.
 pub fn remove(worktree: &LinkedWorktree, paths: &[String]) -> Result<(), GitError> {

@@ -1,4 +1,4 @@
-//! What a branch gained from one commit to another: how many commits, their subjects, and the change as a hash.
+//! What commits say of themselves, and what a branch gained from one commit to another.
 
 use sha2::{Digest as _, Sha256};
 
@@ -74,6 +74,52 @@ pub fn of_text(text: &str) -> String {
 fn short(digest: &[u8]) -> String {
     let first = digest.first_chunk().expect("a digest is longer than eight bytes");
     format!("{:016x}", u64::from_be_bytes(*first))
+}
+
+/// A commit in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// The commit.
+    pub oid: Oid,
+    /// Who wrote it.
+    pub author: String,
+    /// Its whole message.
+    pub message: String,
+}
+
+/// Returns the commits that `head` has and `without` has not, newest first, at most `most`; with `paths`, only those that
+/// touch one of them.
+pub fn commits(
+    repo: &Repo,
+    head: &Oid,
+    without: &Oid,
+    paths: &[String],
+    most: usize,
+) -> Result<Vec<Told>, GitError> {
+    let call = Git::on(repo, "log").args(["-z", "--format=%H%n%an%n%B", "--no-show-signature"]);
+    let call = call.arg(format!("--max-count={most}")).arg(head.as_str()).arg(format!("^{without}"));
+    let text = call.arg("--").args(paths.iter().map(|path| format!(":(top,literal){path}"))).output()?;
+    let told = String::from_utf8_lossy(&text);
+    let read = |record: &str| {
+        let (oid, rest) = record.split_once('\n')?;
+        let (author, message) = rest.split_once('\n')?;
+        let (author, message) = (author.to_owned(), message.trim().to_owned());
+        Some(Told { oid: Oid::parse(oid)?, author, message })
+    };
+    Ok(told.split('\0').filter_map(read).collect())
+}
+
+/// Returns the difference between two commits in these files, as people read it.
+pub fn changes(repo: &Repo, old: &Oid, new: &Oid, paths: &[String]) -> Result<Vec<u8>, GitError> {
+    let call = Git::on(repo, "diff").args(["--patch", "--no-ext-diff", "--no-textconv", "--no-color"]);
+    let call = call.args([old.as_str(), new.as_str(), "--"]);
+    call.args(paths.iter().map(|path| format!(":(top,literal){path}"))).output()
+}
+
+/// Returns the only parent of a commit; `None` for a merge and for a first commit.
+pub fn only_parent(repo: &Repo, commit: &Oid) -> Result<Option<Oid>, GitError> {
+    let mut parents = super::objects::parents(repo, commit)?;
+    Ok(if parents.len() == 1 { parents.pop() } else { None })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod commit;
+pub mod conflict;
 pub mod dates;
 pub mod detached;
 pub mod diff;
@@ -13,6 +14,7 @@ mod error;
 pub mod history;
 pub mod ignored;
 pub mod landed;
+pub mod mergetool;
 mod objects;
 pub mod publish;
 pub mod refs;
@@ -20,6 +22,7 @@ pub mod replay;
 mod repo;
 pub mod snapshot;
 pub mod status;
+pub mod tree;
 pub mod worktree;
 
 pub use error::{GitError, Unusable, WorktreeTrouble};

@@ -99,6 +99,20 @@ pub struct Outcome {
 
 /// Replays what `head` has beyond `onto`, onto it.
 pub fn replay(repo: &Repo, onto: &Oid, head: &Oid) -> Result<Outcome, GitError> {
+    replay_resolving(repo, onto, head, &mut |_, _| Ok::<_, GitError>(None))
+}
+
+/// Returns the merged tree of a commit (the second) that does not merge onto another (the first), if anybody has one.
+pub type Resolve<'a, E> = &'a mut dyn FnMut(&Oid, &Oid) -> Result<Option<Oid>, E>;
+
+/// The same, asking `resolve` (the commit reached so far, the commit that does not merge onto it) for the merged tree where
+/// git has none; `None` stops there.
+pub fn replay_resolving<E: From<GitError>>(
+    repo: &Repo,
+    onto: &Oid,
+    head: &Oid,
+    resolve: Resolve<'_, E>,
+) -> Result<Outcome, E> {
     let pending = pending(repo, head, onto)?;
     let merges = pending.iter().any(Pending::is_merge);
     let mut outcome = Outcome { tip: onto.clone(), commits: Vec::new(), stop: None };
@@ -109,10 +123,17 @@ pub fn replay(repo: &Repo, onto: &Oid, head: &Oid) -> Result<Outcome, GitError> 
                 outcome.commits.push(new);
             }
             Replayed::Empty => {}
-            Replayed::Conflict(paths) => {
-                outcome.stop = Some(Stop::Conflict { commit: commit.oid, paths });
-                return Ok(outcome);
-            }
+            Replayed::Conflict(paths) => match resolve(&outcome.tip, &commit.oid)? {
+                Some(tree) if tree == repo.tree_of(&outcome.tip)? => {}
+                Some(tree) => {
+                    outcome.tip = objects::copy_commit(repo, &commit.oid, &tree, &outcome.tip)?;
+                    outcome.commits.push(outcome.tip.clone());
+                }
+                None => {
+                    outcome.stop = Some(Stop::Conflict { commit: commit.oid, paths });
+                    return Ok(outcome);
+                }
+            },
             Replayed::NoChange => {
                 outcome.stop = Some(Stop::Root(commit.oid));
                 return Ok(outcome);
@@ -156,59 +177,85 @@ pub enum Merged {
 
 /// Merges two commits in memory, from `base` or from their own common ancestors; attributes are those of `ours`.
 pub fn merge(repo: &Repo, base: Option<&Oid>, ours: &Oid, theirs: &Oid) -> Result<Merged, GitError> {
+    let answer = answer(repo, base, ours, theirs)?;
+    let tree = answer.tree()?;
+    Ok(if answer.clean { Merged::Clean(tree) } else { Merged::Conflict(answer.conflicts()) })
+}
+
+/// Returns what git says of a merge in memory; conflicts stand in the tree with the lines of both sides and of the base.
+pub(super) fn answer(repo: &Repo, base: Option<&Oid>, ours: &Oid, theirs: &Oid) -> Result<Answer, GitError> {
     repo.require_git()?;
     let mut call = Git::on(repo, "merge-tree").args(["--write-tree", "-z", "--messages"]);
     call = match base {
         Some(base) => call.arg(format!("--merge-base={base}")),
         None => call.arg("--allow-unrelated-histories"),
     };
-    let ended = call.args([ours.as_str(), theirs.as_str()]).attributes_of(ours.as_str()).finish()?;
-    let tree = |answer: &Answer| {
-        Oid::parse(&answer.tree).ok_or_else(|| GitError::unreadable("the merged tree", &answer.tree))
-    };
+    let call = call.set("merge.conflictStyle=diff3").args([ours.as_str(), theirs.as_str()]);
+    let ended = call.attributes_of(ours.as_str()).finish()?;
     match ended.code {
-        Some(0) => Ok(Merged::Clean(tree(&Answer::read(&ended.stdout))?)),
-        Some(1) => {
-            let answer = Answer::read(&ended.stdout);
-            tree(&answer)?;
-            Ok(Merged::Conflict(answer.conflicts()))
-        }
+        Some(code @ (0 | 1)) => Ok(Answer { clean: code == 0, ..Answer::read(&ended.stdout) }),
         _ => Err(ended.into()),
     }
 }
 
 /// The answer of `git merge-tree -z`: the tree, NUL, one record per stage of each conflicted path, an empty record, and
 /// messages of the form count, paths, type, text.
-struct Answer {
+pub(super) struct Answer {
+    clean: bool,
     tree: String,
-    stages: Vec<(String, u8)>,
+    pub(super) stages: Vec<Stage>,
     messages: Vec<(Vec<String>, String, String)>,
+}
+
+/// What stands at a conflicted path on one side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stage {
+    pub(super) path: String,
+    /// Whether `path` is what git has: it is lossy where that is not UTF-8.
+    pub(super) exact: bool,
+    /// 1: the base, 2: ours, 3: theirs.
+    pub(super) number: u8,
+    /// As it stands in trees (`100644`).
+    pub(super) mode: String,
+    pub(super) object: String,
+}
+
+impl Stage {
+    /// Reads `MODE OBJECT STAGE<tab>PATH`.
+    fn read(record: &[u8]) -> Option<Self> {
+        let exact = std::str::from_utf8(record).is_ok();
+        let record = String::from_utf8_lossy(record);
+        let (about, path) = record.split_once('\t')?;
+        let mut about = about.split(' ').map(str::to_owned);
+        let (mode, object) = (about.next()?, about.next()?);
+        let number = about.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        Some(Self { path: path.to_owned(), exact, number, mode, object })
+    }
 }
 
 impl Answer {
     fn read(bytes: &[u8]) -> Self {
-        let mut records = bytes.split(|b| *b == 0).map(|r| String::from_utf8_lossy(r).into_owned());
-        let tree = records.next().unwrap_or_default();
-        let mut stages = Vec::new();
-        for record in records.by_ref().take_while(|record| !record.is_empty()) {
-            if let Some((about, path)) = record.split_once('\t') {
-                let stage = about.rsplit(' ').next().and_then(|stage| stage.parse().ok()).unwrap_or(0);
-                stages.push((path.to_owned(), stage));
-            }
-        }
+        let mut raw = bytes.split(|b| *b == 0);
+        let tree = raw.next().map(|tree| String::from_utf8_lossy(tree).into_owned()).unwrap_or_default();
+        let stages = raw.by_ref().take_while(|record| !record.is_empty()).filter_map(Stage::read).collect();
+        let mut records = raw.map(|r| String::from_utf8_lossy(r).into_owned());
         let mut messages = Vec::new();
         while let Some(count) = records.next().and_then(|count| count.parse::<usize>().ok()) {
             let paths = records.by_ref().take(count).collect();
             let (kind, text) = (records.next().unwrap_or_default(), records.next().unwrap_or_default());
             messages.push((paths, kind, text));
         }
-        Self { tree, stages, messages }
+        Self { clean: false, tree, stages, messages }
+    }
+
+    pub(super) fn tree(&self) -> Result<Oid, GitError> {
+        Oid::parse(&self.tree).ok_or_else(|| GitError::unreadable("the merged tree", &self.tree))
     }
 
     /// Returns each conflicted path once, with the kind that leaves the least room: what is binary has no lines to merge,
     /// whatever else is said of it.
-    fn conflicts(&self) -> Vec<ConflictedPath> {
-        let mut paths: Vec<&String> = self.stages.iter().map(|(path, _)| path).collect();
+    pub(super) fn conflicts(&self) -> Vec<ConflictedPath> {
+        let mut paths: Vec<&String> = self.stages.iter().map(|stage| &stage.path).collect();
         let told = self.messages.iter().filter(|(_, kind, _)| kind.starts_with("CONFLICT"));
         if paths.is_empty() {
             paths.extend(told.clone().filter_map(|(paths, ..)| paths.first()));
@@ -226,7 +273,7 @@ impl Answer {
     }
 
     fn kind(&self, path: &str, told: &str) -> ConflictKind {
-        let has = |stage| self.stages.iter().any(|(there, at)| there == path && *at == stage);
+        let has = |stage| self.stages.iter().any(|there| there.path == path && there.number == stage);
         let told = told.trim_start_matches("CONFLICT").trim_start().trim_matches(['(', ')']);
         match told {
             "contents" if !has(1) && has(2) && has(3) => ConflictKind::AddAdd,

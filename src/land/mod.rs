@@ -2,21 +2,29 @@
 //!
 //! ```text
 //!  queue ─▶ replay (in memory) ─▶ verify (the exact commit) ─▶ publish (intent, move, record) ─▶ next
-//!              │ conflict             │ red                       │ moved: replay again
-//!              ▼                      ▼                           └ files in the way: left out
-//!           conflict               rejected
+//!           │ conflict  ▲             │ red   │ guarded path    │ moved: replay again
+//!           ▼           │ kept        ▼       ▼                 └ files in the way: left out
+//!        resolve ───────┘          rejected  review
+//!           ├ in doubt ─▶ review
+//!           └ not resolved ─▶ conflict
 //! ```
 //!
 //! Invariants: the target only ever moves forward, to a commit that passed its checks; a branch, and any checkout but the
 //! target's, is never touched; whatever ends a landing, each task ends up where the target's history says. Nothing here
 //! prints or removes: pruning what has landed is for `workspace`.
 
+mod conflict;
 pub mod conserve;
+pub mod kept;
 mod one;
+mod place;
 mod publish;
 pub mod queue;
+mod remembered;
 mod replay;
 pub mod report;
+pub mod resolve;
+pub mod review;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -54,6 +62,19 @@ pub struct Landing<'a> {
     pub checks: &'a Checks,
     /// Whether it is done or only told.
     pub mode: Mode,
+    /// Who is asked to resolve conflicts.
+    pub conflicts: Conflicts,
+    /// The repository's own template of a resolver's prompt, as committed on the target.
+    pub template: Option<&'a [u8]>,
+}
+
+/// Who is asked to resolve a conflict that was not resolved before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflicts {
+    /// The configured agent.
+    ToAgent,
+    /// Nobody: it waits for a person.
+    ToPeople,
 }
 
 impl std::fmt::Debug for Landing<'_> {
@@ -134,13 +155,12 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
         let branch = &task.workspace.as_ref()?.branch;
         landing.repo.branch_tip(branch).ok().flatten()
     };
-    let queue = queue::queue(journal.read()?, landing.wanted, landing.target, &before, tip_of)?;
+    let untried = |task: &Task| resolve::untried(landing, task);
+    let queue = queue::queue(journal.read()?, landing.wanted, landing.target, &before, tip_of, untried)?;
     let tasks: Vec<Task> = queue.tasks.into_iter().cloned().collect();
     let orphaned = queue.orphaned.into_iter().map(|orphan| Landed {
-        id: orphan.task.id.clone(),
-        head: None,
         fate: Fate::LeftOut(LeftOut::Parent { parent: orphan.parent.name.clone(), state: orphan.state }),
-        flaky: Vec::new(),
+        ..Landed::new(orphan.task)
     });
     let orphaned: Vec<Landed> = orphaned.collect();
     let mut report = Report {

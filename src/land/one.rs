@@ -7,8 +7,9 @@ use std::cell::Cell;
 use super::publish::{Outcome, Publication, Way, settle_held};
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, LeftOut, Report};
+use super::resolve::{self, Resolver};
 use super::verify::{Bench, Verdict, steps};
-use super::{LandError, Landing};
+use super::{Conflicts, LandError, Landing, remembered, review};
 use crate::failpoint;
 use crate::git::status::{InProgress, status};
 use crate::git::{GitError, LinkedWorktree, Repo};
@@ -19,6 +20,9 @@ use crate::workspace::shared;
 
 /// How often a task is replayed because the target moved under it.
 const ROUNDS: u32 = 5;
+
+/// The longest reason for a review, in characters.
+const REASON: usize = 500;
 
 /// A task that may be landed now.
 struct Ready<'a> {
@@ -122,14 +126,14 @@ impl<'a> Course<'a> {
     }
 
     fn land(&self, task: &Task, journal: &mut Journal, report: &Report) -> Result<Landed, LandError> {
-        let mut landed = Landed { id: task.id.clone(), head: None, fate: Fate::Nothing, flaky: Vec::new() };
+        let mut landed = Landed::new(task);
         landed.fate = match ready(self.landing.repo, task, report)? {
             Err(why) => Fate::LeftOut(why),
             Ok(ready) => {
                 landed.head = Some(ready.head.clone());
                 match self.take_up(task, &ready.head, journal)? {
                     Some(why) => Fate::LeftOut(why),
-                    None => self.rounds(task, &ready, journal, &mut landed.flaky)?,
+                    None => self.rounds(task, &ready, journal, &mut landed)?,
                 }
             }
         };
@@ -156,15 +160,22 @@ impl<'a> Course<'a> {
         task: &Task,
         ready: &Ready<'_>,
         journal: &mut Journal,
-        flaky: &mut Vec<String>,
+        landed: &mut Landed,
     ) -> Result<Fate, LandError> {
         let record = |journal: &mut Journal, event| {
             journal.append(self.landing.clock.now(), vec![(Some(task.id.clone()), event)])
         };
+        let checks = steps(self.landing.checks, self.landing.settings, task);
+        let checks = checks.into_iter().map(|step| (step.name, step.run)).collect();
+        let logs = self.bench.logs.clone();
+        let mut resolver = Resolver::new(self.landing, self.bench.lock, task, logs, checks);
         for _ in 0..ROUNDS {
-            let (fate, event) = match self.round(task, ready, journal, flaky)? {
-                Round::Moved => continue,
-                Round::Published(fate) => return Ok(fate),
+            let (fate, event) = match self.round(task, ready, journal, landed, &mut resolver)? {
+                Round::Again => continue,
+                Round::Published(fate) => {
+                    self.remember(task, &resolver);
+                    return Ok(fate);
+                }
                 Round::Over(fate, event) => (fate, *event),
             };
             record(journal, event)?;
@@ -175,22 +186,38 @@ impl<'a> Course<'a> {
         Ok(Fate::LeftOut(why))
     }
 
+    /// Remembers what was resolved, for it has landed. A failure costs another call some day, and no work.
+    fn remember(&self, task: &Task, resolver: &Resolver<'_>) {
+        let repo = self.landing.repo;
+        let fresh = resolver.tally.fresh.iter().map(|(key, text)| (key.as_str(), text));
+        if let Err(cause) = remembered::keep(repo, fresh).and_then(|()| review::drop_candidate(repo, task)) {
+            self.landing.observer.warn(&format!("the resolution is not remembered: {cause}"));
+        }
+    }
+
     fn round(
         &self,
         task: &Task,
         ready: &Ready<'_>,
         journal: &mut Journal,
-        flaky: &mut Vec<String>,
+        about: &mut Landed,
+        resolver: &mut Resolver<'_>,
     ) -> Result<Round, LandError> {
-        let Landing { repo, observer, target, .. } = *self.landing;
+        let Landing { repo, observer, target, settings, .. } = *self.landing;
         let gone = || LandError::NoTarget { target: target.to_owned() };
         let old = repo.branch_tip(target)?.ok_or_else(gone)?;
         observer.step(&format!("replaying `{}` onto `{target}`", task.name()));
-        let (new, commits) = match replay(repo, ready.workspace, &old, &ready.head)? {
+        let mut replayed = replay(repo, ready.workspace, &old, &ready.head)?;
+        if let Replay::Conflict { commit: Some(_), .. } = replayed {
+            replayed = self.resolve(&old, ready, journal, resolver)?;
+            about.resolved.clone_from(&resolver.tally.resolved);
+        }
+        let (new, commits) = match replayed {
             Replay::Clean { tip, commits } => (tip, commits),
             Replay::Conflict { paths, commit } => {
-                let event = Event::Conflicted { paths: paths.clone(), onto: old };
-                return Ok(Round::over(Fate::Conflict { paths, commit }, event));
+                let reason = resolver.tally.refusal.clone();
+                let event = Event::Conflicted { paths: paths.clone(), onto: old, reason: reason.clone() };
+                return Ok(Round::over(Fate::Conflict { paths, commit, reason }, event));
             }
             Replay::Impossible(why) => return Ok(Round::left_out(why)),
         };
@@ -199,34 +226,89 @@ impl<'a> Course<'a> {
             let event = Event::Landed { tip: old.clone(), commits: 0 };
             return Ok(Round::over(landed(task, old, 0), event));
         }
+        if !resolver.tally.doubts.is_empty() {
+            let reason = resolver.tally.doubts.join("; ");
+            return self.review(task, resolver, &reason, old, new);
+        }
         // Asked here too: nobody should wait for checks to learn that a file is in the way.
         if let Some(why) = Way::to(repo, target)?.obstacle(repo, &old, &new)? {
             return Ok(Round::left_out(why));
         }
-        let steps = steps(self.landing.checks, self.landing.settings, task);
+        let steps = steps(self.landing.checks, settings, task);
         match self.bench.verify(task, &new, &steps)? {
-            Verdict::Passed { flaky: found } => *flaky = found,
+            Verdict::Passed { flaky } => about.flaky = flaky,
+            Verdict::Failed(failure) if resolver.hear(&failure) => return Ok(Round::Again),
             Verdict::Failed(failure) => {
                 let log = Some(failure.log.to_string_lossy().into_owned());
                 let event = Event::Rejected { reason: failure.to_string(), onto: old, log };
                 return Ok(Round::over(Fate::Rejected(failure), event));
             }
         }
+        let guarded = review::guarded(repo, &settings.merge.review, task, &ready.head, &old, &new)?;
+        if !guarded.is_empty() {
+            return self.review(task, resolver, &approval(&guarded), old, new);
+        }
         observer.step(&format!("moving `{target}` to {}", new.short()));
         let (landing, id) = (self.landing, self.id.as_str());
         let publication = Publication { landing, id, task: &task.id, old: &old, new: &new, commits };
         Ok(match publication.publish(journal)? {
             Outcome::Published => Round::Published(landed(task, new, commits)),
-            Outcome::Moved => Round::Moved,
+            Outcome::Moved => Round::Again,
             Outcome::Blocked(why) => Round::left_out(why),
         })
     }
+
+    /// Replays with whoever can resolve, and records what that used at once: a kill later must not forget it.
+    fn resolve(
+        &self,
+        old: &Oid,
+        ready: &Ready<'_>,
+        journal: &mut Journal,
+        resolver: &mut Resolver<'_>,
+    ) -> Result<Replay, LandError> {
+        let replayed = match resolver.replay(journal.read()?, old, &ready.head) {
+            Err(LandError::Git(cause)) => Replay::Impossible(LeftOut::unreadable(cause)?),
+            replayed => replayed?,
+        };
+        if let Some(event) = resolver.record() {
+            journal.append(self.landing.clock.now(), vec![(Some(resolver.task().id.clone()), event)])?;
+            failpoint::hit("land.resolve.after_recorded");
+        }
+        Ok(replayed)
+    }
+
+    /// Ends with a person's approval needed, and keeps what would land.
+    fn review(
+        &self,
+        task: &Task,
+        resolver: &Resolver<'_>,
+        reason: &str,
+        onto: Oid,
+        candidate: Oid,
+    ) -> Result<Round, LandError> {
+        review::keep_candidate(self.landing.repo, task, &candidate)?;
+        let reason = one_line(reason, REASON);
+        let paths = resolver.tally.paths.clone();
+        let event = Event::ReviewNeeded {
+            reason: reason.clone(),
+            paths: paths.clone(),
+            onto,
+            candidate: Some(candidate),
+        };
+        Ok(Round::over(Fate::Review { reason, paths }, event))
+    }
+}
+
+/// Returns why guarded paths need a person.
+fn approval(paths: &[String]) -> String {
+    let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
+    format!("a change of `{}`{more} needs a person's approval", paths[0])
 }
 
 /// What one try came to.
 enum Round {
-    /// The target moved meanwhile.
-    Moved,
+    /// Once more: the target moved meanwhile, or a resolver is to mend what a check refused.
+    Again,
     /// Landed, and recorded.
     Published(Fate),
     /// Decided, and to be recorded so.
@@ -265,20 +347,39 @@ impl<'a> Rehearsal<'a> {
                 Err(why) => (None, Fate::LeftOut(why)),
                 Ok(ready) => (Some(ready.head.clone()), self.tell(task, &ready, &way)?),
             };
-            report.tasks.push(Landed { id: task.id.clone(), head, fate, flaky: Vec::new() });
+            report.tasks.push(Landed { head, fate, ..Landed::new(task) });
         }
         report.after = self.tip;
         Ok(())
     }
 
     fn tell(&mut self, task: &Task, ready: &Ready<'_>, way: &Way) -> Result<Fate, LandError> {
-        let repo = self.landing.repo;
-        Ok(match replay(repo, ready.workspace, &self.tip, &ready.head)? {
-            Replay::Conflict { paths, commit } => Fate::Conflict { paths, commit },
+        let Landing { repo, settings, conflicts, .. } = *self.landing;
+        let mut replayed = replay(repo, ready.workspace, &self.tip, &ready.head)?;
+        let mut reason = None;
+        if let Replay::Conflict { commit: Some(_), .. } = replayed {
+            let (outcome, asked) = resolve::rehearse(repo, &self.tip, &ready.head)?;
+            if outcome.stop.is_none() {
+                replayed = Replay::Clean { tip: outcome.tip, commits: outcome.commits.len() };
+            } else if conflicts == Conflicts::ToAgent && !asked.is_empty() {
+                reason = Some(format!(
+                    "`{}` would be asked to merge `{}`",
+                    settings.merge.agent,
+                    asked.join("`, `")
+                ));
+            }
+        }
+        Ok(match replayed {
+            Replay::Conflict { paths, commit } => Fate::Conflict { paths, commit, reason },
             Replay::Impossible(why) => Fate::LeftOut(why),
             Replay::Clean { tip, commits } => {
                 if let Some(why) = way.obstacle(repo, &self.tip, &tip)? {
                     return Ok(Fate::LeftOut(why));
+                }
+                let guarded =
+                    review::guarded(repo, &settings.merge.review, task, &ready.head, &self.tip, &tip)?;
+                if !guarded.is_empty() {
+                    return Ok(Fate::Review { reason: approval(&guarded), paths: Vec::new() });
                 }
                 self.tip = tip.clone();
                 landed(task, tip, commits)

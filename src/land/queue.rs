@@ -59,13 +59,15 @@ pub struct Queue<'a> {
     pub unchanged: Vec<&'a Task>,
 }
 
-/// Returns the queue of the tasks that are asked for; `tip` is the target's commit, `head` tells a branch's.
+/// Returns the queue of the tasks that are asked for; `tip` is the target's commit, `head` tells a branch's, `untried` of a
+/// conflict whether somebody could resolve it now who was never asked.
 pub fn queue<'a>(
     roster: &'a Roster,
     wanted: &Wanted,
     target: &str,
     tip: &Oid,
     head: impl Fn(&Task) -> Option<Oid>,
+    untried: impl Fn(&Task) -> bool,
 ) -> Result<Queue<'a>, Refusal> {
     let mut unchanged = Vec::new();
     let chosen: Vec<&Task> = match wanted {
@@ -81,6 +83,7 @@ pub fn queue<'a>(
                     State::Conflict | State::Rejected if changed(task, tip, head(task).as_ref()) => {
                         ready.push(task);
                     }
+                    State::Conflict if untried(task) => ready.push(task),
                     State::Conflict | State::Rejected => unchanged.push(task),
                     _ => {}
                 }
@@ -197,7 +200,8 @@ mod tests {
     }
 
     fn ready(roster: &Roster) -> Queue<'_> {
-        queue(roster, &Wanted::Ready, "main", &oid('a'), |_| Some(oid('1'))).expect("nothing is named")
+        queue(roster, &Wanted::Ready, "main", &oid('a'), |_| Some(oid('1')), |_| false)
+            .expect("nothing is named")
     }
 
     #[test]
@@ -227,7 +231,7 @@ mod tests {
     #[test]
     fn a_conflict_comes_again_only_when_something_changed() {
         let conflicted = |n, onto| {
-            let event = Event::Conflicted { paths: vec![], onto };
+            let event = Event::Conflicted { paths: vec![], onto, reason: None };
             [done(n, 3, vec![]), vec![started(n), record(n, event)]].concat()
         };
         let rejected = Event::Rejected { reason: String::new(), onto: oid('a'), log: None };
@@ -238,10 +242,10 @@ mod tests {
             (names(&same.tasks), names(&same.unchanged)),
             (vec!["t1".into()], vec!["t0".into(), "t2".into()])
         );
-        let moved = queue(&roster, &Wanted::Ready, "main", &oid('a'), |_| Some(oid('2'))).unwrap();
+        let moved = queue(&roster, &Wanted::Ready, "main", &oid('a'), |_| Some(oid('2')), |_| false).unwrap();
         assert_eq!(names(&moved.tasks), ["t0", "t1", "t2"]);
         let wanted = Wanted::Named(vec![id(0).name, id(0).name]);
-        let named = queue(&roster, &wanted, "main", &oid('a'), |_| Some(oid('1'))).unwrap();
+        let named = queue(&roster, &wanted, "main", &oid('a'), |_| Some(oid('1')), |_| false).unwrap();
         assert_eq!(names(&named.tasks), ["t0"]);
     }
 
@@ -257,18 +261,19 @@ mod tests {
         let roster = roster(&[open, landing, landed, removed]);
         for (n, state) in [(0, "open"), (1, "landing"), (2, "landed"), (3, "removed")] {
             let wanted = Wanted::Named(vec![id(n).name]);
-            let refused = queue(&roster, &wanted, "main", &oid('a'), |_| None).unwrap_err();
+            let refused = queue(&roster, &wanted, "main", &oid('a'), |_| None, |_| false).unwrap_err();
             assert_eq!(refused, Refusal::State { name: id(n).name, state });
         }
         let wanted = Wanted::Named(vec![id(9).name]);
-        let refused = queue(&roster, &wanted, "main", &oid('a'), |_| None).unwrap_err();
+        let refused = queue(&roster, &wanted, "main", &oid('a'), |_| None, |_| false).unwrap_err();
         assert_eq!(refused.to_string(), "no task is named `t9`");
     }
 
     #[test]
     fn only_what_is_meant_for_the_target_goes_there_by_itself() {
         let roster = roster(&[done(0, 3, vec![])]);
-        let ask = |wanted| queue(&roster, &wanted, "release", &oid('a'), |_| None).unwrap().tasks.len();
+        let ask =
+            |wanted| queue(&roster, &wanted, "release", &oid('a'), |_| None, |_| false).unwrap().tasks.len();
         assert_eq!((ask(Wanted::Ready), ask(Wanted::ReadyForAny)), (0, 1));
     }
 
@@ -299,7 +304,7 @@ mod tests {
             let finished = tasks.iter().filter(|(_, _, finished)| *finished).count();
             prop_assert_eq!(queue.tasks.len() + queue.orphaned.len(), finished);
             let every = roster.live().filter(|t| t.state.lands_by_itself()).map(|t| t.name().clone()).collect();
-            let again = super::queue(&roster, &Wanted::Named(every), "main", &oid('a'), |_| None).expect("all are done");
+            let again = super::queue(&roster, &Wanted::Named(every), "main", &oid('a'), |_| None, |_| false).expect("all are done");
             prop_assert_eq!(names(&again.tasks), names(&queue.tasks));
         }
     }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use super::LandError;
 use super::verify::Failure;
 use crate::git::GitError;
-use crate::model::event::ConflictedPath;
+use crate::model::event::{ConflictedPath, ResolvedBy, ResolvedPath};
 use crate::model::text::{count, one_line};
-use crate::model::view::{LandResult, LandedView, MergeView, SCHEMA};
-use crate::model::{Oid, TaskId, TaskName};
+use crate::model::view::{LandResult, LandedView, MergeView, ResolvedView, SCHEMA};
+use crate::model::{Oid, Task, TaskId, TaskName};
 
 /// Whether it is done or only told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,15 @@ pub struct Landed {
     pub fate: Fate,
     /// Checks that passed only when they were run again.
     pub flaky: Vec<String>,
+    /// What did not merge and was resolved.
+    pub resolved: Vec<ResolvedPath>,
+}
+
+impl Landed {
+    /// Returns a task of which nothing is known yet.
+    pub(super) fn new(task: &Task) -> Self {
+        Self { id: task.id.clone(), head: None, fate: Fate::Nothing, flaky: Vec::new(), resolved: Vec::new() }
+    }
 }
 
 /// What became of one task.
@@ -70,6 +79,15 @@ pub enum Fate {
         paths: Vec<ConflictedPath>,
         /// The first commit that does not, as it is on the branch; `None`: only its merges as a whole do not.
         commit: Option<Oid>,
+        /// Why nobody resolved it, or who would be asked, where there is anything to say.
+        reason: Option<String>,
+    },
+    /// Only a person can say whether it may land.
+    Review {
+        /// Why.
+        reason: String,
+        /// What did not merge; nothing: it merges, and changes what a person guards.
+        paths: Vec<ConflictedPath>,
     },
     /// A check failed on the merged tree.
     Rejected(Failure),
@@ -88,6 +106,7 @@ impl Fate {
         match self {
             Self::Landed { .. } | Self::Nothing => "landed",
             Self::Conflict { .. } => "in conflict",
+            Self::Review { .. } => "in review",
             Self::Rejected(_) => "rejected",
             Self::LeftOut(_) => "left out",
         }
@@ -214,7 +233,7 @@ impl Landed {
             name: self.id.name.to_string(),
             result: LandResult::Skipped,
             commits: 0,
-            resolved: Vec::new(),
+            resolved: self.resolved.iter().map(resolved).collect(),
             reason: None,
             conflicts: Vec::new(),
             log: None,
@@ -230,14 +249,20 @@ impl Landed {
                 };
             }
             Fate::Nothing => view.reason = Some("nothing to do".to_owned()),
-            Fate::Conflict { paths, commit } => {
+            Fate::Conflict { paths, commit, reason } => {
                 view.result = LandResult::Conflict;
                 view.conflicts.clone_from(paths);
                 let what = commit.as_ref().map_or_else(
                     || "its merges cannot be replayed".to_owned(),
                     |commit| format!("commit {} does not merge", commit.short()),
                 );
-                view.reason = Some(format!("{what}: conflict in {}", count(paths.len(), "file")));
+                let why = reason.as_ref().map_or_else(String::new, |reason| format!("; {reason}"));
+                view.reason = Some(format!("{what}: conflict in {}{why}", count(paths.len(), "file")));
+            }
+            Fate::Review { reason, paths } => {
+                view.result = LandResult::Review;
+                view.conflicts.clone_from(paths);
+                view.reason = Some(reason.clone());
             }
             Fate::Rejected(failure) => {
                 view.result = LandResult::Rejected;
@@ -248,4 +273,14 @@ impl Landed {
         }
         view
     }
+}
+
+fn resolved(resolved: &ResolvedPath) -> ResolvedView {
+    let by = match resolved.by {
+        ResolvedBy::Rerere => "rerere",
+        ResolvedBy::Structural => "structural",
+        ResolvedBy::Agent => "agent",
+        ResolvedBy::Person => "person",
+    };
+    ResolvedView { path: resolved.path.clone(), by: by.to_owned() }
 }

@@ -15,7 +15,8 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::Landing;
-use crate::git::worktree::{self, LinkedWorktree};
+use super::place::{self, Keep, PlaceError};
+use crate::git::worktree::LinkedWorktree;
 use crate::git::{GitError, command::REDIRECTING, detached};
 use crate::model::settings::{Settings, VerifyStep};
 use crate::model::text::duration;
@@ -142,6 +143,11 @@ pub(super) fn steps(checks: &Checks, settings: &Settings, task: &Task) -> Vec<Ve
     }
 }
 
+/// Variables that tell an agent where it is: they would tell anything else lies.
+pub(super) fn own_variables() -> impl Iterator<Item = &'static str> {
+    ["WT_TASK", "WT_WORKTREE", "WT_BRANCH", "WT_ITERATION"].into_iter()
+}
+
 /// Where and how the checks of one landing run.
 #[derive(Debug)]
 pub(super) struct Bench<'a> {
@@ -199,9 +205,7 @@ impl Bench<'_> {
     }
 
     fn run(&self, command: &str, limit: Duration, place: &Path, log: &Path) -> io::Result<Outcome> {
-        // What tells an agent where it is would tell a check lies.
-        let own = ["WT_TASK", "WT_WORKTREE", "WT_BRANCH", "WT_ITERATION"];
-        let without: Vec<&str> = REDIRECTING.iter().copied().chain(own).collect();
+        let without: Vec<&str> = REDIRECTING.iter().copied().chain(own_variables()).collect();
         run::shell_blocking(&Shell {
             command,
             folder: place,
@@ -217,51 +221,18 @@ impl Bench<'_> {
 
     /// Brings the worktree to `commit` and returns its folder; made, and furnished, where it is missing.
     fn worktree(&self, commit: &Oid) -> Result<PathBuf, VerifyError> {
-        let trouble = |source| VerifyError::Worktree { commit: commit.clone(), source };
-        let path = self.landing.repo.worktrees_root().join(FOLDER);
-        let place = if let Some(there) = self.existing(&path)? {
-            detached::switch(&there, commit).map_err(trouble)?;
-            there
-        } else {
-            let _git = self.git_lock()?;
-            worktree::add_detached(self.landing.repo, &path, commit).map_err(trouble)?
-        };
+        let place = place::at(self.landing, FOLDER, commit, Keep::Ignored).map_err(|cause| match cause {
+            PlaceError::Commit(source) => VerifyError::Worktree { commit: commit.clone(), source },
+            PlaceError::InTheWay(path) => VerifyError::InTheWay(path),
+            PlaceError::Git(source) => VerifyError::Git(source),
+            PlaceError::Lock(source) => VerifyError::Lock(source),
+            PlaceError::Io(source) => VerifyError::Io(source),
+        })?;
         if !self.furnished.get() {
             self.furnish(&place, commit)?;
             self.furnished.set(true);
         }
         Ok(place.path().to_owned())
-    }
-
-    fn git_lock(&self) -> Result<Lock, VerifyError> {
-        let path = self.landing.layout.lock("git");
-        Lock::take(&path, lock::DEADLINE, "wt merge").map_err(VerifyError::Lock)
-    }
-
-    /// Returns the worktree if git knows it and its folder is there.
-    fn existing(&self, path: &Path) -> Result<Option<LinkedWorktree>, VerifyError> {
-        let real = match fs::canonicalize(path) {
-            Ok(real) => real,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => path.to_owned(),
-            Err(cause) => return Err(cause.into()),
-        };
-        let entries = worktree::list(self.landing.repo)?;
-        let entry = entries.into_iter().find(|entry| entry.path == real);
-        let Some((name, entry)) = entry.and_then(|entry| Some((entry.entry.clone()?, entry))) else {
-            let empty = || fs::read_dir(path).is_ok_and(|mut inside| inside.next().is_none());
-            return if !path.exists() || empty() { Ok(None) } else { Err(VerifyError::InTheWay(real)) };
-        };
-        let there = LinkedWorktree::open(self.landing.repo, &name, &real)?;
-        if !entry.missing {
-            return Ok(Some(there));
-        }
-        let _git = self.git_lock()?;
-        if real.exists() {
-            // Without its `.git` file it is nothing that git could use; it held nothing but what we put there.
-            fs::remove_dir_all(&real)?;
-        }
-        worktree::remove_entry(&there)?;
-        Ok(None)
     }
 
     /// Brings in the ignored files anew, for they may have changed, and runs the set-up commands that have not run here.
@@ -272,7 +243,8 @@ impl Bench<'_> {
         let mut furniture: Furniture = serde_json::from_slice(&text).unwrap_or_default();
         detached::remove(place, &furniture.brought)?;
         let brought = {
-            let _git = self.git_lock()?;
+            let path = self.landing.layout.lock("git");
+            let _git = Lock::take(&path, lock::DEADLINE, "wt merge").map_err(VerifyError::Lock)?;
             environment::furnish(repo, &settings.workspace, commit, place.path())?
         };
         furniture.brought = brought.brought;

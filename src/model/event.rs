@@ -153,6 +153,11 @@ pub enum ConflictKind {
 }
 
 impl ConflictKind {
+    /// Returns whether it is a text with two sides.
+    pub fn is_text(self) -> bool {
+        matches!(self, Self::Content | Self::AddAdd)
+    }
+
     /// Returns the words that people read.
     pub fn words(self) -> &'static str {
         match self {
@@ -307,6 +312,9 @@ pub enum Event {
         paths: Vec<ConflictedPath>,
         /// The target's commit that was tried.
         onto: Oid,
+        /// Why no agent resolved it, where one could have.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// What did not merge was resolved, or an agent tried to.
     Resolved {
@@ -334,7 +342,11 @@ pub enum Event {
         candidate: Option<Oid>,
     },
     /// A person approved what was in review.
-    Approved,
+    Approved {
+        /// The branch's commit that was approved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        head: Option<Oid>,
+    },
     /// Verification failed on the merged tree.
     Rejected {
         /// Which check and how.

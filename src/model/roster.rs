@@ -154,6 +154,7 @@ impl Roster {
                     outcome: None,
                     outcome_before: None,
                     landing: None,
+                    approved: None,
                     trash: None,
                 };
                 self.tasks.insert(id.clone(), task);
@@ -382,11 +383,12 @@ fn land(task: &mut Task, event: &Event) {
             task.outcome = Some(reason.clone());
             task.class = Some(Class::FleetStop);
         }
-        Event::Conflicted { paths, onto } => {
+        Event::Conflicted { paths, onto, reason } => {
             let landing = task.landing.get_or_insert_default();
             landing.conflicts.clone_from(paths);
             landing.onto = Some(onto.clone());
-            task.outcome = Some(format!("conflict in {}", super::text::count(paths.len(), "file")));
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
+            task.outcome = Some(format!("conflict in {}{why}", super::text::count(paths.len(), "file")));
         }
         Event::Resolved { paths, usage, models, kept } => {
             task.used(*usage, models);
@@ -401,7 +403,10 @@ fn land(task: &mut Task, event: &Event) {
             landing.candidate.clone_from(candidate);
             task.outcome = Some(reason.clone());
         }
-        Event::Approved => task.outcome = Some("approved by hand".to_owned()),
+        Event::Approved { head } => {
+            task.approved.clone_from(head);
+            task.outcome = Some("approved by hand".to_owned());
+        }
         Event::Rejected { reason, onto, log } => {
             let landing = task.landing.get_or_insert_default();
             landing.onto = Some(onto.clone());

@@ -279,6 +279,9 @@ pub struct Task {
     /// Its last landing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub landing: Option<Landing>,
+    /// The branch's commit that a person approved: it needs no other approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Oid>,
     /// The ref that holds what its removal put away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trash: Option<String>,

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use crate::model::text::{count, neutralised};
-use crate::model::view::{LandResult, LandedView, MergeView};
+use crate::model::view::{LandResult, LandedView, MergeView, ResolvedView};
 
 fn word(result: LandResult) -> (&'static str, Style) {
     match result {
@@ -26,6 +26,16 @@ fn line(task: &LandedView, width: usize) -> String {
     text.trim_end().to_owned()
 }
 
+/// Returns in words who merged a file.
+fn by(word: &str) -> &str {
+    match word {
+        "rerere" => "merged as before",
+        "structural" => "merged by its structure",
+        "agent" => "merged by an agent",
+        _ => "merged by a person",
+    }
+}
+
 /// Returns `wt merge` for people: a line a task, its conflicts below it, and where the target is.
 pub fn merge(view: &MergeView) -> String {
     let width = view.tasks.iter().map(|task| task.name.len()).max().unwrap_or(0);
@@ -36,6 +46,8 @@ pub fn merge(view: &MergeView) -> String {
             format!("            {} ({})", neutralised(&c.path), c.kind.words())
         };
         lines.extend(task.conflicts.iter().map(path));
+        let merged = |r: &ResolvedView| format!("            {} ({})", neutralised(&r.path), by(&r.by));
+        lines.extend(task.resolved.iter().filter(|_| task.conflicts.is_empty()).map(merged));
     }
     if view.tasks.is_empty() {
         lines.push("nothing to land".to_owned());

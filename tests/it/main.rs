@@ -35,6 +35,7 @@ mod readme;
 mod real_claude;
 mod real_claude_faults;
 mod real_claude_loop;
+mod real_claude_resolve;
 mod session;
 mod tidy_doctor;
 mod tidy_gc;

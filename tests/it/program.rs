@@ -67,8 +67,14 @@ impl Program {
 
     /// Replaces the user's configuration: the scripted agent, and `more`.
     pub fn configure(&self, more: &str) {
+        // No test may ask an agent of this machine.
+        let merge = if more.contains("[merge]") {
+            ""
+        } else {
+            "[merge]\nagent = \"nobody\"\n[agents.nobody]\ncommand = [\"wt-no-such-agent\"]\n"
+        };
         let text = format!(
-            "[agent]\ndefault = \"fake\"\n[agents.fake]\ncommand = [\"{FAKE}\"]\nevents = \"text\"\nstop = {{ grace = \"500ms\" }}\n{more}"
+            "[agent]\ndefault = \"fake\"\n[agents.fake]\ncommand = [\"{FAKE}\"]\nevents = \"text\"\nstop = {{ grace = \"500ms\" }}\n{more}\n{merge}"
         );
         let folder = self.env.root().join("home/.config/wt");
         std::fs::create_dir_all(&folder).unwrap();

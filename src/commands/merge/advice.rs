@@ -48,7 +48,7 @@ pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
         }
     }
     let fates = || failed.iter().map(|(task, _)| &task.fate);
-    let code = if fates().any(|fate| matches!(fate, Fate::Conflict { .. })) {
+    let code = if fates().any(|fate| matches!(fate, Fate::Conflict { .. } | Fate::Review { .. })) {
         Some(error::DECISION)
     } else if fates().any(|fate| matches!(fate, Fate::Rejected(_))) {
         Some(error::VERIFICATION)
@@ -100,9 +100,11 @@ fn note_unchanged(waiting: &[TaskName]) {
 fn why(task: &Landed) -> String {
     match &task.fate {
         Fate::Landed { .. } | Fate::Nothing => String::new(),
-        Fate::Conflict { paths, .. } => {
-            format!("conflict in {}; its branch is as it was", count(paths.len(), "file"))
+        Fate::Conflict { paths, reason, .. } => {
+            let why = reason.as_ref().map_or_else(String::new, |reason| format!("; {reason}"));
+            format!("conflict in {}; its branch is as it was{why}", count(paths.len(), "file"))
         }
+        Fate::Review { reason, .. } => format!("{reason}; its branch is as it was"),
         Fate::Rejected(failure) => format!("{failure}; its branch is as it was"),
         Fate::LeftOut(why) => why.to_string(),
     }
@@ -112,8 +114,14 @@ fn advice(task: &Landed, target: &str) -> Option<String> {
     let name = &task.id.name;
     match &task.fate {
         Fate::Landed { .. } | Fate::Nothing => None,
+        Fate::Conflict { paths, .. } if paths.iter().all(|path| path.kind.is_text()) => {
+            Some(format!("resolve it with `wt resolve {name}`, then land it with `wt merge {name}`"))
+        }
         Fate::Conflict { .. } => Some(format!(
             "resolve it with `wt exec {name} -- git rebase {target}`, then `wt done {name}` and `wt merge {name}`"
+        )),
+        Fate::Review { .. } => Some(format!(
+            "see it with `wt diff {name}`; then `wt approve {name}` or `wt resolve {name}`, and `wt merge {name}`"
         )),
         Fate::Rejected(failure) => {
             Some(format!("see the whole output with `less {}`", failure.log.display()))

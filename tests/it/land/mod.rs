@@ -5,4 +5,7 @@ mod clean;
 mod crash;
 mod field;
 mod publish;
+mod resolve;
+mod resolve_life;
+mod review;
 mod setbacks;

@@ -1,0 +1,96 @@
+//! `wt diff` of a task in review or in conflict: for each file, what both sides did and what became of it.
+
+use fs_err as fs;
+use serde::Serialize;
+use similar::TextDiff;
+
+use crate::error::{CommandError, During as _};
+use crate::land::kept::{self, CallFolder, Judged, KeptFile};
+use crate::model::Task;
+use crate::model::text::neutralised;
+use crate::ui;
+
+/// The lines of context around a change.
+const CONTEXT: usize = 3;
+
+/// One file that did not merge.
+#[derive(Debug, Serialize)]
+pub(super) struct SidesView {
+    path: String,
+    judged: Option<Judged>,
+    doubts: Vec<String>,
+    superseded: Vec<(String, String)>,
+    base: Option<String>,
+    ours: String,
+    theirs: String,
+    result: Option<String>,
+}
+
+/// Returns the files of the last landing that an agent was asked to merge, each as it stood after its last try.
+pub(super) fn sides(task: &Task) -> Result<Vec<SidesView>, CommandError> {
+    let Some(folder) = task.landing.as_ref().and_then(|landing| landing.kept.as_ref()) else {
+        return Ok(Vec::new());
+    };
+    let unreadable = || format!("what was kept of the landing of `{}` cannot be read", task.name());
+    let mut found: Vec<(String, SidesView)> = Vec::new();
+    for call in kept::calls(folder.as_ref(), task.name()).during(unreadable)? {
+        let Some(manifest) = call.load().during(unreadable)? else { continue };
+        for (n, file) in manifest.files.iter().enumerate() {
+            let view = view(&call, n, file);
+            match found.iter_mut().find(|(key, _)| *key == file.key) {
+                Some((_, earlier)) => *earlier = view,
+                None => found.push((file.key.clone(), view)),
+            }
+        }
+    }
+    Ok(found.into_iter().map(|(_, view)| view).collect())
+}
+
+fn view(call: &CallFolder, n: usize, file: &KeptFile) -> SidesView {
+    let read = |side: &str| {
+        let text = fs::read(call.sides(n).join(side)).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    };
+    SidesView {
+        path: file.path.clone(),
+        judged: file.judged,
+        doubts: file.doubts.clone(),
+        superseded: file.superseded.clone(),
+        base: read("base"),
+        ours: read("ours").unwrap_or_default(),
+        theirs: read("theirs").unwrap_or_default(),
+        result: read("result"),
+    }
+}
+
+/// Prints them for people.
+pub(super) fn tell(task: &Task, sides: &[SidesView]) {
+    let (target, name) = (&task.spec.target, task.name());
+    for file in sides {
+        let word = match file.judged {
+            Some(Judged::Kept) => "keeps both sides",
+            Some(Judged::Doubtful) => "is doubtful",
+            Some(Judged::Refused) => "was refused",
+            None => "is missing",
+        };
+        ui::answer(&format!("=== {}: its resolution {word}", neutralised(&file.path)));
+        for doubt in &file.doubts {
+            ui::answer(&format!("    {}", neutralised(doubt)));
+        }
+        for (what, reason) in &file.superseded {
+            ui::answer(&format!("    gives up `{}`: {}", neutralised(what), neutralised(reason)));
+        }
+        let base = file.base.as_deref().unwrap_or_default();
+        patch(&format!("what `{target}` did (base to {target})"), base, &file.ours);
+        patch(&format!("what `{name}` did (base to {name})"), base, &file.theirs);
+        if let Some(result) = &file.result {
+            patch(&format!("the resolution ({target} to result)"), &file.ours, result);
+        }
+    }
+}
+
+fn patch(title: &str, old: &str, new: &str) {
+    ui::answer(&format!("--- {title}"));
+    let diff = TextDiff::from_lines(old, new);
+    ui::patch(diff.unified_diff().context_radius(CONTEXT).to_string().as_bytes());
+}

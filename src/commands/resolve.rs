@@ -1,0 +1,193 @@
+//! `wt resolve`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args as ClapArgs;
+use clap_complete::engine::ArgValueCandidates;
+use fs_err as fs;
+use serde::Serialize;
+
+use super::completions::task_names;
+use super::context::{Context, Global, Trust};
+use crate::error::{self, CommandError, During as _};
+use crate::git::mergetool::{self, Tool};
+use crate::land::review::{self, ByHand, ReviewError, Unresolved};
+use crate::model::text::count;
+use crate::model::view::SCHEMA;
+use crate::model::{State, Task};
+use crate::store::layout::private_folder;
+use crate::ui;
+
+/// Resolve by hand what does not merge, in your merge tool or editor.
+///
+/// Each conflicted file opens with markers that show both sides and what they started from. The result is remembered, and
+/// the next `wt merge` lands it if the checks agree. An unfinished resolution is kept: run the command again to go on.
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// The task, in conflict or in review.
+    #[arg(add = ArgValueCandidates::new(task_names))]
+    name: String,
+    /// The merge tool; default: `merge.tool` of git's configuration, else the editor.
+    #[arg(long, value_name = "TOOL")]
+    tool: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct ResolveView<'a> {
+    schema: u32,
+    name: &'a str,
+    state: &'static str,
+    resolved: Vec<String>,
+}
+
+/// Runs the verb.
+pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let name = args.name.as_str();
+    let task = context.task(name)?;
+    if !matches!(task.state, State::Conflict | State::Review) {
+        return Err(CommandError::refused(format!(
+            "`{name}` is {}: there is nothing to resolve",
+            task.state.word()
+        ))
+        .hint(format!("wt status {name}")));
+    }
+    let tool = match &args.tool {
+        Some(tool) => Tool::Named(tool.clone()),
+        None => {
+            mergetool::preferred(context.repo()).during(|| "git's configuration cannot be read".to_owned())?
+        }
+    };
+    let mut resolved = Vec::new();
+    while let Some(unresolved) = next(&context, &task)? {
+        let desk = Desk::at(&context, &task, &unresolved)?;
+        context.note(&format!(
+            "commit {} does not merge: {}",
+            unresolved.commit.short(),
+            count(unresolved.files.len(), "file")
+        ));
+        desk.work(&context, name, &unresolved, &tool)?;
+        let results = desk.results(name, &unresolved)?;
+        review::settle_by_hand(&context.site(), &unresolved, &results)
+            .map_err(|error| refusal(name, &error))?;
+        resolved.extend(unresolved.files.into_iter().map(|file| file.path));
+        desk.clear();
+    }
+    let (site, journal) = context.parts();
+    review::finish_by_hand(&site, journal, &task).map_err(|error| refusal(name, &error))?;
+    context.pass();
+    if args.json {
+        ui::json(&ResolveView { schema: SCHEMA, name, state: "done", resolved });
+    } else {
+        let files = count(resolved.len(), "file");
+        ui::answer(&format!("{name} done; {files} resolved; land it with `wt merge {name}`"));
+    }
+    Ok(error::DONE)
+}
+
+fn next(context: &Context, task: &Task) -> Result<Option<Unresolved>, CommandError> {
+    review::next_by_hand(&context.site(), task).map_err(|error| {
+        let name = task.name();
+        match error {
+            ReviewError::NoText(_) => refusal(name.as_str(), &error).hint(format!(
+                "wt exec {name} -- git rebase {}, then `wt done {name}` and `wt merge {name}`",
+                task.spec.target
+            )),
+            _ => refusal(name.as_str(), &error),
+        }
+    })
+}
+
+fn refusal(name: &str, error: &ReviewError) -> CommandError {
+    CommandError::caused(format!("`{name}` is not resolved; its branch is as it was"), error)
+}
+
+/// The folder in which a person resolves one commit: it stays until that is done.
+struct Desk {
+    folder: PathBuf,
+}
+
+impl Desk {
+    fn at(context: &Context, task: &Task, unresolved: &Unresolved) -> Result<Self, CommandError> {
+        let of = format!("{}-{}", unresolved.commit.short(), unresolved.onto.short());
+        let desk = Self { folder: context.layout().task(&task.id).root().join("resolve").join(of) };
+        let failed = || format!("no files can be laid out for `{}`", task.name());
+        private_folder(&desk.folder).during(failed)?;
+        for file in &unresolved.files {
+            let path = desk.file(file);
+            if path.exists() {
+                continue; // Begun before.
+            }
+            fs::create_dir_all(path.parent().unwrap_or(&desk.folder)).during(failed)?;
+            fs::write(&path, &file.marked).during(failed)?;
+        }
+        Ok(desk)
+    }
+
+    fn file(&self, file: &ByHand) -> PathBuf {
+        self.folder.join(&file.path)
+    }
+
+    /// Opens the files that still have markers.
+    fn work(
+        &self,
+        context: &Context,
+        name: &str,
+        unresolved: &Unresolved,
+        tool: &Tool,
+    ) -> Result<(), CommandError> {
+        let open = |file: &&ByHand| fs::read(self.file(file)).is_ok_and(|text| marked(file, &text));
+        let staged: Vec<_> = unresolved.files.iter().filter(open).map(ByHand::staged).collect();
+        if staged.is_empty() {
+            return Ok(());
+        }
+        let ended = mergetool::open(context.repo(), &self.folder, &staged, tool)
+            .during(|| format!("the files of `{name}` cannot be opened"))?;
+        if ended {
+            return Ok(());
+        }
+        Err(CommandError::refused(format!("the tool gave up; `{name}` is as it was")).hint(self.again(name)))
+    }
+
+    fn results(&self, name: &str, unresolved: &Unresolved) -> Result<Vec<Vec<u8>>, CommandError> {
+        let mut results = Vec::new();
+        for file in &unresolved.files {
+            let text = fs::read(self.file(file))
+                .during(|| format!("the result for `{}` cannot be read", file.path))?;
+            if marked(file, &text) {
+                return Err(CommandError::refused(format!(
+                    "`{}` still has conflict markers; `{name}` is as it was, your edits are kept",
+                    file.path
+                ))
+                .hint(self.again(name)));
+            }
+            results.push(text);
+        }
+        Ok(results)
+    }
+
+    fn again(&self, name: &str) -> String {
+        format!("go on with `wt resolve {name}`; the files are in {}", self.folder.display())
+    }
+
+    /// What was decided is remembered; a folder that stays is no harm.
+    fn clear(&self) {
+        drop(fs::remove_dir_all(&self.folder));
+        drop(self.folder.parent().map_or(Ok(()), remove_empty));
+    }
+}
+
+fn remove_empty(folder: &Path) -> std::io::Result<()> {
+    fs::remove_dir(folder)
+}
+
+/// Tells whether a text still has a marker that it was given.
+fn marked(file: &ByHand, text: &[u8]) -> bool {
+    let marker =
+        |line: &[u8]| [&b"<<<<<<< "[..], b"||||||| ", b">>>>>>> "].iter().any(|m| line.starts_with(m));
+    let given = || file.marked.split(|b| *b == b'\n').filter(|line| marker(line));
+    text.split(|b| *b == b'\n').any(|line| given().any(|given| given == line))
+}

@@ -1,0 +1,476 @@
+//! Asking an agent to merge the files of one commit: the worktree, the call, what it left, what is to be thought of it.
+//!
+//! Invariant: what is outside the conflicted files, and what git calls a commit of the agent's, never gets into a result.
+
+use std::collections::BTreeSet;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Instant;
+
+use fs_err as fs;
+use uuid::Uuid;
+
+use super::material::{Material, Source};
+use super::prompt::{Refused, Session, render};
+use super::{AskError, CALLS, FOLDER, Found, Open, Resolver};
+use crate::agent::call::{Call, Called, call};
+use crate::agent::{Adapter, Promise, Request, StdinFrom};
+use crate::failpoint;
+use crate::git::command::REDIRECTING;
+use crate::git::conflict::Conflict;
+use crate::git::status::changed_paths;
+use crate::git::tree::{self, Put, Watched};
+use crate::git::{LinkedWorktree, Repo};
+use crate::land::Landing;
+use crate::land::conserve::{self, DoubtKind, Judgement, Names, Side, Sides, Superseded};
+use crate::land::kept::{CallFolder, Judged, KeptFile, Manifest};
+use crate::land::place::{self, Keep};
+use crate::land::verify::own_variables;
+use crate::model::event::ResolvedBy;
+use crate::model::text::one_line;
+use crate::model::verdict::{Class, Exit};
+use crate::model::{Oid, Roster, Usage};
+use crate::workspace::shared::SHARED;
+
+/// How often one conflict is given to an agent, a failed check not counted.
+const ATTEMPTS: u32 = 2;
+
+/// A commit that does not merge, with what of it is settled and what is not.
+pub(super) struct Conflicted<'a> {
+    pub(super) roster: &'a Roster,
+    /// The target's commit before this landing of the task.
+    pub(super) old: &'a Oid,
+    /// The commit that is replayed onto.
+    pub(super) tip: &'a Oid,
+    /// The commit that does not merge.
+    pub(super) commit: &'a Oid,
+    pub(super) conflict: &'a Conflict,
+    pub(super) settled: &'a [Put],
+    pub(super) open: &'a [Open],
+}
+
+/// What came of asking.
+pub(super) enum Asked {
+    /// A result for each open file; those with doubts are for a person.
+    Results(Vec<Found>),
+    /// Nothing that could be used, and why.
+    Nothing(String),
+}
+
+/// Who is asked, and with what.
+struct Brief<'a> {
+    adapter: &'a Adapter,
+    material: Material,
+    owners: Vec<Option<Side>>,
+}
+
+/// What one call came to.
+struct Tried {
+    /// For each file what it became, and the judgement.
+    files: Vec<Option<(Oid, Judgement)>>,
+    /// What is wrong with the call as a whole.
+    faults: Vec<String>,
+    /// Whether telling it what is wrong may help.
+    again: bool,
+    session: Option<String>,
+}
+
+impl Tried {
+    /// Returns what speaks against file `n`, a sentence each; faults of the call count against all.
+    fn doubts(&self, n: usize, names: &Names<'_>) -> Vec<String> {
+        let judged = self.files[n].iter().flat_map(|(_, judgement)| judgement.doubts());
+        let judged = judged.map(|doubt| format!("{}: {}", doubt.path, doubt.told(names)));
+        self.faults.iter().cloned().chain(judged).collect()
+    }
+
+    fn refused(&self) -> bool {
+        let bad = |file: &Option<(Oid, Judgement)>| {
+            file.as_ref().is_none_or(|(_, judgement)| matches!(judgement, Judgement::Refused(_)))
+        };
+        !self.faults.is_empty() || self.files.iter().any(bad)
+    }
+
+    /// Tells whether every file is there and without markers: something that a person can look at.
+    fn usable(&self) -> bool {
+        self.files.iter().all(|file| {
+            let doubts = file.as_ref().map(|(_, judgement)| judgement.doubts());
+            doubts.is_some_and(|doubts| !doubts.iter().any(|doubt| doubt.kind == DoubtKind::Marker))
+        })
+    }
+}
+
+impl Resolver<'_> {
+    /// Asks until the result may land, or until asking again makes no sense.
+    pub(super) fn ask(&mut self, what: &Conflicted<'_>) -> Result<Asked, AskError> {
+        let adapter = adapter(self.landing)?;
+        let source = Source {
+            landing: self.landing,
+            roster: what.roster,
+            task: self.task,
+            old: what.old,
+            tip: what.tip,
+            commit: what.commit,
+            checks: self.checks.clone(),
+        };
+        let (material, owners) = source.gather(what.open)?;
+        let mut brief = Brief { adapter: &adapter, material, owners };
+        let names = self.landing.target.to_owned();
+        let names = Names { ours: &names, theirs: self.task.name().as_str() };
+        let mut before: Vec<Option<Found>> = what.open.iter().map(|file| file.before.clone()).collect();
+        let mut refused = self.failed.clone().unwrap_or_default();
+        let mut attempt = 0;
+        let tried = loop {
+            attempt += 1;
+            let tried = self.attempt(what, &mut brief, attempt, &before, &refused)?;
+            if !tried.refused() || !tried.again || attempt == ATTEMPTS || self.calls >= CALLS {
+                break tried;
+            }
+            let mut sentences: Vec<String> =
+                (0..what.open.len()).flat_map(|n| tried.doubts(n, &names)).collect();
+            sentences.dedup();
+            refused = Refused { sentences, output: String::new() };
+            let found = |file: &Option<(Oid, Judgement)>| {
+                file.as_ref().map(|(blob, _)| Found {
+                    blob: blob.clone(),
+                    doubts: Vec::new(),
+                    session: tried.session.clone(),
+                })
+            };
+            before = tried.files.iter().map(found).collect();
+        };
+        if !tried.usable() {
+            let mut why: Vec<String> = (0..what.open.len()).flat_map(|n| tried.doubts(n, &names)).collect();
+            why.dedup();
+            let why = why.first().map_or_else(|| "it left nothing to use".to_owned(), Clone::clone);
+            return Ok(Asked::Nothing(format!("`{}` did not merge it: {why}", adapter.name())));
+        }
+        let results = tried.files.iter().enumerate().map(|(n, file)| {
+            let blob = file.as_ref().map(|(blob, _)| blob.clone()).expect("a usable result has every file");
+            Found { blob, doubts: tried.doubts(n, &names), session: tried.session.clone() }
+        });
+        Ok(Asked::Results(results.collect()))
+    }
+
+    /// Calls it once, in a worktree with the results of before, or with markers where there are none.
+    fn attempt(
+        &mut self,
+        what: &Conflicted<'_>,
+        brief: &mut Brief<'_>,
+        attempt: u32,
+        before: &[Option<Found>],
+        refused: &Refused,
+    ) -> Result<Tried, AskError> {
+        let repo = self.landing.repo;
+        if self.calls >= CALLS {
+            return Err(AskError::Spent);
+        }
+        let place = self.prepare(what, before)?;
+        let watched = Watched::begin(place.checkout())?;
+        self.calls += 1;
+        let folder = CallFolder::nth(&self.folder, self.task.name(), self.calls);
+        keep_sides(&folder, what.open)?;
+        for (n, file) in brief.material.files.iter_mut().enumerate() {
+            file.set_folder(folder.sides(n).display().to_string());
+        }
+        let paths: Vec<&str> = what.open.iter().map(|file| file.text.path.as_str()).collect();
+        let again = if refused.sentences.is_empty() { "" } else { " again" };
+        self.landing.observer.step(&format!(
+            "asking `{}`{again} to merge {} of `{}`",
+            brief.adapter.name(),
+            listed(&paths),
+            self.task.name()
+        ));
+        failpoint::hit("land.resolve.before_call");
+        let begun = Instant::now();
+        let session = before.iter().flatten().find_map(|found| found.session.clone());
+        let called = self.call(brief, place.path(), &folder, refused, session.as_deref())?;
+        let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        failpoint::hit("land.resolve.after_call");
+        self.used += called.facts.usage;
+        for (model, usage) in models(&called) {
+            *self.models.entry(model).or_default() += usage;
+        }
+        self.unrecorded = true;
+        let superseded = conserve::superseded(called.facts.text.as_deref().unwrap_or_default());
+        let mut tried = judged(repo, what, brief, &watched, &called, &superseded)?;
+        if let Some(fault) = fault(&called) {
+            tried.again &= fault.again;
+            tried.faults.insert(0, format!("{}: {}", brief.adapter.name(), fault.words));
+        }
+        let results = tried.files.iter().map(|file| file.as_ref().map(|(blob, _)| blob));
+        for (n, blob) in results.enumerate() {
+            if let Some(blob) = blob {
+                folder.write_side(n, "result", &tree::blob(repo, blob)?)?;
+            }
+        }
+        let manifest = Manifest {
+            schema: 1,
+            task: self.task.id.clone(),
+            commit: what.commit.clone(),
+            onto: what.tip.clone(),
+            target: self.landing.target.to_owned(),
+            agent: Some(brief.adapter.name().to_owned()),
+            attempt,
+            files: kept_files(what.open, &tried, &superseded, self.landing.target, self.task.name().as_str()),
+            faults: tried.faults.clone(),
+            said: called.facts.text.clone(),
+            session: called.facts.session.clone(),
+            model: called.facts.model.clone(),
+            usage: called.facts.usage,
+            models: models(&called).collect(),
+            took_ms,
+        };
+        folder.save(&manifest)?;
+        failpoint::hit("land.resolve.after_kept");
+        Ok(tried)
+    }
+
+    /// Brings the worktree to the commit that everything is merged in but for the open files.
+    fn prepare(&self, what: &Conflicted<'_>, before: &[Option<Found>]) -> Result<LinkedWorktree, AskError> {
+        let repo = self.landing.repo;
+        let mut puts = what.settled.to_vec();
+        for (file, before) in what.open.iter().zip(before) {
+            let blob = match before {
+                Some(found) => found.blob.clone(),
+                None => tree::write_blob(repo, &file.marked)?,
+            };
+            puts.push(super::put(&file.text, blob));
+        }
+        let tree = tree::with(repo, &what.conflict.tree, &puts)?;
+        let commit = tree::commit(repo, &tree, what.tip, "wt: to be merged")?;
+        Ok(place::at(self.landing, FOLDER, &commit, Keep::Nothing)?)
+    }
+
+    /// Calls the agent; one that does not know its session any more is told everything anew.
+    fn call(
+        &self,
+        brief: &Brief<'_>,
+        place: &Path,
+        folder: &CallFolder,
+        refused: &Refused,
+        session: Option<&str>,
+    ) -> Result<Called, AskError> {
+        let spec = brief.adapter.spec();
+        let resumes = spec.resume_command.is_some() || spec.args.contains_key("resume");
+        if let Some(session) = session.filter(|_| resumes) {
+            let called = self.call_once(brief, place, folder, refused, Some(session))?;
+            let unknown = called.facts.lines == 0 && matches!(called.exit, Exit::Code(code) if code != 0);
+            if !unknown || called.stopped.is_some() {
+                return Ok(called);
+            }
+        }
+        self.call_once(brief, place, folder, refused, None)
+    }
+
+    fn call_once(
+        &self,
+        brief: &Brief<'_>,
+        place: &Path,
+        folder: &CallFolder,
+        refused: &Refused,
+        resume: Option<&str>,
+    ) -> Result<Called, AskError> {
+        let landing = self.landing;
+        let kept = folder.path().to_string_lossy();
+        let heard = if resume.is_some() { Session::Resumed } else { Session::Fresh };
+        let worktree = place.to_string_lossy();
+        let prompt = render(landing.template, &brief.material, &worktree, &kept, refused, heard)?;
+        fs::write(folder.prompt(), &prompt)?;
+        let prompt_path = folder.prompt();
+        let fresh = Uuid::new_v4().to_string();
+        let common = landing.repo.common_dir().to_string_lossy();
+        let request = Request {
+            session: Some(&fresh),
+            resume,
+            name: self.task.name().as_str(),
+            prompt: &prompt,
+            prompt_file: &prompt_path.to_string_lossy(),
+            run_dir: &kept,
+            git_dir: &common,
+            git_common_dir: &common,
+            ..Request::default()
+        };
+        let invocation = brief.adapter.invocation(&request)?;
+        let shared = landing.repo.worktrees_root().join(SHARED);
+        let own = [
+            ("WT_TASK", self.task.name().to_string()),
+            ("WT_RUN_ID", fresh.clone()),
+            ("WT_WORKTREE", worktree.clone().into_owned()),
+            ("WT_SHARED", shared.to_string_lossy().into_owned()),
+        ];
+        let own = own.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let env: Vec<(String, String)> = own.chain(invocation.env).collect();
+        let without: Vec<&str> = REDIRECTING.iter().copied().chain(own_variables()).collect();
+        let run = Call {
+            adapter: brief.adapter,
+            argv: &invocation.argv,
+            env: &env,
+            without: &without,
+            stdin: (invocation.stdin == StdinFrom::PromptFile).then_some(prompt_path.as_path()),
+            folder: place,
+            token: &fresh,
+            stdout_log: &folder.stream(),
+            stderr_log: &folder.stderr(),
+            timeout: landing.settings.limits.timeout,
+            stall: landing.settings.limits.stall,
+            shared: &[self.lock.as_fd()],
+            then: &[],
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(runtime.block_on(call(&run, &mut |_, _| {}, std::future::pending()))?)
+    }
+}
+
+/// Returns the agent, if it can be asked.
+pub(super) fn adapter(landing: &Landing<'_>) -> Result<Adapter, AskError> {
+    let name = &landing.settings.merge.agent;
+    let spec = landing.settings.agents.get(name).ok_or_else(|| AskError::Unknown(name.clone()))?;
+    let adapter = Adapter::new(name, spec)?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if adapter.program_on_path(Some(&path), landing.repo.common_dir()).is_none() {
+        let program = one_line(&spec.command[0], 80);
+        return Err(AskError::Missing { agent: name.clone(), program });
+    }
+    Ok(adapter)
+}
+
+/// Reads what the agent left, and judges it.
+fn judged(
+    repo: &Repo,
+    what: &Conflicted<'_>,
+    brief: &Brief<'_>,
+    watched: &Watched<'_>,
+    called: &Called,
+    superseded: &[Superseded],
+) -> Result<Tried, AskError> {
+    let (mut files, mut faults) = (Vec::new(), Vec::new());
+    match watched.now() {
+        Ok(now) => {
+            let open: BTreeSet<&str> = what.open.iter().map(|file| file.text.path.as_str()).collect();
+            let changed = changed_paths(repo, watched.before(), &now)?;
+            let stray: Vec<&str> =
+                changed.iter().map(String::as_str).filter(|path| !open.contains(path)).collect();
+            if !stray.is_empty() {
+                faults.push(format!("it also changed {}", listed(&stray)));
+            }
+            for (n, file) in what.open.iter().enumerate() {
+                let path = &file.text.path;
+                let found = match tree::entry(repo, &now, path)? {
+                    None => Err(format!("it deleted `{path}`")),
+                    Some((mode, _)) if mode != file.text.mode => {
+                        Err(format!("it changed the type or mode of `{path}`"))
+                    }
+                    Some((_, blob)) => Ok(blob),
+                };
+                let found = found.map_err(|fault| faults.push(fault)).ok();
+                files.push(match found {
+                    Some(blob) => {
+                        let judgement = judge(repo, file, &blob, superseded, brief.owners[n])?;
+                        Some((blob, judgement))
+                    }
+                    None => None,
+                });
+            }
+        }
+        Err(cause) => {
+            files.resize_with(what.open.len(), || None);
+            faults.push(format!("what it left cannot be read: {}", one_line(&cause.to_string(), 200)));
+        }
+    }
+    Ok(Tried { files, faults, again: true, session: called.facts.session.clone() })
+}
+
+fn judge(
+    repo: &Repo,
+    file: &Open,
+    blob: &Oid,
+    superseded: &[Superseded],
+    owner: Option<Side>,
+) -> Result<Judgement, AskError> {
+    let sides = Sides {
+        path: &file.text.path,
+        base: file.sides.base.as_deref(),
+        ours: &file.sides.ours,
+        theirs: &file.sides.theirs,
+    };
+    Ok(conserve::judge(&sides, &tree::blob(repo, blob)?, superseded, owner))
+}
+
+/// What was wrong with a call, whatever it left.
+struct Fault {
+    words: String,
+    /// Whether telling it what is wrong may help.
+    again: bool,
+}
+
+fn fault(called: &Called) -> Option<Fault> {
+    if called.verdict.class != Class::Ok {
+        let again = called.stopped.is_none() && called.verdict.class == Class::Incomplete;
+        return Some(Fault { words: called.verdict.reason.clone(), again });
+    }
+    match Promise::of(called.facts.text.as_deref().unwrap_or_default()) {
+        Some(Promise::Blocked(why)) => {
+            Some(Fault { words: one_line(&format!("blocked: {why}"), 300), again: false })
+        }
+        _ => None,
+    }
+}
+
+/// Returns what the call used by model, where the agent names one.
+fn models(called: &Called) -> impl Iterator<Item = (String, Usage)> {
+    called.facts.model.clone().map(|model| (model, called.facts.usage)).into_iter()
+}
+
+fn keep_sides(folder: &CallFolder, open: &[Open]) -> Result<(), AskError> {
+    crate::store::layout::private_folder(folder.path().parent().unwrap_or(folder.path()))?;
+    folder.create()?;
+    for (n, file) in open.iter().enumerate() {
+        if let Some(base) = &file.sides.base {
+            folder.write_side(n, "base", base)?;
+        }
+        folder.write_side(n, "ours", &file.sides.ours)?;
+        folder.write_side(n, "theirs", &file.sides.theirs)?;
+    }
+    Ok(())
+}
+
+fn kept_files(
+    open: &[Open],
+    tried: &Tried,
+    superseded: &[Superseded],
+    ours: &str,
+    theirs: &str,
+) -> Vec<KeptFile> {
+    let names = Names { ours, theirs };
+    let kept = |(n, file): (usize, &Open)| {
+        let found = tried.files[n].as_ref();
+        let given_up = superseded.iter().filter(|tag| tag.path == file.text.path);
+        KeptFile {
+            path: file.text.path.clone(),
+            key: file.key.clone(),
+            kind: file.text.kind,
+            mode: file.text.mode.clone(),
+            base: file.text.base.clone(),
+            ours: file.text.ours.clone(),
+            theirs: file.text.theirs.clone(),
+            result: found.map(|(blob, _)| blob.clone()),
+            by: found.map(|_| ResolvedBy::Agent),
+            judged: found.map(|(_, judgement)| match judgement {
+                Judgement::Kept => Judged::Kept,
+                Judgement::Doubtful(_) => Judged::Doubtful,
+                Judgement::Refused(_) => Judged::Refused,
+            }),
+            doubts: found.iter().flat_map(|(_, j)| j.doubts()).map(|doubt| doubt.told(&names)).collect(),
+            superseded: given_up.map(|tag| (tag.quote.clone(), tag.reason.clone())).collect(),
+        }
+    };
+    open.iter().enumerate().map(kept).collect()
+}
+
+fn listed(paths: &[&str]) -> String {
+    let shown = paths.iter().take(3).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
+    match paths.len() {
+        0..=3 => shown,
+        n => format!("{shown} and {} more", n - 3),
+    }
+}

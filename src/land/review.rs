@@ -1,0 +1,266 @@
+//! What a person decides: approving what is in review, and resolving by hand what nobody else could.
+//!
+//! Invariant: a decision is remembered by the three sides of each file, so the next landing finds it wherever the conflict
+//! comes up again; nothing is published here, and the checks have their say as always.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::conflict::TextFile;
+use super::kept;
+use super::remembered;
+use super::resolve::{self, Labels, matches};
+use crate::git::mergetool::Staged;
+use crate::git::refs::{self, Expected, RefEdit};
+use crate::git::{GitError, Repo, conflict, replay, status, tree};
+use crate::model::event::{ConflictKind, ConflictedPath};
+use crate::model::{Event, Oid, State, Task, TaskName};
+use crate::store::{Journal, JournalError};
+use crate::workspace::Site;
+
+/// Why a decision cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// The task is in another state.
+    #[error("`{name}` is {state}")]
+    State {
+        /// The task.
+        name: TaskName,
+        /// Its state's word.
+        state: &'static str,
+    },
+    /// It was changed since it was looked at.
+    #[error("the branch of `{name}` has changed since; nothing was approved")]
+    Changed {
+        /// The task.
+        name: TaskName,
+    },
+    /// Its branch or its target is missing.
+    #[error("`{name}` has no branch, or its target is missing")]
+    NoBranch {
+        /// The task.
+        name: TaskName,
+    },
+    /// There is no resolution to approve.
+    #[error("there is no resolution of `{name}` to approve")]
+    NoCandidate {
+        /// The task.
+        name: TaskName,
+    },
+    /// What does not merge is no text.
+    #[error("it cannot be resolved as text: {0}")]
+    NoText(String),
+    /// A result still has markers.
+    #[error("`{0}` still has conflict markers")]
+    Unresolved(String),
+    /// What was kept cannot be read.
+    #[error("what was kept of the landing cannot be read")]
+    Kept(#[from] io::Error),
+    /// git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Returns the ref that keeps what would land if a person approves it.
+pub fn candidate_ref(task: &Task) -> String {
+    format!("refs/wt/review/{}/{}", task.id.name, task.id.generation)
+}
+
+/// Keeps a candidate, in the place of an older one.
+pub(super) fn keep_candidate(repo: &Repo, task: &Task, candidate: &Oid) -> Result<(), GitError> {
+    refs::apply(
+        repo,
+        &[RefEdit { name: candidate_ref(task), new: Some(candidate.clone()), old: Expected::Any }],
+    )
+}
+
+/// Forgets the candidate of a task that has landed.
+pub(super) fn drop_candidate(repo: &Repo, task: &Task) -> Result<(), GitError> {
+    let name = candidate_ref(task);
+    match repo.ref_tip(&name)? {
+        Some(candidate) => refs::apply(repo, &[RefEdit::delete(name, candidate)]),
+        None => Ok(()),
+    }
+}
+
+/// Returns what a person must approve of the change from `old` to `new`, by the globs of `[merge] review`; a branch's commit
+/// that was approved needs no other approval.
+pub(super) fn guarded(
+    repo: &Repo,
+    globs: &[String],
+    task: &Task,
+    head: &Oid,
+    old: &Oid,
+    new: &Oid,
+) -> Result<Vec<String>, GitError> {
+    if globs.is_empty() || task.approved.as_ref() == Some(head) {
+        return Ok(Vec::new());
+    }
+    let mut changed = status::changed_paths(repo, old, new)?;
+    changed.retain(|path| matches(globs, path));
+    Ok(changed)
+}
+
+/// Approves what is in review: its resolutions are remembered, and the task is ready to land again. Returns the paths whose
+/// resolutions were approved.
+pub fn approve(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Vec<String>, ReviewError> {
+    let name = || task.name().clone();
+    if task.state != State::Review {
+        return Err(ReviewError::State { name: name(), state: task.state.word() });
+    }
+    let landing = task.landing.clone().unwrap_or_default();
+    let head = head_of(site, task)?;
+    if landing.head.as_ref() != Some(&head) {
+        return Err(ReviewError::Changed { name: name() });
+    }
+    if landing.candidate.is_none() {
+        return Err(ReviewError::NoCandidate { name: name() });
+    }
+    // Of several tries at a conflict the last one that left something is the one in the candidate.
+    let mut results: BTreeMap<String, (String, Oid)> = BTreeMap::new();
+    if let Some(folder) = &landing.kept {
+        for call in kept::calls(folder.as_ref(), task.name())? {
+            let files = call.load()?.into_iter().flat_map(|manifest| manifest.files);
+            for file in files {
+                if let Some(result) = file.result {
+                    results.insert(file.key, (file.path, result));
+                }
+            }
+        }
+    }
+    remembered::keep(site.repo, results.iter().map(|(key, (_, blob))| (key.as_str(), blob)))?;
+    advance(site, journal, task, Event::Approved { head: Some(head) })?;
+    Ok(results.into_values().map(|(path, _)| path).collect())
+}
+
+/// A file that a person has to merge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ByHand {
+    /// The path in the repository.
+    pub path: String,
+    /// How it conflicts.
+    pub kind: ConflictKind,
+    /// What both sides started from.
+    pub base: Option<Vec<u8>>,
+    /// The target's text.
+    pub ours: Vec<u8>,
+    /// The task's text.
+    pub theirs: Vec<u8>,
+    /// The text with markers.
+    pub marked: Vec<u8>,
+    text: TextFile,
+}
+
+impl ByHand {
+    /// Returns the file with its sides, for a merge tool.
+    pub fn staged(&self) -> Staged<'_> {
+        let TextFile { path, mode, base, ours, theirs, .. } = &self.text;
+        Staged { path, mode, base: base.as_ref(), ours, theirs }
+    }
+}
+
+/// The first commit of a task that nobody resolved yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unresolved {
+    /// The commit.
+    pub commit: Oid,
+    /// The commit that it is replayed onto.
+    pub onto: Oid,
+    /// Its files that do not merge.
+    pub files: Vec<ByHand>,
+}
+
+/// Returns what of a task is to be resolved by hand next; `None`: it merges, all of it is remembered.
+pub fn next_by_hand(site: &Site<'_>, task: &Task) -> Result<Option<Unresolved>, ReviewError> {
+    let repo = site.repo;
+    let head = head_of(site, task)?;
+    let gone = || ReviewError::NoBranch { name: task.name().clone() };
+    let old = repo.branch_tip(&task.spec.target)?.ok_or_else(gone)?;
+    let labels = Labels::of(&task.spec.target, task.name().as_str());
+    let mut next = None;
+    let outcome = replay::replay_resolving(repo, &old, &head, &mut |tip, commit| {
+        let Some(found) = conflict::conflict(repo, tip, commit)? else { return Ok(None) };
+        let read = resolve::read(repo, &found, tip, commit, &labels)?.map_err(ReviewError::NoText)?;
+        let (mut settled, mut files) = (Vec::new(), Vec::new());
+        for file in read {
+            match remembered::recall(repo, &file.key)? {
+                Some(blob) => settled.push(resolve::put(&file.text, blob)),
+                None => files.push(ByHand {
+                    path: file.text.path.clone(),
+                    kind: file.text.kind,
+                    base: file.sides.base,
+                    ours: file.sides.ours,
+                    theirs: file.sides.theirs,
+                    marked: file.marked,
+                    text: file.text,
+                }),
+            }
+        }
+        if files.is_empty() {
+            return Ok::<_, ReviewError>(Some(tree::with(repo, &found.tree, &settled)?));
+        }
+        next = Some(Unresolved { commit: commit.clone(), onto: tip.clone(), files });
+        Ok(None)
+    })?;
+    match outcome.stop {
+        Some(replay::Stop::MergesDiffer(paths)) => Err(ReviewError::NoText(merges(&paths))),
+        Some(replay::Stop::Root(_)) => Err(ReviewError::NoText("its history is not the target's".to_owned())),
+        _ => Ok(next),
+    }
+}
+
+fn merges(paths: &[ConflictedPath]) -> String {
+    let first = paths.first().map_or("a file", |conflicted| conflicted.path.as_str());
+    format!("its branch holds merges, and without them `{first}` would come out differently")
+}
+
+/// Remembers what a person made of the files of [`next_by_hand`], in their order.
+pub fn settle_by_hand(
+    site: &Site<'_>,
+    unresolved: &Unresolved,
+    results: &[Vec<u8>],
+) -> Result<(), ReviewError> {
+    let mut kept = Vec::new();
+    for (file, result) in unresolved.files.iter().zip(results) {
+        // What is left as it was given is no decision.
+        if *result == file.marked {
+            return Err(ReviewError::Unresolved(file.path.clone()));
+        }
+        kept.push((file.text.key(), tree::write_blob(site.repo, result)?));
+    }
+    Ok(remembered::keep(site.repo, kept.iter().map(|(key, blob)| (key.as_str(), blob)))?)
+}
+
+/// Makes a task ready to land again whose conflicts were all resolved by hand.
+pub fn finish_by_hand(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<(), ReviewError> {
+    let head = head_of(site, task)?;
+    let event = match task.state {
+        State::Review => Event::Approved { head: Some(head) },
+        State::Conflict => Event::MarkedDone { head, skipped: false },
+        _ => {
+            return Err(ReviewError::State { name: task.name().clone(), state: task.state.word() });
+        }
+    };
+    advance(site, journal, task, event)
+}
+
+/// Records a decision unless somebody else changed the task meanwhile.
+fn advance(site: &Site<'_>, journal: &mut Journal, task: &Task, event: Event) -> Result<(), ReviewError> {
+    journal.transact(site.clock.now(), |roster| {
+        let state = roster.get(&task.id).map(|task| &task.state);
+        if state != Some(&task.state) {
+            let state = state.map_or("unknown", State::word);
+            return Err(ReviewError::State { name: task.name().clone(), state });
+        }
+        Ok((vec![(Some(task.id.clone()), event)], ()))
+    })
+}
+
+fn head_of(site: &Site<'_>, task: &Task) -> Result<Oid, ReviewError> {
+    let branch = task.workspace.as_ref().map(|workspace| &workspace.branch);
+    let tip = branch.map(|branch| site.repo.branch_tip(branch)).transpose()?.flatten();
+    tip.ok_or_else(|| ReviewError::NoBranch { name: task.name().clone() })
+}
