@@ -43,6 +43,7 @@ mod tidy_restore;
 mod verb_account;
 mod verb_attach;
 mod verb_life;
+mod verb_loop;
 mod verb_output;
 mod verb_spawn;
 mod workspace;
