@@ -91,9 +91,6 @@ pub struct Args {
     /// A JSON file of requirements in the worktree: each item's `passes` must be true before the loop can end.
     #[arg(long, value_name = "FILE", requires = "looping")]
     prd: Option<String>,
-    /// How long all attempts of the loop together may run; `0`: no bound.
-    #[arg(long, value_name = "DURATION", requires = "looping")]
-    time: Option<String>,
     #[command(flatten)]
     budget: BudgetArgs,
     /// Make the workspace only: a person works there.

@@ -90,7 +90,6 @@ struct Loop {
     max: Option<u32>,
     until: Option<String>,
     no_progress: Option<u32>,
-    time: Option<Span>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -192,7 +191,6 @@ pub(super) const KEYS: &[&str] = &[
     "loop.max",
     "loop.until",
     "loop.no_progress",
-    "loop.time",
     "verify",
     "verify.*.name",
     "verify.*.run",
@@ -388,7 +386,6 @@ impl File {
         set(&mut s.looping.max, self.looping.max);
         set(&mut s.looping.until, self.looping.until);
         set(&mut s.looping.no_progress, self.looping.no_progress);
-        set(&mut s.looping.time, span(self.looping.time));
         set(&mut s.merge.agent, self.merge.agent);
         set(&mut s.merge.auto, self.merge.auto);
         set(&mut s.merge.batch, self.merge.batch);

@@ -142,7 +142,6 @@ impl Roster {
                     laps: Vec::new(),
                     lap_over: false,
                     round: 0,
-                    ran_ms: 0,
                     usage: Usage::default(),
                     models: BTreeMap::new(),
                     thread: Usage::default(),
@@ -238,12 +237,6 @@ impl Roster {
 const LAPS: usize = 8;
 
 impl Task {
-    /// Counts the time of the attempt that ended now.
-    fn ran(&mut self, ended: jiff::Timestamp) {
-        let ran = self.started_at.map_or(0, |started| ended.duration_since(started).as_millis());
-        self.ran_ms += u64::try_from(ran).unwrap_or(0);
-    }
-
     /// Takes what an iteration left.
     fn lap(&mut self, lap: &Lap) {
         self.iteration = lap.iteration;
@@ -260,7 +253,6 @@ impl Task {
     fn begin_round(&mut self) {
         self.tries = 0;
         self.resume = !self.lap_over;
-        self.ran_ms = 0;
         self.round = 0;
         if self.spec.looping.as_ref().is_some_and(|looping| self.iteration >= looping.max) {
             self.iteration = 0;
@@ -323,7 +315,6 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.used(*usage, models);
             task.thread += *usage;
             task.outcome = Some(reason.clone());
-            task.ran(record.at);
             if let Some(lap) = lap {
                 task.lap(lap);
             }
@@ -335,7 +326,6 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             }
         }
         Event::Lost { reason, .. } => {
-            // How long it ran before it vanished, nobody knows.
             task.tries += 1;
             task.outcome = Some(reason.clone());
         }

@@ -116,8 +116,6 @@ pub struct LoopSettings {
     pub until: String,
     /// Iterations without a commit after which it is given up.
     pub no_progress: u32,
-    /// How long all attempts of a loop together may run; zero: no bound.
-    pub time: Duration,
 }
 
 /// One check.
@@ -183,12 +181,7 @@ impl Default for Settings {
             agent: AgentSettings { default: "claude".to_owned(), commit: CommitBy::Auto },
             agents: BTreeMap::new(),
             profiles: BTreeMap::new(),
-            looping: LoopSettings {
-                max: 25,
-                until: "COMPLETE".to_owned(),
-                no_progress: 3,
-                time: Duration::ZERO,
-            },
+            looping: LoopSettings { max: 25, until: "COMPLETE".to_owned(), no_progress: 3 },
             verify: Vec::new(),
             merge: MergeSettings {
                 agent: "claude".to_owned(),

@@ -146,8 +146,8 @@ impl State {
             (state, event) if only_a_fact(event) => state,
             (state @ Self::Running { .. }, E::Session { .. })
             | (state @ Self::Landing { .. }, E::Resolved { .. })
-            | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. })
-            | (state @ (Self::Open | Self::Lost { .. }), E::Rewound { .. }) => state,
+            | (state @ Self::Landed, E::Pruned { .. } | E::Restored { .. }) => state,
+            (state, E::Rewound { .. }) => state.rewound().ok_or(bad)?,
             (Self::Waiting { reason: WaitReason::Parked, .. }, E::Started { .. }) => return Err(bad),
             (Self::Queued | Self::Waiting { .. }, E::Started { attempt, token, boot }) => {
                 Self::Running { attempt: *attempt, token: token.clone(), boot: boot.clone() }
@@ -169,18 +169,7 @@ impl State {
                 Self::Waiting { reason: WaitReason::Backoff, until: Some(*until) }
             }
             (Self::Lost { .. }, E::Exhausted) => Self::Dead,
-            // Brought back to a checkpoint: what was judged is not what is there now.
-            (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped)
-            | (
-                Self::Done { .. }
-                | Self::Conflict
-                | Self::Rejected
-                | Self::Review
-                | Self::Failed
-                | Self::Dead
-                | Self::Stopped,
-                E::Rewound { .. },
-            ) => Self::Stopped,
+            (Self::Queued | Self::Waiting { .. } | Self::Lost { .. }, E::Stopped) => Self::Stopped,
             (Self::Queued | Self::Waiting { .. }, E::Parked { .. }) => {
                 Self::Waiting { reason: WaitReason::Parked, until: None }
             }
@@ -250,6 +239,28 @@ fn only_a_fact(event: &Event) -> bool {
             | Event::BudgetWarned { .. }
             | Event::CarriedLedger { .. }
     )
+}
+
+impl State {
+    /// Returns the state of a workspace that was brought back to a checkpoint: what was judged is not what is there now.
+    fn rewound(self) -> Option<Self> {
+        match self {
+            Self::Open | Self::Lost { .. } => Some(self),
+            Self::Done { .. }
+            | Self::Conflict
+            | Self::Rejected
+            | Self::Review
+            | Self::Failed
+            | Self::Dead
+            | Self::Stopped => Some(Self::Stopped),
+            Self::Queued
+            | Self::Waiting { .. }
+            | Self::Running { .. }
+            | Self::Landing { .. }
+            | Self::Landed
+            | Self::Removed { .. } => None,
+        }
+    }
 }
 
 fn word(event: &Event) -> &'static str {

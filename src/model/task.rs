@@ -113,9 +113,6 @@ pub struct Looping {
     /// The file of requirements, relative to the worktree: all of its items must pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prd: Option<String>,
-    /// How long all its attempts together may run, in milliseconds; 0: no bound.
-    #[serde(default)]
-    pub time_ms: u64,
 }
 
 impl TaskSpec {
@@ -247,9 +244,6 @@ pub struct Task {
     /// Iterations that ended since a person asked for this round.
     #[serde(default)]
     pub round: u32,
-    /// How long all attempts of this round ran together, in milliseconds.
-    #[serde(default)]
-    pub ran_ms: u64,
     /// What all attempts and all resolvers used together.
     #[serde(default)]
     pub usage: Usage,

@@ -1,5 +1,7 @@
 //! What a person asks of a task from outside: stop it, run it again, call it finished.
 
+use std::time::Duration;
+
 use super::governor::{self, Judgement};
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
@@ -13,6 +15,9 @@ use crate::store::layout::private_folder;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
 use crate::workspace::Site;
+
+/// How long the task's lock is waited for: a runner holds it for a moment longer than its attempt.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a task is not stopped, run again or finished.
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +144,7 @@ pub fn retry(
         stop(site, journal, id)?;
     }
     require_fit(&current(journal, id)?, &Event::Retried)?;
-    let Some(_lock) = Lock::try_take(&site.layout.task(id).lock())? else {
+    let Ok(_lock) = Lock::take(&site.layout.task(id).lock(), PATIENCE, "running a task again") else {
         return Err(ByHandError::InUse(id.clone()));
     };
     order::forget(&site.layout.task(id));

@@ -8,14 +8,12 @@
 //! Invariants: the agent's word alone never ends a loop well; a promise on the last allowed iteration counts like any other;
 //! whatever an agent does, there are at most `max` iterations.
 
-use std::time::Duration;
-
 use super::judge::blocked;
 use crate::agent::Promise;
 use crate::agent::promise::promised_texts;
 use crate::model::event::{Lap, Next};
 use crate::model::task::{Looping, Oid, Task};
-use crate::model::text::{count, duration, one_line};
+use crate::model::text::{count, one_line};
 
 /// The longest word on what an iteration came to, in characters.
 const WHY: usize = 300;
@@ -111,8 +109,6 @@ pub struct Found {
     pub requirements: Requirements,
     /// Anything else that people should know.
     pub aside: Option<String>,
-    /// How long this attempt ran.
-    pub ran: Duration,
 }
 
 impl Found {
@@ -227,21 +223,19 @@ pub fn after_iteration(task: &Task, found: &Found) -> (Next, String) {
     let Some(looping) = &task.spec.looping else { return (Next::Failed, "it runs in no loop".to_owned()) };
     let so_far = task.laps.iter().rev().take(task.round as usize);
     let recent: Vec<&Lap> = std::iter::once(&lap).chain(so_far).collect();
-    let ran = Duration::from_millis(task.ran_ms) + found.ran;
-    match given_up(looping, &recent, ran) {
+    match given_up(looping, &recent) {
         Some(reason) => (Next::Failed, format!("{reason}; last: {}", lap.why)),
         None => (Next::Iterate, format!("iteration {} of {}: {}", lap.iteration, looping.max, lap.why)),
     }
 }
 
-/// Returns why a loop does not go on. `laps`: those of this round, the newest first. What else bounds a loop, such as money,
-/// belongs here.
-fn given_up(looping: &Looping, laps: &[&Lap], ran: Duration) -> Option<String> {
+/// Returns why a loop does not go on. `laps`: those of this round, the newest first. Money, tokens and time bound a loop as
+/// they bound any task: by its budget.
+fn given_up(looping: &Looping, laps: &[&Lap]) -> Option<String> {
     let newest = laps.first()?;
     let patience = looping.no_progress.max(1) as usize;
     let in_a_row = |same: &dyn Fn(&Lap) -> bool| laps.iter().take_while(|lap| same(lap)).count() >= patience;
     let (change, error) = parts(newest);
-    let limit = Duration::from_millis(looping.time_ms);
     if newest.iteration >= looping.max {
         Some(format!("the loop is used up after {}", count(newest.iteration as usize, "iteration")))
     } else if in_a_row(&|lap| lap.commits == 0) {
@@ -250,8 +244,6 @@ fn given_up(looping: &Looping, laps: &[&Lap], ran: Duration) -> Option<String> {
         Some(format!("it goes round in circles: the same change in {}", count(patience, "iteration")))
     } else if error != NONE && in_a_row(&|lap| parts(lap).1 == error) {
         Some(format!("it goes round in circles: the same error in {}", count(patience, "iteration")))
-    } else if looping.time_ms > 0 && ran >= limit {
-        Some(format!("the loop has used up its time of {}", duration(limit)))
     } else {
         None
     }

@@ -231,10 +231,13 @@ impl<'a> Attempt<'a> {
     /// Returns the event that records the end, and what follows.
     fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders, judgement: &Judgement) -> (Event, Next) {
         let now = self.site.clock.now();
-        let mut lap = None;
-        if let (Ok(Tried { work: Work::Iteration(found), .. }), false) = (&outcome, orders.stop_given()) {
-            lap = Some(ralph::lap(self.task, found));
-        }
+        let given = orders.given().filter(|order| *order == Order::Stop || !finished(&outcome));
+        let lap = match &outcome {
+            Ok(Tried { work: Work::Iteration(found), .. }) if given.is_none() => {
+                Some(ralph::lap(self.task, found))
+            }
+            _ => None,
+        };
         let ended = |exit, class, reason, used: Used, swept, next: &Next| Event::Ended {
             attempt: self.number,
             exit,
@@ -246,7 +249,6 @@ impl<'a> Attempt<'a> {
             swept,
             next: next.clone(),
         };
-        let given = orders.given().filter(|order| *order == Order::Stop || !finished(&outcome));
         match outcome {
             _ if given.is_some() => {
                 let (exit, used, swept) = match outcome {
@@ -373,7 +375,7 @@ fn aside(called: &Called) -> String {
     if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) }
 }
 
-/// Whether the attempt has done its task: then an order to park comes too late.
+/// Whether the attempt has done its task, or its part of it: then an order to park comes too late.
 fn finished(outcome: &Result<Tried, RunError>) -> bool {
     outcome.as_ref().is_ok_and(|tried| {
         matches!(tried.work, Work::Verified { .. } | Work::Nothing { .. } | Work::Iteration(_))

@@ -47,6 +47,7 @@ mod verb_account;
 mod verb_attach;
 mod verb_cost;
 mod verb_life;
+mod verb_loop;
 mod verb_output;
 mod verb_spawn;
 mod workspace;

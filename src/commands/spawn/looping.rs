@@ -1,14 +1,12 @@
 //! What a spawn is asked for about a loop, checked before anything is made.
 
 use std::path::{Component, Path};
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Args;
 use crate::commands::context::Context;
 use crate::error::{CommandError, During as _};
-use crate::model::duration;
 use crate::model::task::Looping;
 use crate::model::text::one_line;
 use crate::supervise::prd;
@@ -74,20 +72,10 @@ pub(super) fn wish(context: &Context, args: &Args, target: &str) -> Result<Optio
             one_line(&until, 60)
         )));
     }
-    let time = match &args.time {
-        Some(text) => duration::parse(text).map_err(|error| CommandError::usage(error.to_string()))?,
-        None => settings.time,
-    };
     if let Some(path) = &args.prd {
         check_prd(context, path, args.base.as_deref(), target)?;
     }
-    Ok(Some(Looping {
-        max,
-        until,
-        no_progress: settings.no_progress,
-        prd: args.prd.clone(),
-        time_ms: u64::try_from(time.min(Duration::from_secs(1 << 32)).as_millis()).unwrap_or(u64::MAX),
-    }))
+    Ok(Some(Looping { max, until, no_progress: settings.no_progress, prd: args.prd.clone() }))
 }
 
 /// Refuses a file of requirements that could never be used. One that is not committed may come later.

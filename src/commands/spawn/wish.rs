@@ -50,7 +50,6 @@ struct Line {
     looping: Option<Value>,
     until: Option<String>,
     prd: Option<String>,
-    time: Option<String>,
     budget: Option<f64>,
     budget_tokens: Option<u64>,
     budget_time: Option<String>,
@@ -94,7 +93,7 @@ pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandE
             CommandError::usage(format!("line {}: `loop` is {why}; nothing was made", n + 1))
         })?;
         let looped = told.or(args.looping);
-        let alone = [("until", &line.until), ("prd", &line.prd), ("time", &line.time)];
+        let alone = [("until", &line.until), ("prd", &line.prd)];
         if let Some((key, _)) = alone.iter().find(|(_, value)| value.is_some() && looped.is_none()) {
             return Err(CommandError::usage(format!(
                 "line {}: `{key}` needs `loop`; nothing was made",
@@ -111,7 +110,6 @@ pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandE
             looping: looped,
             until: line.until.or_else(|| args.until.clone()),
             prd: line.prd.or_else(|| args.prd.clone()),
-            time: line.time.or_else(|| args.time.clone()),
             name: Some(line.name),
             prompt: line.prompt,
             file: line.file,

@@ -74,7 +74,6 @@ role = "writes tests"
 max = 3
 until = "FERTIG"
 no_progress = 2
-time = "8h"
 [[verify]]
 name = "test"
 run = "make test"

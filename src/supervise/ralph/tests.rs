@@ -27,7 +27,7 @@ fn record(event: Event) -> Record {
 
 /// A loop of at most `max` iterations, about to start.
 fn queued(max: u32, no_progress: u32, retries: u32) -> Roster {
-    let looping = Looping { max, until: UNTIL.to_owned(), no_progress, prd: None, time_ms: 0 };
+    let looping = Looping { max, until: UNTIL.to_owned(), no_progress, prd: None };
     let spec = TaskSpec {
         agent: Some("a".to_owned()),
         looping: Some(looping),
@@ -54,7 +54,6 @@ fn good() -> Found {
         red: None,
         requirements: Requirements::Met,
         aside: None,
-        ran: Duration::from_secs(10),
     }
 }
 
@@ -184,20 +183,6 @@ fn a_loop_that_gets_nowhere_is_given_up() {
     let at_work = Found { red: Some(red("e")), ..good() };
     let (n, _) = until_the_end(queued(20, 3, 2), |n| Found { change: changing(n), ..at_work.clone() });
     assert_eq!(n, 20);
-}
-
-#[test]
-fn a_loop_that_has_used_up_its_time_is_given_up() {
-    let mut roster = queued(20, 20, 2);
-    let mut looping = task(&roster).spec.looping.clone().expect("it is a loop");
-    looping.time_ms = 25_000;
-    let mut carried = task(&roster).clone();
-    carried.spec.looping = Some(looping);
-    carried.ran_ms = 20_000;
-    roster.apply(&record(Event::Carried { task: Box::new(carried) })).expect("it can be carried");
-    let (next, reason) = iterate(&mut roster, &good());
-    assert_eq!(next, Next::Failed);
-    assert!(reason.starts_with("the loop has used up its time of 25s"), "{reason}");
 }
 
 #[test]
