@@ -26,6 +26,7 @@ mod git_worktree;
 mod journal;
 mod land;
 mod lock;
+mod merge_conservation;
 mod merge_fixtures;
 mod program;
 mod readme;
