@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is outside the conflicted files, and what git calls a commit of the agent's, never gets into a result.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Instant;
@@ -217,7 +217,7 @@ impl Resolver<'_> {
             session: called.facts.session.clone(),
             model: called.facts.model.clone(),
             usage: called.facts.usage,
-            models: models(&called).collect(),
+            models: models(&called),
             took_ms,
         };
         folder.save(&manifest)?;
@@ -416,9 +416,13 @@ fn fault(called: &Called) -> Option<Fault> {
     }
 }
 
-/// Returns what the call used by model, where the agent names one.
-fn models(called: &Called) -> impl Iterator<Item = (String, Usage)> {
-    called.facts.model.clone().map(|model| (model, called.facts.usage)).into_iter()
+/// Returns what the call used by model: as the agent tells it, else all of it is its one model's.
+fn models(called: &Called) -> BTreeMap<String, Usage> {
+    let facts = &called.facts;
+    match &facts.model {
+        Some(model) if facts.models.is_empty() => BTreeMap::from([(model.clone(), facts.usage)]),
+        _ => facts.models.clone(),
+    }
 }
 
 fn keep_sides(folder: &CallFolder, open: &[Open]) -> Result<(), AskError> {

@@ -107,7 +107,7 @@ fn a_combined_line_is_accepted_and_lands() {
 fn in_review(scene: &Scene, said: &Said, why: &str) {
     assert_eq!((said.code(), said.result("b")), (4, "review"), "{}\n{}", said.ran.out, said.ran.err);
     assert!(said.reason("b").contains(why), "{}", said.reason("b"));
-    assert!(said.ran.err.contains("hint: see what it would bring with `wt diff b`"), "{}", said.ran.err);
+    assert!(said.ran.err.contains("hint: see it with `wt diff b`"), "{}", said.ran.err);
     assert_eq!(scene.field.state("b"), State::Review);
     let candidate = scene.field.repo().rev("refs/wt/review/b/1");
     let landing = scene.landing("b");
