@@ -32,6 +32,11 @@ timeout = "1h30m"
 stall = "5m"
 retries = 1
 budget_usd = 12.5
+budget_tokens = 100000
+budget_time = "2h"
+day_usd = 50.0
+day_tokens = 0
+day_time = "8h"
 [workspace]
 copy = [".env*", "config/*.local"]
 symlink = ["node_modules"]
@@ -56,6 +61,7 @@ args = { model = ["-m", "{model}"] }
 env = { A = "b" }
 env_if_root = { C = "d" }
 sum = { cost_usd = "/cost" }
+usage_is = "cumulative"
 event = [{ when = { "/t" = "x" }, take = { text = "/x" }, append = {}, note = {}, final = true, then = "retry" }]
 outcome = [{ when = { exit = 0 }, class = "ok", reason = "fine" }]
 [profiles.fast]
@@ -101,6 +107,8 @@ fn every_key_is_read() {
     assert_eq!(settings.branch, "agents/{name}");
     assert_eq!(settings.limits.timeout, Duration::from_secs(5400));
     assert!((settings.limits.budget_usd - 12.5).abs() < f64::EPSILON);
+    assert_eq!(settings.limits.budget_time, Duration::from_secs(7200));
+    assert_eq!((settings.limits.day.tokens, settings.limits.day.time_ms), (0, 8 * 3_600_000));
     assert_eq!(settings.workspace.symlink, ["node_modules"]);
     assert_eq!((settings.workspace.ports, settings.workspace.pool), (2, 0));
     assert_eq!(settings.agent.commit, CommitBy::Agent);
