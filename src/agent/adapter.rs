@@ -13,8 +13,12 @@ use crate::model::adapter::{AdapterSpec, EventForm, StopSignal, StopTo};
 use crate::model::duration::{self, BadDuration};
 
 /// The built-in adapters as configuration texts, each with a name for messages; the lowest layer of the settings.
-pub const BUILT_IN: [(&str, &str); 1] =
-    [("built-in claude.toml", include_str!("../../templates/agents/claude.toml"))];
+pub const BUILT_IN: [(&str, &str); 4] = [
+    ("built-in claude.toml", include_str!("../../templates/agents/claude.toml")),
+    ("built-in codex.toml", include_str!("../../templates/agents/codex.toml")),
+    ("built-in opencode.toml", include_str!("../../templates/agents/opencode.toml")),
+    ("built-in gemini.toml", include_str!("../../templates/agents/gemini.toml")),
+];
 
 /// Argument groups that an adapter may have; see [`AdapterSpec::args`].
 pub(super) const ARGUMENT_GROUPS: [&str; 9] = [
@@ -61,7 +65,7 @@ pub enum AdapterError {
         #[source]
         source: Box<regex::Error>,
     },
-    /// `take`, `append`, `note` or `sum` names a fact that there is not.
+    /// `take`, `append`, `note`, `tool`, `result` or `sum` names a fact that there is not.
     #[error("`{fact}` is not a fact that can be taken there")]
     UnknownFact {
         /// The name.

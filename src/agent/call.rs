@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::adapter::Adapter;
 use super::stream::{Facts, Stream};
 use super::verdict::{Ending, StoppedBy, verdict};
-use crate::model::adapter::StopSignal;
+use crate::model::adapter::{EventForm, StopSignal};
 use crate::model::agent_event::AgentEvent;
 use crate::model::verdict::{Exit, Verdict};
 use crate::process::capture::{CAP, Capped};
@@ -118,6 +118,7 @@ pub async fn call_bounded(
     let begun = Instant::now();
     let mut listener = Listener {
         stream: Stream::new(call.adapter),
+        form: call.adapter.events(),
         heed,
         out: Capped::create(call.stdout_log, CAP),
         err: Capped::create(call.stderr_log, CAP / 8),
@@ -127,7 +128,7 @@ pub async fn call_bounded(
         stall: call.stall,
         timeout: call.timeout,
         heard: begun,
-        tool_runs: false,
+        tools: 0,
         stopped: None,
     };
     let mut by_hand = false;
@@ -159,6 +160,7 @@ fn number(signal: StopSignal) -> i32 {
 
 struct Listener<'a> {
     stream: Stream,
+    form: EventForm,
     heed: &'a mut dyn FnMut(&AgentEvent, &Facts) -> Option<Verdict>,
     out: Capped,
     err: Capped,
@@ -168,7 +170,8 @@ struct Listener<'a> {
     timeout: Duration,
     stall: Duration,
     heard: Instant,
-    tool_runs: bool,
+    /// How many tools run, as far as the agent says.
+    tools: usize,
     stopped: Option<StoppedBy>,
 }
 
@@ -179,8 +182,9 @@ impl Listener<'_> {
         }
         for event in self.stream.feed_line(&self.line) {
             match &event {
-                AgentEvent::Tool { .. } => self.tool_runs = true,
-                AgentEvent::ToolResult { .. } | AgentEvent::Text(_) => self.tool_runs = false,
+                AgentEvent::Tool { .. } => self.tools += 1,
+                AgentEvent::ToolResult { .. } => self.tools = self.tools.saturating_sub(1),
+                AgentEvent::Text(_) => self.tools = 0,
                 AgentEvent::Verdict(verdict) if self.stopped.is_none() => {
                     self.stopped = Some(StoppedBy::Verdict(verdict.clone()));
                 }
@@ -196,7 +200,7 @@ impl Listener<'_> {
     }
 
     fn patience(&self) -> Duration {
-        if self.tool_runs { self.stall * TOOL_PATIENCE } else { self.stall }
+        if self.tools > 0 { self.stall * TOOL_PATIENCE } else { self.stall }
     }
 }
 
@@ -214,8 +218,12 @@ impl Sink for Listener<'_> {
         }
     }
 
+    /// Noise is no sign of life: an agent that prints events says there that it works, and may warn for ever on standard
+    /// error. A plain command has nothing but its two outputs.
     fn stderr(&mut self, bytes: &[u8]) {
-        self.heard = Instant::now();
+        if self.form == EventForm::Text {
+            self.heard = Instant::now();
+        }
         self.err.write(bytes);
         self.stderr_tail.extend_from_slice(bytes);
         if self.stderr_tail.len() > 2 * STDERR_TAIL {

@@ -78,6 +78,31 @@ pub(super) fn tool_summary(input: &Value, cwd: Option<&str>) -> String {
     one_line(below.unwrap_or(text), SUMMARY)
 }
 
+/// Returns what a tool's input says where it is no table: a command as one text or as its words; else as in
+/// [`tool_summary`].
+pub(super) fn input_summary(input: &Value, cwd: Option<&str>) -> String {
+    match input {
+        Value::String(text) => {
+            let below = cwd.and_then(|cwd| text.strip_prefix(cwd)?.strip_prefix('/'));
+            one_line(below.unwrap_or(text), SUMMARY)
+        }
+        Value::Array(words) => {
+            let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();
+            one_line(&words.join(" "), SUMMARY)
+        }
+        _ => tool_summary(input, cwd),
+    }
+}
+
+/// Returns whether a tool's status says that it failed: a word for that, or an exit code.
+pub(super) fn failed(status: &Value) -> bool {
+    match status {
+        Value::String(word) => matches!(word.as_str(), "error" | "failed" | "declined" | "cancelled"),
+        Value::Number(code) => code.as_i64() != Some(0),
+        _ => false,
+    }
+}
+
 /// Returns the usage that a document tells: either counts by model, or counts in the words of one of the known APIs.
 pub(super) fn usage(told: &Value) -> Usage {
     match models(told) {

@@ -8,6 +8,7 @@ pub mod call;
 pub mod invocation;
 mod line;
 pub mod promise;
+mod question;
 mod rule;
 pub mod stream;
 pub mod transcript;

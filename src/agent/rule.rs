@@ -111,8 +111,9 @@ fn check_places(places: &BTreeMap<String, String>, facts: &[&str]) -> Result<(),
     Ok(())
 }
 
-const TAKEN: [&str; 10] =
-    ["session", "model", "cwd", "text", "cost_usd", "turns", "usage", "denials", "error", "status"];
+const TAKEN: [&str; 11] = [
+    "session", "model", "cwd", "text", "cost_usd", "turns", "usage", "denials", "error", "status", "question",
+];
 const SUMMED: [&str; 5] = ["cost_usd", "input", "output", "cache_read", "cache_write"];
 /// What a condition of an outcome may ask for beside the final event.
 const ENDING: [&str; 3] = ["exit", "stdout", "stderr"];
@@ -135,6 +136,8 @@ impl LineRule {
         check_places(&spec.take, &TAKEN)?;
         check_places(&spec.append, &["text"])?;
         check_places(&spec.note, &["reason", "status"])?;
+        check_places(&spec.tool, &["name", "input"])?;
+        check_places(&spec.result, &["status", "text"])?;
         Ok(Self { when: Conditions::compile(&spec.when, &[])?, spec: spec.clone() })
     }
 

@@ -14,7 +14,7 @@ use crate::model::Usage;
 use crate::model::adapter::EventForm;
 use crate::model::agent_event::AgentEvent;
 use crate::model::text::one_line;
-use crate::model::verdict::Verdict;
+use crate::model::verdict::{Class, Verdict};
 
 /// How much of a final message is kept, in bytes; of plain text the end, of events the beginning.
 pub const MESSAGE: usize = 16 * 1024;
@@ -26,6 +26,8 @@ const MODELS: usize = 8;
 const OTHERS: &str = "others";
 /// How many messages are remembered as counted.
 const MESSAGES: usize = 64;
+/// The longest question, in characters.
+const QUESTION: usize = 240;
 /// The longest description of an activity, in characters.
 const ACTIVITY: usize = 160;
 
@@ -59,6 +61,8 @@ pub struct Facts {
     pub error: Option<String>,
     /// The HTTP status of what went wrong.
     pub status: Option<u16>,
+    /// What it last asked a person.
+    pub question: Option<String>,
     /// The fault that it handles itself right now; work goes on when it is over.
     pub api_error: Option<ApiError>,
     /// What it did last ("Edit src/auth.rs").
@@ -152,15 +156,26 @@ impl Stream {
 
     fn read(&mut self, document: Value, line: &[u8]) -> Vec<AgentEvent> {
         let mut events = Vec::new();
+        let before = self.facts.usage;
         self.add_sums(&document);
+        if self.facts.usage != before {
+            events.push(AgentEvent::Usage(self.facts.usage));
+        }
         let adapter = self.adapter.clone();
         let rule = adapter.compiled().lines.iter().find(|rule| rule.matches(&document));
         if let Some(rule) = rule {
             self.take(rule, &document, &mut events);
         }
         self.count_message(&document, &mut events);
-        for block in line::blocks(&document, self.cwd.as_deref()) {
+        let mut blocks = line::blocks(&document, self.cwd.as_deref());
+        if let Some(rule) = rule {
+            blocks.extend(told_blocks(rule, &document, self.cwd.as_deref()));
+        }
+        for block in blocks {
             events.push(self.block(block));
+        }
+        if let Some((rule, class)) = rule.and_then(|rule| Some((rule, rule.spec.then?))) {
+            events.push(AgentEvent::Verdict(Verdict::new(class, self.at_once(rule, class))));
         }
         match rule {
             None if events.is_empty() => events.push(raw(line)),
@@ -308,13 +323,23 @@ impl Stream {
             self.facts.api_error = Some(fault.clone());
             events.push(AgentEvent::Retry { reason: fault.reason, status });
         }
-        if let Some(class) = spec.then {
-            let reason = match &self.facts.api_error {
-                Some(fault) if !spec.note.is_empty() => fault.words(),
-                _ => class.words().to_owned(),
-            };
-            events.push(AgentEvent::Verdict(Verdict::new(class, reason)));
+        if let Some(question) = at(spec.take.get("question")).and_then(Value::as_str) {
+            self.facts.question = Some(one_line(question, QUESTION));
         }
+    }
+
+    /// Returns the reason of a verdict that acts at once.
+    fn at_once(&self, rule: &LineRule, class: Class) -> String {
+        let (spec, facts) = (&rule.spec, &self.facts);
+        let noted = facts.api_error.as_ref().filter(|_| !spec.note.is_empty()).map(ApiError::words);
+        let asked = facts.question.as_ref().filter(|_| spec.take.contains_key("question"));
+        let wanted = facts.last.as_ref().filter(|_| !spec.tool.is_empty());
+        spec.reason
+            .clone()
+            .or_else(|| asked.map(|question| format!("asks: {question}")))
+            .or_else(|| wanted.map(|tool| format!("asks for a permission: {tool}")))
+            .or(noted)
+            .unwrap_or_else(|| class.words().to_owned())
     }
 
     fn add_sums(&mut self, document: &Value) {
@@ -352,6 +377,23 @@ impl ApiError {
 fn add(models: &mut BTreeMap<String, Usage>, model: String, usage: Usage) {
     let room = models.len() < MODELS || models.contains_key(&model);
     *models.entry(if room { model } else { OTHERS.to_owned() }).or_default() += usage;
+}
+
+/// Returns the tool that begins or ends in `document` by a rule of its adapter.
+fn told_blocks(rule: &LineRule, document: &Value, cwd: Option<&str>) -> Vec<Block> {
+    let (tool, result) = (&rule.spec.tool, &rule.spec.result);
+    let at = |places: &BTreeMap<String, String>, fact: &str| {
+        places.get(fact).and_then(|place| document.pointer(place)).cloned().unwrap_or_default()
+    };
+    let begun = (!tool.is_empty()).then(|| Block::Tool {
+        name: at(tool, "name").as_str().unwrap_or("a tool").to_owned(),
+        summary: line::input_summary(&at(tool, "input"), cwd),
+    });
+    let ended = (!result.is_empty()).then(|| Block::ToolResult {
+        failed: line::failed(&at(result, "status")),
+        text: at(result, "text").as_str().unwrap_or_default().to_owned(),
+    });
+    begun.into_iter().chain(ended).collect()
 }
 
 fn denied_tool(denial: &Value) -> String {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::adapter::Adapter;
+use super::question;
 use super::rule::EndRule;
 use super::stream::{ApiError, Facts};
 use crate::model::adapter::EventForm;
@@ -52,6 +53,11 @@ pub fn verdict(adapter: &Adapter, ending: &Ending) -> Verdict {
             return Verdict::new(Class::Retry, format!("time limit of {} reached", duration(*limit)));
         }
         Some(StoppedBy::Stall(silence)) => {
+            // What is asked in plain text has no newline behind it, and often goes to standard error.
+            let said = [ending.facts.last_line.as_deref(), ending.stderr_tail.lines().next_back()];
+            if let Some(asked) = said.into_iter().flatten().find_map(question::in_line) {
+                return Verdict::new(Class::Ask, format!("asks: {asked}"));
+            }
             return Verdict::new(Class::Retry, format!("silent for {}", duration(*silence)));
         }
         Some(StoppedBy::Verdict(verdict)) => return verdict.clone(),

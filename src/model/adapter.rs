@@ -90,17 +90,24 @@ pub struct EventRule {
     /// JSON pointer → what must stand there: a value, a list of values, `"nonempty"`, `"empty"` (nothing, null or blank)
     /// or `{ regex = "…" }`.
     pub when: BTreeMap<String, serde_json::Value>,
-    /// Fact (`session`, `model`, `cwd`, `text`, `cost_usd`, `turns`, `usage`, `denials`, `error`, `status`) → JSON pointer.
+    /// Fact (`session`, `model`, `cwd`, `text`, `cost_usd`, `turns`, `usage`, `denials`, `error`, `status`, `question`)
+    /// → JSON pointer.
     pub take: BTreeMap<String, String>,
     /// Fact → JSON pointer of text to append to it.
     pub append: BTreeMap<String, String>,
     /// `reason`, `status` → JSON pointer; a fault that the agent handles itself (an API retry), narrated and remembered.
     pub note: BTreeMap<String, String>,
+    /// `name`, `input` → JSON pointer; a tool that begins, for people and for the clock of silence.
+    pub tool: BTreeMap<String, String>,
+    /// `status`, `text` → JSON pointer; a tool that ended. It failed where `status` is a word for that or a number but 0.
+    pub result: BTreeMap<String, String>,
     /// Whether this is the final event.
     #[serde(rename = "final")]
     pub is_final: bool,
     /// A verdict that acts at once: the agent is ended without waiting for its own retries.
     pub then: Option<Class>,
+    /// The reason of that verdict for people. Default: the fault, the question or the tool that the line names.
+    pub reason: Option<String>,
 }
 
 /// One rule for an ended attempt; the first that matches counts.

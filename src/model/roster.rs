@@ -12,7 +12,7 @@ use super::budget::{Ledger, Spent};
 use super::event::{Event, Lap, Next, Record, WaitReason};
 use super::state::{BadTransition, State};
 use super::task::{Landing, Oid, Task};
-use super::verdict::Class;
+use super::verdict::{Class, Exit};
 use super::{TaskId, TaskName, Usage};
 
 /// A target that was about to move when its record was written.
@@ -189,8 +189,12 @@ impl Roster {
     /// Returns until when the account rests: its newest attempt met a rate limit, and the task waits for its end. An
     /// attempt that ends otherwise, or a person who takes that task up, ends the rest.
     pub fn rests_until(&self, account: &str) -> Option<Timestamp> {
-        match self.get(self.spoke_last.get(account)?)?.state {
-            State::Waiting { reason: WaitReason::RateLimit, until } => until,
+        let last = self.get(self.spoke_last.get(account)?)?;
+        match last.state {
+            // A budget of the day makes a task wait as well, and is no limit of the account.
+            State::Waiting { reason: WaitReason::RateLimit, until } if last.class == Some(Class::Park) => {
+                until
+            }
             _ => None,
         }
     }
@@ -206,11 +210,13 @@ impl Roster {
         held.then(|| self.rests_until(account(&task.spec)?)).flatten()
     }
 
-    /// Takes from the end of an attempt who spoke last for its account; one that a person stopped says nothing of it.
+    /// Takes from the end of an attempt who spoke last for its account; one that a person stopped, or whose agent did not
+    /// even start, says nothing of it.
     fn hear(&mut self, record: &Record) {
-        let Event::Ended { next, .. } = &record.event else { return };
+        let Event::Ended { next, exit, .. } = &record.event else { return };
+        let silent = matches!(next, Next::Stopped) || *exit == Exit::NotStarted;
         let task = record.task.as_ref().and_then(|id| self.tasks.get(id));
-        if let (false, Some(task)) = (matches!(next, Next::Stopped), task)
+        if let (false, Some(task)) = (silent, task)
             && let Some(account) = account(&task.spec)
         {
             self.spoke_last.insert(account.to_owned(), task.id.clone());
@@ -346,7 +352,10 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
             task.warned.clear();
         }
         Event::BudgetWarned { bound, .. } => task.warned.push(*bound),
-        Event::OverBudget { reason, .. } => task.outcome = Some(reason.clone()),
+        Event::OverBudget { reason, .. } => {
+            task.outcome = Some(reason.clone());
+            task.class = task.class.map(|_| Class::Escalate);
+        }
         Event::MarkedDone { .. } => task.outcome = Some("finished by hand".to_owned()),
         Event::Pruned { trash } => {
             task.workspace = None;

@@ -430,6 +430,14 @@ mod tests {
     }
 
     #[test]
+    fn a_parked_task_starts_only_after_a_person_says_so() {
+        let started = Event::Started { attempt: 1, token: String::new(), boot: String::new() };
+        let parked = State::Queued.apply(&Event::Parked { reason: String::new() }).unwrap();
+        assert!(parked.clone().apply(&started).is_err());
+        assert!(parked.apply(&Event::Retried).unwrap().apply(&started).is_ok());
+    }
+
+    #[test]
     fn running_and_landing_tasks_cannot_be_removed() {
         let removed = Event::Removed { reason: String::new(), trash: None };
         let running = State::Running { attempt: 1, token: String::new(), boot: String::new() };

@@ -14,6 +14,8 @@ pub enum Class {
     Retry,
     /// A rate limit or quota: wait without using up a retry.
     Park,
+    /// It asks for a permission or an answer: a person must say so, and it costs no retry.
+    Ask,
     /// This model cannot be used: the next one of the chain.
     NextModel,
     /// Not worth another try.
@@ -32,6 +34,7 @@ impl Class {
             Self::Incomplete => "ended before its work was finished",
             Self::Retry => "failed, may work again",
             Self::Park => "rate limit or quota",
+            Self::Ask => "asks a person",
             Self::NextModel => "the model cannot be used",
             Self::Fail => "failed",
             Self::Escalate => "needs a person",

@@ -134,6 +134,9 @@ pub fn after_attempt(task: &Task, verdict: &Verdict, work: &Work, now: Timestamp
             });
             (Next::Wait { reason: WaitReason::RateLimit, until, counted: false }, verdict.reason.clone())
         }
+        (Class::Ask, _) => {
+            (Next::Wait { reason: WaitReason::Parked, until: None, counted: false }, verdict.reason.clone())
+        }
         (Class::NextModel, _) => (Next::Failed, no_model(task, &verdict.reason)),
         (Class::Fail | Class::Escalate | Class::FleetStop, _) => (Next::Failed, verdict.reason.clone()),
     }

@@ -135,7 +135,10 @@ mod tests {
             Event::Ended {
                 attempt,
                 exit: Exit::Code(0),
-                class: Class::Ok,
+                class: match next {
+                    Next::Wait { reason: WaitReason::RateLimit, .. } => Class::Park,
+                    _ => Class::Ok,
+                },
                 reason: String::new(),
                 usage: Usage::default(),
                 models: std::collections::BTreeMap::new(),
@@ -198,6 +201,9 @@ mod tests {
         let mut by_hand = records.clone();
         by_hand.extend([record(1, Event::Stopped), record(1, Event::Retried)]);
         assert_eq!(names(&by_hand, 8), ["t1", "t2"], "a person may know better");
+        let mut tomorrow = records.clone();
+        tomorrow.push(record(0, Event::OverBudget { reason: String::new(), until: Some(at(99)) }));
+        assert_eq!(names(&tomorrow, 8), ["t1", "t2"], "a budget is no limit of the account");
         records.push(ended(3, 1, Next::Failed));
         assert_eq!(names(&records, 8), ["t1", "t2"], "a later attempt met no limit");
     }

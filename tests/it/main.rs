@@ -6,6 +6,8 @@
     reason = "a test that cannot go on panics, and says where"
 )]
 
+mod agent_others;
+mod agent_supervised;
 mod agent_verdict;
 mod architecture;
 mod bad_input;
@@ -36,12 +38,14 @@ mod real_claude;
 mod real_claude_faults;
 mod real_claude_loop;
 mod real_claude_resolve;
+mod real_codex;
 mod session;
 mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;
 mod verb_account;
 mod verb_attach;
+mod verb_cost;
 mod verb_life;
 mod verb_loop;
 mod verb_output;

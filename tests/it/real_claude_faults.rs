@@ -149,6 +149,15 @@ fn rows() -> Vec<Row> {
             attempts: 2..=2,
             ..row("413 request too large", error(413, "request_too_large", "Request too large"), "failed", "")
         },
+        Row {
+            attempts: 2..=2,
+            ..row(
+                "400 prompt too long",
+                error(400, "invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"),
+                "failed",
+                "",
+            )
+        },
         stall(row("hang, no byte", Some(Effect::Hang), "dead", "silent for 3s")),
         stall(row("stream stalls part-way", Some(Effect::StallAfter(5)), "dead", "silent for 3s")),
         cut(2, row("stream cut before its text", None, "done", "ended well")),
@@ -294,4 +303,22 @@ fn a_refused_key_parks_what_waits_for_claude_code() {
     // The person mends the key.
     wt(&["retry", "--parked"]).ok();
     wt(&["wait", "--timeout", "60s"]).ok();
+}
+
+#[test]
+fn a_turn_cap_is_followed_by_the_same_session() {
+    let Some(claude) = claude_program() else { return };
+    let program = Program::new();
+    program.configure(&format!("[agents.claude]\ncommand = [{COMMAND}, {FREE}, \"--max-turns\", \"2\"]\n"));
+    let api = FakeApi::start(Scenario::new(work()));
+    let told = ["spawn", "t", "Write it", "--agent", "claude", "--retries", "1", "--wait"];
+    assert_eq!(with_claude(&program, &claude, &api, &told).code, 1);
+    let task = program.task("t");
+    assert_eq!((&task["state"], &task["attempt"]), (&"dead".into(), &2.into()), "{task}");
+    let asked: Vec<_> = api.requests().into_iter().filter(|request| request.kind == Kind::Main).collect();
+    let sessions: BTreeSet<_> =
+        asked.iter().map(|request| &request.headers["x-claude-code-session-id"]).collect();
+    assert_eq!(sessions.len(), 1, "the second attempt took up the session of the first");
+    let last = asked.iter().find(|request| request.body.contains("was not accepted: turn limit reached"));
+    assert!(last.is_some_and(|request| request.body.contains("I will write the file.")));
 }

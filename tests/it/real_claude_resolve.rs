@@ -8,7 +8,7 @@ use crate::fake_api::{FakeApi, Kind, Scenario, Turn};
 use crate::program::{Program, Ran, ran};
 use crate::real_claude::{claude_environment, claude_program};
 
-const BASE: &str = "import a\n\nf(x, L)\n\nend\n";
+const BASE: &str = "import a\n\nf(x)\n\nend\n";
 
 fn with_claude(program: &Program, claude: &Path, api: &FakeApi, args: &[&str]) -> Ran {
     let home = program.env.root().join("home");
@@ -40,7 +40,7 @@ fn claude_code_merges_a_conflict_and_is_told_everything() {
     program.repo.commit("code.py", BASE);
     let edit = json!({
         "file_path": "{{cwd}}/code.py",
-        "old_string": "<<<<<<< ours (target main)\nf(x, LEFT)\n||||||| base\nf(x, L)\n=======\nf(x, RIGHT)\n>>>>>>> theirs (task right)\n",
+        "old_string": "<<<<<<< ours (target main)\nf(x, LEFT)\n||||||| base\nf(x)\n=======\nf(x, RIGHT)\n>>>>>>> theirs (task right)\n",
         "new_string": "f(x, LEFT, RIGHT)\n",
     });
     let api = FakeApi::start(
@@ -53,8 +53,8 @@ fn claude_code_merges_a_conflict_and_is_told_everything() {
                     Turn::say("Both arguments are there.\n\n<promise>COMPLETE</promise>"),
                 ],
             )
-            .script("Pass LEFT to f", writes(&BASE.replace("x, L", "x, LEFT")))
-            .script("Hand RIGHT over to f", writes(&BASE.replace("x, L", "x, RIGHT"))),
+            .script("Pass LEFT to f", writes(&BASE.replace("f(x", "f(x, LEFT")))
+            .script("Hand RIGHT over to f", writes(&BASE.replace("f(x", "f(x, RIGHT"))),
     );
     let own = ["--agent", "claude", "--wait", "--verify", "true"];
     for (name, prompt) in [("left", "Pass LEFT to f"), ("right", "Hand RIGHT over to f")] {
@@ -68,7 +68,7 @@ fn claude_code_merges_a_conflict_and_is_told_everything() {
     assert_eq!(landed.code, 0, "{}\n{}", landed.out, landed.err);
     assert_eq!(
         program.repo.git(&["show", "main:code.py"]),
-        BASE.replace("x, L", "x, LEFT, RIGHT").trim_end()
+        BASE.replace("f(x", "f(x, LEFT, RIGHT").trim_end()
     );
     let right = landed.json()["tasks"][1].clone();
     assert_eq!((&right["name"], &right["resolved"][0]["by"]), (&json!("right"), &json!("agent")));

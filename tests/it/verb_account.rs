@@ -101,6 +101,11 @@ fn two_that_find_out_at_once_are_one_failure() {
     let mut states: Vec<_> = ["a", "b", "c"].map(|name| program.state_of(name)).into();
     states.sort();
     assert_eq!(states, ["failed", "waiting", "waiting"]);
+    // By name as well, one at a time: it finds the same out, and fails alone.
+    let parked = ["a", "b", "c"].into_iter().find(|name| program.state_of(name) == "waiting").unwrap();
+    program.wt(&["retry", parked]).ok();
+    assert_eq!(program.wt(&["wait", parked, "--timeout", "30s"]).code, 1);
+    assert_eq!(program.task(parked)["outcome"], "fake: Invalid API key");
 }
 
 #[test]

@@ -32,6 +32,11 @@ timeout = "1h30m"
 stall = "5m"
 retries = 1
 budget_usd = 12.5
+budget_tokens = 5000000
+budget_time = "6h"
+day_usd = 50.0
+day_tokens = 90000000
+day_time = "48h"
 [workspace]
 copy = [".env*", "config/*.local"]
 symlink = ["node_modules"]
@@ -47,6 +52,7 @@ prompt = "file"
 prompt_args = ["--file", "{prompt_file}"]
 events = "jsonl"
 stop = { signal = "INT", grace = "2s", to = "leader" }
+usage_is = "cumulative"
 memory_file = "MINE.md"
 import = "@{path}"
 version = ["mine", "--version"]
@@ -56,7 +62,7 @@ args = { model = ["-m", "{model}"] }
 env = { A = "b" }
 env_if_root = { C = "d" }
 sum = { cost_usd = "/cost" }
-event = [{ when = { "/t" = "x" }, take = { text = "/x" }, append = {}, note = {}, final = true, then = "retry" }]
+event = [{ when = { "/t" = "x" }, take = { text = "/x" }, append = {}, note = {}, tool = {}, result = {}, final = true, then = "retry", reason = "full" }]
 outcome = [{ when = { exit = 0 }, class = "ok", reason = "fine" }]
 [profiles.fast]
 agent = "mine"
@@ -101,6 +107,8 @@ fn every_key_is_read() {
     assert_eq!(settings.branch, "agents/{name}");
     assert_eq!(settings.limits.timeout, Duration::from_secs(5400));
     assert!((settings.limits.budget_usd - 12.5).abs() < f64::EPSILON);
+    assert_eq!((settings.limits.budget_tokens, settings.limits.day_tokens), (5_000_000, 90_000_000));
+    assert_eq!(settings.limits.budget_time, Duration::from_secs(6 * 3600));
     assert_eq!(settings.workspace.symlink, ["node_modules"]);
     assert_eq!((settings.workspace.ports, settings.workspace.pool), (2, 0));
     assert_eq!(settings.agent.commit, CommitBy::Agent);
@@ -117,7 +125,8 @@ fn every_key_is_read() {
 #[test]
 fn the_list_of_keys_is_complete() {
     fn walk(value: &Value, path: &str, found: &mut BTreeSet<String>) {
-        const FREE: [&str; 8] = ["args", "env", "env_if_root", "sum", "when", "take", "append", "note"];
+        const FREE: [&str; 10] =
+            ["args", "env", "env_if_root", "sum", "when", "take", "append", "note", "tool", "result"];
         if FREE.iter().any(|free| path.ends_with(&format!(".{free}"))) {
             return;
         }

@@ -1,10 +1,11 @@
-//! A scripted stand-in for the Anthropic Messages API, so that a test drives a REAL agent CLI with no network and no key.
+//! A scripted stand-in for the Anthropic Messages API and the OpenAI Responses API, so that a test drives a REAL agent CLI with no network and no key.
 //!
 //! Invariant: it listens on 127.0.0.1 and nothing else, and everything of it has ended when it is dropped. It must not
 //! keep a conversation: see [`Scenario`].
 
 mod http;
 mod messages;
+mod responses;
 mod scenario;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use wt::model::usage::Tokens;
 
+pub use responses::error_body as openai_error;
 pub use scenario::{Effect, Fault, On, Scenario, Turn};
 
 /// Longer than any test: a hang ends when its client or its server does.
@@ -185,7 +187,9 @@ impl Service {
         let incoming = http::read(&mut BufReader::new(stream))?;
         let body = String::from_utf8_lossy(&incoming.body).into_owned();
         let asked = serde_json::from_str::<Value>(&body).unwrap_or_default();
-        let kind = match (incoming.path.ends_with("/v1/messages"), asked["tools"].as_array()) {
+        let openai = incoming.path.ends_with("/v1/responses");
+        let known = openai || incoming.path.ends_with("/v1/messages");
+        let kind = match (known, asked["tools"].as_array()) {
             (false, _) => Kind::Other,
             (true, Some(tools)) if !tools.is_empty() => Kind::Main,
             (true, _) => Kind::Side,
@@ -205,6 +209,10 @@ impl Service {
                 self.chose(entry, 200);
                 let answer = json!({"input_tokens": body.len() / 4});
                 return http::reply(stream, 200, &[], answer.to_string().as_bytes());
+            }
+            Kind::Main if openai => {
+                let position = responses::position(asked["input"].as_array().map_or(&[], Vec::as_slice));
+                (On::Main, self.scenario.turn(&position.prompt, position.replies))
             }
             Kind::Main => {
                 let position = messages::position(asked["messages"].as_array().map_or(&[], Vec::as_slice));
@@ -227,7 +235,9 @@ impl Service {
         http::idle(stream, turn.delay)?;
         if asked["stream"] == true {
             let charge = || self.charged(entry, turn.usage);
-            stream_turn(stream, &messages::events(&turn, &model), effect, charge)
+            let events =
+                if openai { responses::events(&turn, &model) } else { messages::events(&turn, &model) };
+            stream_turn(stream, &events, effect, charge)
         } else {
             self.charged(entry, turn.usage);
             http::reply(stream, 200, &[], messages::message(&turn, &model).to_string().as_bytes())

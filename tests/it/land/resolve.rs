@@ -13,7 +13,7 @@ pub struct Scene {
 }
 
 /// The file that both sides change, before.
-pub const BASE: &str = "import a\n\nf(x, L)\n\nend\n";
+pub const BASE: &str = "import a\n\nf(x)\n\nend\n";
 
 impl Scene {
     /// Returns a field whose resolver runs `script` in the worktree, and `more` configuration. Each call leaves its prompt
@@ -39,8 +39,8 @@ impl Scene {
     pub fn combined(script: &str, more: &str) -> Self {
         let scene = Self::new(script, more);
         scene.field.repo().commit("code.py", BASE);
-        scene.task("a", &[("code.py", &BASE.replace("L)", "LEFT)"))]);
-        scene.task("b", &[("code.py", &BASE.replace("x, L", "x, RIGHT"))]);
+        scene.task("a", &[("code.py", &BASE.replace("f(x", "f(x, LEFT"))]);
+        scene.task("b", &[("code.py", &BASE.replace("f(x", "f(x, RIGHT"))]);
         scene
     }
 
@@ -87,7 +87,7 @@ pub fn writes(text: &str) -> String {
 }
 
 pub fn both() -> String {
-    BASE.replace("x, L", "x, LEFT, RIGHT")
+    BASE.replace("f(x", "f(x, LEFT, RIGHT")
 }
 
 #[test]
@@ -107,7 +107,11 @@ fn a_combined_line_is_accepted_and_lands() {
 fn in_review(scene: &Scene, said: &Said, why: &str) {
     assert_eq!((said.code(), said.result("b")), (4, "review"), "{}\n{}", said.ran.out, said.ran.err);
     assert!(said.reason("b").contains(why), "{}", said.reason("b"));
-    assert!(said.ran.err.contains("hint: see what it would bring with `wt diff b`"), "{}", said.ran.err);
+    assert!(
+        said.ran.err.contains("hint: see it with `wt diff b`; then `wt approve b` or `wt resolve b`"),
+        "{}",
+        said.ran.err
+    );
     assert_eq!(scene.field.state("b"), State::Review);
     let candidate = scene.field.repo().rev("refs/wt/review/b/1");
     let landing = scene.landing("b");
@@ -135,7 +139,7 @@ fn untouched(scene: &Scene) {
 
 #[test]
 fn a_one_sided_result_is_refused_and_told_why() {
-    let scene = Scene::combined(&writes(&BASE.replace("x, L", "x, RIGHT")), "");
+    let scene = Scene::combined(&writes(&BASE.replace("f(x", "f(x, RIGHT")), "");
     let said = scene.merge();
     in_review(&scene, &said, "what main did is missing");
     let prompts = scene.prompts();
@@ -146,23 +150,20 @@ fn a_one_sided_result_is_refused_and_told_why() {
 
 #[test]
 fn lost_doubled_and_returned_text_is_refused() {
-    for result in [
-        both().replace("import a\n", ""),
-        both() + "f(x, LEFT, RIGHT)\n",
-        both().replace("end\n", ""),
-        String::new(),
-    ] {
+    for result in
+        [both().replace("import a\n", ""), both() + &both(), both().replace("end\n", ""), String::new()]
+    {
         let scene = Scene::combined(&writes(&result), "");
         let said = scene.merge();
         in_review(&scene, &said, "code.py: ");
-        assert_eq!(scene.calls(), 2);
+        assert_eq!(scene.calls(), 2, "{result:?}: {}", said.reason("b"));
     }
 }
 
 #[test]
 fn what_a_side_deleted_does_not_come_back() {
     let scene = Scene::new("cat > code.py <<'END'\nold\nf(x, LEFT, RIGHT)\nEND", "");
-    scene.field.repo().commit("code.py", "old\nf(x, L)\n");
+    scene.field.repo().commit("code.py", "old\nf(x)\n");
     scene.task("a", &[("code.py", "f(x, LEFT)\n")]);
     scene.task("b", &[("code.py", "old\nf(x, RIGHT)\n")]);
     let said = scene.merge();
@@ -215,7 +216,7 @@ fn a_file_that_is_gone_or_changes_its_kind_leaves_a_conflict() {
 #[test]
 fn a_second_try_hears_what_was_wrong() {
     let right = writes(&both());
-    let wrong = writes(&BASE.replace("x, L", "x, LEFT"));
+    let wrong = writes(&BASE.replace("f(x", "f(x, LEFT"));
     let scene = Scene::combined(&format!("if test $n = 1; then\n{wrong}\nelse\n{right}\nfi"), "");
     let said = scene.merge();
     assert_eq!((said.code(), said.result("b")), (0, "landed"), "{}", said.ran.out);

@@ -13,24 +13,25 @@ use crate::program::alive;
 
 #[test]
 fn each_commit_that_conflicts_is_asked_about() {
-    // Whatever stands between the markers, both sides of it stay.
-    let script = "sed -i -e '/^<<<<<<</d' -e '/^|||||||/,/^=======/d' -e '/^>>>>>>>/d' *.txt";
+    let script = "sed -i '/^<<<<<<</,/^>>>>>>>/c f(x, LEFT, RIGHT)' *.py";
     let scene = Scene::new(script, "");
-    scene.field.repo().commit("one.txt", "1\n\nend\n");
-    scene.field.repo().commit("two.txt", "2\n\nend\n");
-    scene.task("a", &[("one.txt", "1\nfrom a\n\nend\n"), ("two.txt", "2\nfrom a\n\nend\n")]);
-    scene
-        .task("b", &[("one.txt", "1\nfrom b\n\nend\n"), ("clean", "x\n"), ("two.txt", "2\nfrom b\n\nend\n")]);
+    scene.field.repo().commit("one.py", BASE);
+    let other = |text: &str| text.replace("import a", "import b");
+    scene.field.repo().commit("two.py", &other(BASE));
+    let (left, right) = (BASE.replace("f(x", "f(x, LEFT"), BASE.replace("f(x", "f(x, RIGHT"));
+    scene.task("a", &[("one.py", &left), ("two.py", &other(&left))]);
+    scene.task("b", &[("one.py", &right), ("clean", "x\n"), ("two.py", &other(&right))]);
     let said = scene.merge();
     assert_eq!((said.code(), said.result("b")), (0, "landed"), "{}", said.ran.out);
-    assert_eq!((scene.calls(), &said.of("b")["commits"]), (2, &3.into()));
+    assert_eq!(&said.of("b")["commits"], &3);
     let paths: Vec<&str> =
         said.of("b")["resolved"].as_array().unwrap().iter().map(|r| r["path"].as_str().unwrap()).collect();
-    assert_eq!(paths, ["one.txt", "two.txt"]);
-    assert_eq!(scene.field.repo().read("one.txt"), "1\nfrom a\nfrom b\n\nend\n");
-    assert_eq!(scene.field.repo().read("two.txt"), "2\nfrom a\nfrom b\n\nend\n");
-    assert_eq!(&scene.field.subjects()[..3], ["change two.txt", "change clean", "change one.txt"]);
+    assert_eq!(paths, ["one.py", "two.py"]);
+    assert_eq!(scene.calls(), 2);
     assert!(scene.prompts()[1].contains("The task `a`, landed before"));
+    assert_eq!(scene.field.repo().read("one.py"), both());
+    assert_eq!(scene.field.repo().read("two.py"), other(&both()));
+    assert_eq!(&scene.field.subjects()[..3], ["change two.py", "change clean", "change one.py"]);
     scene.field.is_whole();
 }
 
@@ -41,9 +42,9 @@ fn what_has_landed_once_is_not_asked_again() {
     scene.merge().ran.ok();
     assert_eq!(scene.calls(), 1);
     // The same two changes meet on another branch.
-    for (name, line) in [("c", "x, LEFT"), ("d", "x, RIGHT")] {
+    for (name, line) in [("c", "f(x, LEFT"), ("d", "f(x, RIGHT")] {
         let workspace = scene.field.open(name, &["--into", "release", "--base", "release"]);
-        workspace.commit("code.py", &BASE.replace("x, L", line));
+        workspace.commit("code.py", &BASE.replace("f(x", line));
         scene.field.finish(name);
     }
     let said = scene.field.merge(&["c", "d", "--no-agent"]);
@@ -55,7 +56,7 @@ fn what_has_landed_once_is_not_asked_again() {
 #[test]
 fn a_red_check_goes_back_to_the_resolver_once() {
     let checks = "[[verify]]\nname = \"tests\"\nrun = \"! grep -q 'RIGHT, LEFT' code.py || { echo wrong order; exit 1; }\"\n";
-    let swapped = BASE.replace("x, L", "x, RIGHT, LEFT");
+    let swapped = BASE.replace("f(x", "f(x, RIGHT, LEFT");
     let script = format!(
         "if test $n = 1; then\n{}\nelse\ngrep -q 'RIGHT, LEFT' code.py\n{}\nfi",
         writes(&swapped),
@@ -125,11 +126,11 @@ fn is_for_a_person(
     base(&scene);
     scene.field.repo().commit_all("base");
     let workspace = scene.field.open("b", &[]);
-    workspace.write("code.py", BASE.replace("x, L", "x, RIGHT"));
+    workspace.write("code.py", BASE.replace("f(x", "f(x, RIGHT"));
     theirs(&workspace);
     workspace.commit_all("theirs");
     scene.field.finish("b");
-    scene.field.repo().write("code.py", BASE.replace("x, L", "x, LEFT"));
+    scene.field.repo().write("code.py", BASE.replace("f(x", "f(x, LEFT"));
     ours(scene.field.repo());
     scene.field.repo().commit_all("ours");
     let said = scene.merge();
@@ -212,11 +213,11 @@ fn a_branch_with_merges_is_for_a_person() {
     let scene = Scene::new("touch \"$HOME/asked\"", "");
     scene.field.repo().commit("code.py", BASE);
     let workspace = scene.field.open("b", &[]);
-    workspace.commit("code.py", &BASE.replace("x, L", "x, RIGHT"));
+    workspace.commit("code.py", &BASE.replace("f(x", "f(x, RIGHT"));
     scene.field.repo().commit("other", "x\n");
     workspace.git(&["merge", "-q", "--no-edit", "main"]);
     scene.field.finish("b");
-    scene.field.repo().commit("code.py", &BASE.replace("x, L", "x, LEFT"));
+    scene.field.repo().commit("code.py", &BASE.replace("f(x", "f(x, LEFT"));
     let said = scene.merge();
     assert_eq!((said.result("b"), scene.calls()), ("conflict", 0));
     assert!(said.reason("b").contains("its branch holds merges"), "{}", said.reason("b"));

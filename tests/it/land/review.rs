@@ -121,7 +121,7 @@ fn what_a_person_resolves_lands() {
         review::settle_by_hand(&site, &open, std::slice::from_ref(&file.marked)),
         Err(ReviewError::Unresolved(_))
     ));
-    let mine = BASE.replace("x, L", "x, EVERYTHING");
+    let mine = BASE.replace("f(x", "f(x, EVERYTHING");
     review::settle_by_hand(&site, &open, &[mine.clone().into_bytes()]).unwrap();
     assert_eq!(review::next_by_hand(&site, &task(&scene.field, "b")).unwrap(), None);
     review::finish_by_hand(&site, &mut scene.field.journal(), &task(&scene.field, "b")).unwrap();

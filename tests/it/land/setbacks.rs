@@ -16,7 +16,7 @@ fn a_conflict_is_told_and_leaves_the_branch_alone() {
     let conflicts = said.of("b")["conflicts"].to_string();
     assert_eq!(conflicts, r#"[{"path":"same.txt","kind":"add-add"}]"#);
     assert!(
-        said.ran.err.contains("hint: resolve it with `wt exec b -- git rebase main`"),
+        said.ran.err.contains("hint: resolve it with `wt resolve b`, then land it with `wt merge b`"),
         "{}",
         said.ran.err
     );
