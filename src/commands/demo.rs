@@ -18,7 +18,7 @@ use crate::ui;
 /// The scripted tasks: name and what its agent does.
 const TASKS: [(&str, &str); 3] = [
     ("polite-greeting", include_str!("../../templates/demo/polite.sh")),
-    ("default-name", include_str!("../../templates/demo/default.sh")),
+    ("welcome-people", include_str!("../../templates/demo/welcome.sh")),
     ("write-docs", include_str!("../../templates/demo/docs.sh")),
 ];
 
@@ -32,7 +32,7 @@ const FILES: [(&str, &str); 3] = [
 const IDENTITY: &str =
     "[user]\n\tname = wt demo\n\temail = demo@example.invalid\n[init]\n\tdefaultBranch = main\n";
 
-/// Show the whole life of three tasks in a scratch repository: spawn, run, land, tidy.
+/// Show the whole life of three tasks in a scratch repository: spawn, run, resolve, land, tidy.
 ///
 /// The agents are shell scripts: no key, no network, nothing outside a temporary folder is touched.
 #[derive(Debug, ClapArgs)]
@@ -115,10 +115,15 @@ impl Stage<'_> {
         self.say("They work in parallel:");
         self.wt(&["status"])?;
         self.wt(&["wait"])?;
-        self.say("All of it goes to main: replayed in memory, verified, fast-forwarded, tidied up:");
+        self.say(
+            "All of it goes to main: replayed in memory, verified, fast-forwarded, tidied up.\n\
+             Two tasks changed the same line of greet.sh, so an agent (a script here) merges it,\n\
+             and what it made is accepted only because nothing of either side is missing:",
+        );
         self.wt(&["merge", "--all"])?;
         self.say("What main holds now:");
         self.show("git", &["log", "--oneline"])?;
+        self.show("git", &["show", "main:greet.sh"])?;
         let count = self.quietly("git", &["rev-list", "--count", "HEAD"])?;
         Ok(count.trim().parse::<usize>().unwrap_or(0).saturating_sub(1))
     }
@@ -127,6 +132,7 @@ impl Stage<'_> {
         let home = self.root.join("config/wt");
         fs::create_dir_all(&home)?;
         fs::write(home.join("config.toml"), include_str!("../../templates/demo/config.toml"))?;
+        fs::write(self.root.join("resolver.sh"), include_str!("../../templates/demo/resolver.sh"))?;
         fs::write(self.root.join("gitconfig"), IDENTITY)?;
         for (path, text) in FILES {
             let path = self.root.join("greet").join(path);
@@ -183,7 +189,7 @@ impl Stage<'_> {
         for name in REDIRECTING {
             command.env_remove(name);
         }
-        command.env("XDG_CONFIG_HOME", self.root.join("config"));
+        command.env("XDG_CONFIG_HOME", self.root.join("config")).env("DEMO", self.root);
         command.env("GIT_CONFIG_GLOBAL", self.root.join("gitconfig")).env("GIT_CONFIG_NOSYSTEM", "1");
         command
     }

@@ -3,7 +3,7 @@
 //! Invariant: a decision is remembered by the three sides of each file, so the next landing finds it wherever the conflict
 //! comes up again; nothing is published here, and the checks have their say as always.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::conflict::TextFile;
@@ -119,21 +119,23 @@ pub fn approve(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Ve
     if landing.candidate.is_none() {
         return Err(ReviewError::NoCandidate { name: name() });
     }
-    // Of several tries at a conflict the last one that left something is the one in the candidate.
-    let mut results: BTreeMap<String, (String, Oid)> = BTreeMap::new();
+    // Of several tries at a commit the last one that left something is the one in the candidate; an earlier one may have
+    // been about other sides, which nobody looked at.
+    let mut results: BTreeMap<(Oid, String), (String, Oid)> = BTreeMap::new();
     if let Some(folder) = &landing.kept {
         for call in kept::calls(folder.as_ref(), task.name())? {
-            let files = call.load()?.into_iter().flat_map(|manifest| manifest.files);
-            for file in files {
+            let Some(manifest) = call.load()? else { continue };
+            for file in manifest.files {
                 if let Some(result) = file.result {
-                    results.insert(file.key, (file.path, result));
+                    results.insert((manifest.commit.clone(), file.path), (file.key, result));
                 }
             }
         }
     }
-    remembered::keep(site.repo, results.iter().map(|(key, (_, blob))| (key.as_str(), blob)))?;
+    remembered::keep(site.repo, results.values().map(|(key, blob)| (key.as_str(), blob)))?;
     advance(site, journal, task, Event::Approved { head: Some(head) })?;
-    Ok(results.into_values().map(|(path, _)| path).collect())
+    let paths: BTreeSet<String> = results.into_keys().map(|(_, path)| path).collect();
+    Ok(paths.into_iter().collect())
 }
 
 /// A file that a person has to merge.

@@ -335,6 +335,7 @@ fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
         }
         Event::Stopped => task.outcome = Some("stopped by hand".to_owned()),
         Event::Rewound { checkpoint, kept } => {
+            task.lap_over = true;
             task.outcome = Some(format!("brought back to {checkpoint}; {kept} has how it was"));
         }
         Event::Retried => {

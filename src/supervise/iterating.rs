@@ -15,7 +15,7 @@ use crate::agent::call::Called;
 use crate::git::{LinkedWorktree, history};
 use crate::model::event::Lap;
 use crate::model::task::{Looping, Oid, Workspace};
-use crate::model::text::{count, one_line};
+use crate::model::text::one_line;
 use crate::model::verdict::Class;
 use crate::process::capture;
 use crate::workspace::{checkpoint, progress};
@@ -41,13 +41,7 @@ impl Attempt<'_> {
 
     /// Adds what an iteration left to the notes.
     pub(super) fn note(&self, lap: &Lap) {
-        let line = format!(
-            "- wt: iteration {} ended at {}, {}: {}",
-            lap.iteration,
-            lap.head.short(),
-            count(lap.commits as usize, "new commit"),
-            lap.why
-        );
+        let line = format!("- wt: iteration {} ended at {}: {}", lap.iteration, lap.head.short(), lap.why);
         drop(progress::add(self.site.repo, self.task.name(), &line));
     }
 

@@ -8,7 +8,7 @@ use super::iterating;
 use crate::git::diff::{self, Form};
 use crate::git::{GitError, history};
 use crate::model::Task;
-use crate::model::task::{Looping, Workspace};
+use crate::model::task::{Looping, Oid, Workspace};
 use crate::model::text::one_line;
 use crate::process::capture;
 use crate::workspace::{Site, progress};
@@ -74,7 +74,16 @@ pub fn part(
         progress: progress::path(task.name()),
         ..Told::default()
     };
+    let tip = site.repo.branch_tip(&workspace.branch)?;
+    let there = |head: &Oid| match &tip {
+        Some(tip) => site.repo.is_ancestor(head, tip),
+        None => Ok(false),
+    };
     if let Some(lap) = task.laps.last() {
+        if !there(&lap.head)? {
+            "it was undone since, and the branch is at an earlier state".clone_into(&mut told.last);
+            return finish(site, looping, workspace, told);
+        }
         told.last.clone_from(&lap.why);
         let before = task.laps.iter().rev().nth(1).map_or(&workspace.base, |lap| &lap.head);
         let commits = history::subjects(site.repo, before, &lap.head, LISTED)?;
@@ -94,6 +103,16 @@ pub fn part(
             told.output = end(&output, OUTPUT);
         }
     }
+    finish(site, looping, workspace, told)
+}
+
+/// Adds what is open, and puts all of it into words.
+fn finish(
+    site: &Site<'_>,
+    looping: &Looping,
+    workspace: &Workspace,
+    mut told: Told,
+) -> Result<String, IterationError> {
     if let Some(path) = &looping.prd {
         told.prd.clone_from(path);
         match iterating::load(workspace.path.as_ref(), path) {

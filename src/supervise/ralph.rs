@@ -229,6 +229,11 @@ pub fn after_iteration(task: &Task, found: &Found) -> (Next, String) {
     }
 }
 
+/// Returns whether the loop ends well with this iteration.
+pub fn is_done(task: &Task, found: &Found) -> bool {
+    matches!(after_iteration(task, found).0, Next::Done { .. })
+}
+
 /// Returns why a loop does not go on. `laps`: those of this round, the newest first. Money, tokens and time bound a loop as
 /// they bound any task: by its budget.
 fn given_up(looping: &Looping, laps: &[&Lap]) -> Option<String> {

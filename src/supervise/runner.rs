@@ -306,8 +306,12 @@ impl<'a> Attempt<'a> {
             && !orders.stop_given()
         {
             let found = self.found(looping, (&workspace, &worktree), &env, &called, orders).await;
-            let work = found.map(Box::new).map(Work::Iteration);
-            let work = work.unwrap_or_else(|error| Work::Unfinished { reason: chain(&error) });
+            let work = match found {
+                // An order to end came while it was judged: a check that was cut short says nothing.
+                Ok(found) if orders.stop_given() && !ralph::is_done(self.task, &found) => Work::NotJudged,
+                Ok(found) => Work::Iteration(Box::new(found)),
+                Err(error) => Work::Unfinished { reason: chain(&error) },
+            };
             return Ok(Tried { called, used, work });
         }
         if called.verdict.class != Class::Ok || orders.stop_given() {

@@ -5,4 +5,6 @@ name=${1:-world}
 
 greeting="Hello"
 
-echo "$greeting, $name!"
+say() { echo "$*!"; }
+
+say "$greeting," "$name"

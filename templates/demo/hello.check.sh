@@ -1,1 +1,1 @@
-sh greet.sh Ada | grep -q 'Ada!'
+sh greet.sh Ada | grep -q 'Ada'

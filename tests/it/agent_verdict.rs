@@ -131,6 +131,8 @@ fn cases() -> Vec<Case> {
         good("claude-nohup-child", "0559b42d", 0.02825, turns(2)),
         Case {
             exit: Exit::Signal(9),
+            // No final event: what its one message began with is known, its output is not.
+            tokens: Tokens { input: 1200, output: 1, cache_read: 5000, cache_write: 300 },
             ..case("claude-sigkill", "0602ff33", 0, Retry, "ended before its work was finished (signal 9)")
         },
         good("claude-stop-hook-3-blocks", "87184733", 0.0565, turns(4)),

@@ -1,11 +1,13 @@
 //! The journal on a real disk: torn at every byte, written by many, rolled.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use wt::model::event::Event;
-use wt::model::{TaskId, TaskSpec};
+use wt::model::event::{Event, Next};
+use wt::model::verdict::{Class, Exit};
+use wt::model::{TaskId, TaskSpec, Usage};
 use wt::store::{Journal, Layout};
 
 fn scratch() -> (tempfile::TempDir, Layout) {
@@ -135,6 +137,42 @@ fn a_rolled_journal_keeps_live_tasks_and_forgets_nothing() {
     assert_eq!(tasks(&layout), 1, "only the recent one is carried over");
     journal.append(now(), vec![queued(99_999)]).unwrap();
     assert_eq!(tasks(&layout), 2);
+}
+
+#[test]
+fn what_the_day_used_survives_a_roll() {
+    let (_folder, layout) = scratch();
+    let mut journal = Journal::new(&layout);
+    let usage = Usage { cost_usd: 0.5, ..Usage::default() };
+    let mut n = 0;
+    let mut later = now();
+    while !layout.rolled(1).exists() {
+        // A day and more later each time, so that a roll has something to leave out.
+        later = Timestamp::from_second(i64::try_from(n).unwrap() * 100_000).unwrap();
+        let (task, _) = queued(n);
+        let spec = TaskSpec { agent: Some("a".to_owned()), ..TaskSpec::new(id(n).name, "main") };
+        let ended = Event::Ended {
+            attempt: 1,
+            exit: Exit::Code(0),
+            class: Class::Fail,
+            reason: "x".repeat(50_000),
+            usage,
+            models: BTreeMap::new(),
+            lap: None,
+            swept: 0,
+            next: Next::Failed,
+        };
+        let started = Event::Started { attempt: 1, token: String::new(), boot: String::new() };
+        let removed = Event::Removed { reason: String::new(), trash: None };
+        let events = [Event::Queued { spec }, started, ended, removed];
+        journal.append(later, events.map(|event| (task.clone(), event)).into()).unwrap();
+        n += 1;
+        assert!(n < 100, "the journal never rolled");
+    }
+    let mut again = Journal::new(&layout);
+    let spent = again.read().unwrap().ledger().since(later).usage.cost_usd;
+    assert!((spent - 0.5).abs() < 1e-9, "{spent}");
+    assert_eq!(again.bad_lines(), 0);
 }
 
 proptest! {

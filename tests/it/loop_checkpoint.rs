@@ -74,6 +74,15 @@ fn each_iteration_has_one_and_each_can_come_back() {
     program.wt(&["restore", "trio", "--checkpoint", "4"]).ok();
     assert_eq!(portrait(&tree), finished);
     program.repo.git(&["fsck", "--no-dangling"]);
+
+    // What was undone is not told as done.
+    program.wt(&["restore", "trio", "--checkpoint", "1"]).ok();
+    program.wt(&["retry", "trio"]).ok();
+    program.wt(&["wait", "trio"]).ok();
+    assert_eq!((program.state_of("trio").as_str(), tree.read("folder/deep.txt").as_str()), ("done", "3\n"));
+    let prompt = program.state().join("tasks/trio@1/attempts/4/prompt.md");
+    let told = fs::read_to_string(prompt).unwrap();
+    assert!(told.contains("it was undone since") && !told.contains("It added these commits"), "{told}");
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod lock;
 mod loop_checkpoint;
 mod loop_faults;
 mod loop_life;
+mod merge_conservation;
 mod merge_fixtures;
 mod program;
 mod readme;

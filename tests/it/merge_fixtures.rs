@@ -276,3 +276,55 @@ fn merge_fixtures_with_any_marker_are_never_kept() {
     assert!(tried > 1000, "only {tried}");
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
+
+#[test]
+fn merge_fixtures_with_a_character_dropped_changed_or_commented_out_are_never_kept() {
+    let (tried, found) = accepted(|_, lines| {
+        let mut mutations = Vec::new();
+        for (n, line) in lines.iter().enumerate() {
+            let mut put = |what: &str, line: &str| {
+                let mut lines = lines.to_vec();
+                lines[n] = line;
+                let answer = lines.iter().flat_map(|line| [*line, "\n"]).collect();
+                mutations.push((format!("line {} {what}: `{line}`", n + 1), answer));
+            };
+            for (at, c) in line.char_indices().filter(|(at, c)| (n + at) % 7 == 0 && !c.is_whitespace()) {
+                let (before, after) = (&line[..at], &line[at + c.len_utf8()..]);
+                put("dropped", &format!("{before}{after}"));
+                put("changed", &format!("{before}{}{after}", if c == 'x' { 'y' } else { 'x' }));
+            }
+            for before in ["// ", "# ", "!", "if false "].into_iter().filter(|_| !line.trim().is_empty()) {
+                put("prefixed", &format!("{before}{line}"));
+            }
+        }
+        mutations
+    });
+    assert!(tried > 3000, "only {tried}");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn merge_fixtures_indented_anew_are_never_kept_where_that_means_something() {
+    let (tried, found) = accepted(|case, lines| {
+        let ending = case.about.path.rsplit(['.', '/']).next().unwrap();
+        // Between brackets the start of a line means nothing in Python.
+        let free = |line: &str| {
+            case.name.ends_with("into-lines") && line.starts_with("        ")
+                || case.name.ends_with("into-lines") && line.trim() == ")"
+        };
+        let strict = ["py", "yaml", "md", "Makefile", "gitignore"].contains(&ending);
+        let said =
+            lines.iter().enumerate().filter(|(_, line)| strict && !line.trim().is_empty() && !free(line));
+        said.flat_map(|(n, line)| {
+            [format!("    {line}"), line.trim_start().to_owned()].map(|line| {
+                let mut lines = lines.to_vec();
+                lines[n] = &line;
+                let answer = lines.iter().flat_map(|line| [*line, "\n"]).collect();
+                (format!("line {}: `{line}`", n + 1), answer)
+            })
+        })
+        .collect()
+    });
+    assert!(tried > 100, "only {tried}");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}

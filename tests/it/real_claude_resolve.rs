@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::fake_api::{FakeApi, Kind, Scenario, Turn};
+use crate::fake_api::{Effect, FakeApi, Fault, Kind, Scenario, Turn};
 use crate::program::{Program, Ran, ran};
 use crate::real_claude::{claude_environment, claude_program};
 
@@ -87,4 +87,53 @@ fn claude_code_merges_a_conflict_and_is_told_everything() {
     ] {
         assert!(asked[0].body.contains(told), "`{told}` was not told: {}", asked[0].body);
     }
+}
+
+/// Two tasks made by hand that conflict in `code.py`.
+fn conflicting(program: &Program) {
+    program.repo.commit("code.py", BASE);
+    for (name, with) in [("left", "f(x, LEFT"), ("right", "f(x, RIGHT")] {
+        program.wt(&["spawn", name, "--no-agent", "--quiet"]).ok();
+        program.env.at(&program.worktree(name)).commit("code.py", &BASE.replace("f(x", with));
+        program.wt(&["done", name]).ok();
+    }
+}
+
+#[test]
+fn claude_code_hears_in_its_session_what_was_wrong() {
+    let Some(claude) = claude_program() else { return };
+    let program = Program::new();
+    program.configure("[merge]\nagent = \"claude\"\n");
+    conflicting(&program);
+    let write = |text: &str| {
+        let read = Turn::tool("Read", json!({"file_path": "{{cwd}}/code.py"}));
+        [read, Turn::write("code.py", text), Turn::say("Merged.\n\n<promise>COMPLETE</promise>")]
+    };
+    let api = FakeApi::start(
+        Scenario::new([Turn::say("ok")])
+            .script("# Your merge was not accepted", write(&BASE.replace("f(x", "f(x, LEFT, RIGHT")))
+            .script("# Merge two changes", write(&BASE.replace("f(x", "f(x, RIGHT"))),
+    );
+    let landed = with_claude(&program, &claude, &api, &["merge", "--all", "--json", "--keep"]);
+    assert_eq!(landed.code, 0, "{}\n{}", landed.out, landed.err);
+    let asked: Vec<_> = api.requests().into_iter().filter(|r| r.kind == Kind::Main).collect();
+    assert_eq!(asked.len(), 6, "two calls of three turns");
+    assert!(asked[3].body.contains("what main did is missing"), "{}", asked[3].body);
+    let whole = asked[3].body.matches("# Merge two changes").count();
+    assert_eq!(whole, 1, "the session knows the rest, it is not told again");
+}
+
+#[test]
+fn a_refused_key_leaves_the_conflict_and_says_so() {
+    let Some(claude) = claude_program() else { return };
+    let program = Program::new();
+    program.configure("[merge]\nagent = \"claude\"\n");
+    conflicting(&program);
+    let refused = Effect::error(401, "authentication_error", "invalid x-api-key");
+    let api = FakeApi::start(Scenario::new([Turn::say("never said")]).fault(Fault::new(refused)));
+    let landed = with_claude(&program, &claude, &api, &["merge", "--all", "--json", "--keep"]);
+    assert_eq!(landed.code, 4, "{}\n{}", landed.out, landed.err);
+    let tasks = landed.json()["tasks"].clone();
+    assert_eq!((&tasks[0]["result"], &tasks[1]["result"]), (&json!("landed"), &json!("conflict")));
+    assert!(tasks[1]["reason"].as_str().unwrap().contains("`claude` did not merge it: claude: "), "{tasks}");
 }

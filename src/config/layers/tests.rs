@@ -107,8 +107,9 @@ fn every_key_is_read() {
     assert_eq!(settings.branch, "agents/{name}");
     assert_eq!(settings.limits.timeout, Duration::from_secs(5400));
     assert!((settings.limits.budget_usd - 12.5).abs() < f64::EPSILON);
-    assert_eq!((settings.limits.budget_tokens, settings.limits.day_tokens), (5_000_000, 90_000_000));
+    assert_eq!(settings.limits.budget_tokens, 5_000_000);
     assert_eq!(settings.limits.budget_time, Duration::from_secs(6 * 3600));
+    assert_eq!((settings.limits.day.tokens, settings.limits.day.time_ms), (90_000_000, 48 * 3_600_000));
     assert_eq!(settings.workspace.symlink, ["node_modules"]);
     assert_eq!((settings.workspace.ports, settings.workspace.pool), (2, 0));
     assert_eq!(settings.agent.commit, CommitBy::Agent);

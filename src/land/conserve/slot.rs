@@ -21,8 +21,21 @@ pub(super) fn is_sum(lexer: &Lexer, ours: &[Token], theirs: &[Token], found: &[T
         // What both added alike must not be doubled, so plain sequence is no shortcut here.
         return is_mixture(lexer, &a, &b, &c);
     }
+    if is_list(lexer, ours, theirs, found) {
+        return true;
+    }
     let in_sequence = follows(lexer, ours, theirs, found) || follows(lexer, theirs, ours, found);
-    in_sequence || is_list(lexer, ours, theirs, found)
+    in_sequence && !share_an_element(lexer, ours, theirs)
+}
+
+/// Whether both added the same element, which one after the other would double.
+fn share_an_element(lexer: &Lexer, ours: &[Token], theirs: &[Token]) -> bool {
+    let (Some(a), Some(b)) = (List::of(lexer, ours), List::of(lexer, theirs)) else { return false };
+    a.elements.iter().any(|element| says(lexer, element) && b.elements.contains(element))
+}
+
+fn says(lexer: &Lexer, unit: &[u32]) -> bool {
+    unit.iter().any(|id| lexer.kind(*id) == Kind::Word)
 }
 
 fn follows(lexer: &Lexer, first: &[Token], second: &[Token], found: &[Token]) -> bool {
@@ -230,8 +243,7 @@ impl List {
 
 /// Whether `found` has all of `a` and all of `b`, each in order, and nothing else. What is in both stands once.
 fn is_mixture(lexer: &Lexer, a: &[Vec<u32>], b: &[Vec<u32>], found: &[Vec<u32>]) -> bool {
-    let says = |unit: &[u32]| unit.iter().any(|id| lexer.kind(*id) == Kind::Word);
-    let common = |unit: &Vec<u32>| says(unit) && a.contains(unit) && b.contains(unit);
+    let common = |unit: &Vec<u32>| says(lexer, unit) && a.contains(unit) && b.contains(unit);
     if found.len() > a.len() + b.len() {
         return false;
     }
@@ -251,4 +263,53 @@ fn is_mixture(lexer: &Lexer, a: &[Vec<u32>], b: &[Vec<u32>], found: &[Vec<u32>])
         places = next;
     }
     places.contains(&(a.len(), b.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::language::Layout;
+    use super::*;
+
+    fn sum(path: &str, ours: &str, theirs: &str, found: &str) -> bool {
+        let mut lexer = Lexer::new(Layout::of(path));
+        let [ours, theirs, found] = [ours, theirs, found].map(|text| lexer.parse(text).tokens);
+        is_sum(&lexer, &ours, &theirs, &found)
+    }
+
+    /// The same inside a line.
+    fn inline(ours: &str, theirs: &str, found: &str) -> bool {
+        let mut lexer = Lexer::new(Layout::of("a.rs"));
+        let [ours, theirs, found] = [ours, theirs, found].map(|text| {
+            let mut tokens = lexer.parse(text).tokens;
+            tokens[0].first = None;
+            tokens
+        });
+        is_sum(&lexer, &ours, &theirs, &found)
+    }
+
+    #[test]
+    fn elements_mix_and_keep_their_commas() {
+        assert!(inline(", a", ", b", ", a, b"));
+        assert!(inline(", a", ", b", ", b, a"));
+        assert!(inline("a", "b", "a, b"));
+        assert!(inline(", a, c", ", b", ", a, b, c"));
+        assert!(!inline(", a, c", ", b", ", c, b, a"), "the order of one side");
+        assert!(!inline(", a", ", b", ", a b"), "a comma is missing");
+        assert!(!inline(", a", ", b", "a, b"), "the first comma is missing");
+        assert!(!inline("a", "b", "a b"));
+        assert!(!inline("&& a", "|| b", "&& a || b"), "which binds first?");
+        assert!(inline(", a, s", ", b, s", ", a, b, s"), "what both added stands once");
+        assert!(!inline(", a, s", ", b, s", ", a, s, b, s"));
+    }
+
+    #[test]
+    fn lines_mix_only_between_blocks() {
+        assert!(sum("a.py", "import a\nimport c\n", "import b\n", "import a\nimport b\nimport c\n"));
+        assert!(!sum("a.py", "def a():\n    x\n", "log()\n", "def a():\nlog()\n    x\n"));
+        assert!(!sum("a.py", "@cached\ndef a(): x\n", "log()\n", "@cached\nlog()\ndef a(): x\n"));
+        assert!(!sum("a.rs", "fn a() {\n}\n", "b();\n", "fn a() {\nb();\n}\n"));
+        assert!(!sum("a.rs", "if a {", "b();", "if a { b();"), "a bracket stays open");
+        assert!(sum("a.md", "## X\n- a\n", "## X\n- b\n", "## X\n- a\n- b\n"));
+        assert!(!sum("a.md", "- a\n", "## X\n- b\n", "## X\n- a\n- b\n"), "under a heading not its own");
+    }
 }

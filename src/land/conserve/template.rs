@@ -93,7 +93,11 @@ impl<'a> Cut<'a> {
             if stable.0 == self.base.lines.len() {
                 return parts.0;
             }
-            parts.fixed(self.base.of_lines(stable.0..stable.0 + 1));
+            // A bracket that one side opened far above may make another cut of the very same line.
+            let line = |text: &'a Parsed, n: usize| text.of_lines(n..n + 1);
+            let (base, ours) = (line(self.base, stable.0), line(self.ours, stable.1));
+            let theirs = line(self.theirs, stable.2);
+            parts.fixed(if ids(theirs) == ids(base) { ours } else { theirs });
             (b, o, t) = (stable.0 + 1, stable.1 + 1, stable.2 + 1);
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is outside the conflicted files, and what git calls a commit of the agent's, never gets into a result.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::time::Instant;
@@ -12,21 +12,20 @@ use uuid::Uuid;
 
 use super::material::{Material, Source};
 use super::prompt::{Refused, Session, render};
+use super::result::{Tried, judged, kept_files, listed};
 use super::{AskError, CALLS, FOLDER, Found, Open, Resolver};
 use crate::agent::call::{Call, Called, call};
 use crate::agent::{Adapter, Promise, Request, StdinFrom};
 use crate::failpoint;
+use crate::git::LinkedWorktree;
 use crate::git::command::REDIRECTING;
 use crate::git::conflict::Conflict;
-use crate::git::status::changed_paths;
 use crate::git::tree::{self, Put, Watched};
-use crate::git::{LinkedWorktree, Repo};
 use crate::land::Landing;
-use crate::land::conserve::{self, DoubtKind, Judgement, Names, Side, Sides, Superseded};
-use crate::land::kept::{CallFolder, Judged, KeptFile, Manifest};
+use crate::land::conserve::{self, Judgement, Names, Side};
+use crate::land::kept::{CallFolder, Manifest};
 use crate::land::place::{self, Keep};
 use crate::land::verify::own_variables;
-use crate::model::event::ResolvedBy;
 use crate::model::text::one_line;
 use crate::model::verdict::{Class, Exit};
 use crate::model::{Oid, Roster, Usage};
@@ -62,41 +61,6 @@ struct Brief<'a> {
     adapter: &'a Adapter,
     material: Material,
     owners: Vec<Option<Side>>,
-}
-
-/// What one call came to.
-struct Tried {
-    /// For each file what it became, and the judgement.
-    files: Vec<Option<(Oid, Judgement)>>,
-    /// What is wrong with the call as a whole.
-    faults: Vec<String>,
-    /// Whether telling it what is wrong may help.
-    again: bool,
-    session: Option<String>,
-}
-
-impl Tried {
-    /// Returns what speaks against file `n`, a sentence each; faults of the call count against all.
-    fn doubts(&self, n: usize, names: &Names<'_>) -> Vec<String> {
-        let judged = self.files[n].iter().flat_map(|(_, judgement)| judgement.doubts());
-        let judged = judged.map(|doubt| format!("{}: {}", doubt.path, doubt.told(names)));
-        self.faults.iter().cloned().chain(judged).collect()
-    }
-
-    fn refused(&self) -> bool {
-        let bad = |file: &Option<(Oid, Judgement)>| {
-            file.as_ref().is_none_or(|(_, judgement)| matches!(judgement, Judgement::Refused(_)))
-        };
-        !self.faults.is_empty() || self.files.iter().any(bad)
-    }
-
-    /// Tells whether every file is there and without markers: something that a person can look at.
-    fn usable(&self) -> bool {
-        self.files.iter().all(|file| {
-            let doubts = file.as_ref().map(|(_, judgement)| judgement.doubts());
-            doubts.is_some_and(|doubts| !doubts.iter().any(|doubt| doubt.kind == DoubtKind::Marker))
-        })
-    }
 }
 
 impl Resolver<'_> {
@@ -192,7 +156,7 @@ impl Resolver<'_> {
         }
         self.unrecorded = true;
         let superseded = conserve::superseded(called.facts.text.as_deref().unwrap_or_default());
-        let mut tried = judged(repo, what, brief, &watched, &called, &superseded)?;
+        let mut tried = judged(repo, what, &brief.owners, &watched, &called, &superseded)?;
         if let Some(fault) = fault(&called) {
             tried.again &= fault.again;
             tried.faults.insert(0, format!("{}: {}", brief.adapter.name(), fault.words));
@@ -217,7 +181,7 @@ impl Resolver<'_> {
             session: called.facts.session.clone(),
             model: called.facts.model.clone(),
             usage: called.facts.usage,
-            models: models(&called).collect(),
+            models: models(&called),
             took_ms,
         };
         folder.save(&manifest)?;
@@ -334,68 +298,6 @@ pub(super) fn adapter(landing: &Landing<'_>) -> Result<Adapter, AskError> {
     Ok(adapter)
 }
 
-/// Reads what the agent left, and judges it.
-fn judged(
-    repo: &Repo,
-    what: &Conflicted<'_>,
-    brief: &Brief<'_>,
-    watched: &Watched<'_>,
-    called: &Called,
-    superseded: &[Superseded],
-) -> Result<Tried, AskError> {
-    let (mut files, mut faults) = (Vec::new(), Vec::new());
-    match watched.now() {
-        Ok(now) => {
-            let open: BTreeSet<&str> = what.open.iter().map(|file| file.text.path.as_str()).collect();
-            let changed = changed_paths(repo, watched.before(), &now)?;
-            let stray: Vec<&str> =
-                changed.iter().map(String::as_str).filter(|path| !open.contains(path)).collect();
-            if !stray.is_empty() {
-                faults.push(format!("it also changed {}", listed(&stray)));
-            }
-            for (n, file) in what.open.iter().enumerate() {
-                let path = &file.text.path;
-                let found = match tree::entry(repo, &now, path)? {
-                    None => Err(format!("it deleted `{path}`")),
-                    Some((mode, _)) if mode != file.text.mode => {
-                        Err(format!("it changed the type or mode of `{path}`"))
-                    }
-                    Some((_, blob)) => Ok(blob),
-                };
-                let found = found.map_err(|fault| faults.push(fault)).ok();
-                files.push(match found {
-                    Some(blob) => {
-                        let judgement = judge(repo, file, &blob, superseded, brief.owners[n])?;
-                        Some((blob, judgement))
-                    }
-                    None => None,
-                });
-            }
-        }
-        Err(cause) => {
-            files.resize_with(what.open.len(), || None);
-            faults.push(format!("what it left cannot be read: {}", one_line(&cause.to_string(), 200)));
-        }
-    }
-    Ok(Tried { files, faults, again: true, session: called.facts.session.clone() })
-}
-
-fn judge(
-    repo: &Repo,
-    file: &Open,
-    blob: &Oid,
-    superseded: &[Superseded],
-    owner: Option<Side>,
-) -> Result<Judgement, AskError> {
-    let sides = Sides {
-        path: &file.text.path,
-        base: file.sides.base.as_deref(),
-        ours: &file.sides.ours,
-        theirs: &file.sides.theirs,
-    };
-    Ok(conserve::judge(&sides, &tree::blob(repo, blob)?, superseded, owner))
-}
-
 /// What was wrong with a call, whatever it left.
 struct Fault {
     words: String,
@@ -416,9 +318,13 @@ fn fault(called: &Called) -> Option<Fault> {
     }
 }
 
-/// Returns what the call used by model, where the agent names one.
-fn models(called: &Called) -> impl Iterator<Item = (String, Usage)> {
-    called.facts.model.clone().map(|model| (model, called.facts.usage)).into_iter()
+/// Returns what the call used by model: as the agent tells it, else all of it is its one model's.
+fn models(called: &Called) -> BTreeMap<String, Usage> {
+    let facts = &called.facts;
+    match &facts.model {
+        Some(model) if facts.models.is_empty() => BTreeMap::from([(model.clone(), facts.usage)]),
+        _ => facts.models.clone(),
+    }
 }
 
 fn keep_sides(folder: &CallFolder, open: &[Open]) -> Result<(), AskError> {
@@ -432,45 +338,4 @@ fn keep_sides(folder: &CallFolder, open: &[Open]) -> Result<(), AskError> {
         folder.write_side(n, "theirs", &file.sides.theirs)?;
     }
     Ok(())
-}
-
-fn kept_files(
-    open: &[Open],
-    tried: &Tried,
-    superseded: &[Superseded],
-    ours: &str,
-    theirs: &str,
-) -> Vec<KeptFile> {
-    let names = Names { ours, theirs };
-    let kept = |(n, file): (usize, &Open)| {
-        let found = tried.files[n].as_ref();
-        let given_up = superseded.iter().filter(|tag| tag.path == file.text.path);
-        KeptFile {
-            path: file.text.path.clone(),
-            key: file.key.clone(),
-            kind: file.text.kind,
-            mode: file.text.mode.clone(),
-            base: file.text.base.clone(),
-            ours: file.text.ours.clone(),
-            theirs: file.text.theirs.clone(),
-            result: found.map(|(blob, _)| blob.clone()),
-            by: found.map(|_| ResolvedBy::Agent),
-            judged: found.map(|(_, judgement)| match judgement {
-                Judgement::Kept => Judged::Kept,
-                Judgement::Doubtful(_) => Judged::Doubtful,
-                Judgement::Refused(_) => Judged::Refused,
-            }),
-            doubts: found.iter().flat_map(|(_, j)| j.doubts()).map(|doubt| doubt.told(&names)).collect(),
-            superseded: given_up.map(|tag| (tag.quote.clone(), tag.reason.clone())).collect(),
-        }
-    };
-    open.iter().enumerate().map(kept).collect()
-}
-
-fn listed(paths: &[&str]) -> String {
-    let shown = paths.iter().take(3).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
-    match paths.len() {
-        0..=3 => shown,
-        n => format!("{shown} and {} more", n - 3),
-    }
 }

@@ -15,6 +15,7 @@
 mod ask;
 mod material;
 mod prompt;
+mod result;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -279,3 +279,48 @@ fn the_worktree_for_conflicts_is_nobodys_task_and_is_made_again() {
     assert_eq!((scene.calls(), said.code()), (3, 4), "asked again, in a worktree that was made again");
     assert!(place.join(".git").exists());
 }
+
+#[test]
+fn a_landing_asks_so_often_and_no_more() {
+    let scene = Scene::new("sed -i '/^<<<<<<</,/^>>>>>>>/c f(x, LEFT, RIGHT)' *.py", "");
+    let paths: Vec<String> = (0..7).map(|n| format!("f{n}.py")).collect();
+    let text = |n: usize, with: &str| BASE.replace("import a", &format!("import a{n}")).replace("f(x", with);
+    let files = |with: &str| -> Vec<String> { (0..7).map(|n| text(n, with)).collect() };
+    let (base, left, right) = (files("f(x"), files("f(x, LEFT"), files("f(x, RIGHT"));
+    for (path, text) in paths.iter().zip(&base) {
+        scene.field.repo().write(path, text);
+    }
+    scene.field.repo().commit_all("base");
+    let each = |texts: &[String]| -> Vec<(String, String)> {
+        paths.iter().cloned().zip(texts.iter().cloned()).collect()
+    };
+    for (name, texts) in [("a", &left), ("b", &right)] {
+        let files = each(texts);
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (&**path, &**text)).collect();
+        scene.task(name, &files);
+    }
+    let said = scene.merge();
+    assert_eq!((said.code(), said.result("b"), scene.calls()), (4, "conflict", 6), "{}", said.ran.out);
+    assert!(said.reason("b").contains("an agent was asked 6 times already"), "{}", said.reason("b"));
+    scene.field.is_whole();
+}
+
+#[test]
+fn the_owners_side_is_named_and_a_person_looks_at_what_was_given_up() {
+    let script = format!(
+        "{}\necho '<superseded path=\"code.py\">f(x, LEFT) ||| incompatible, b owns the file</superseded>'",
+        writes(&BASE.replace("f(x", "g(x"))
+    );
+    let scene = Scene::new(&script, "");
+    scene.field.repo().commit("code.py", BASE);
+    scene.field.done("a", &[("code.py", &BASE.replace("f(x", "f(x, LEFT"))]);
+    scene.field.done_with("b", &[("code.py", &BASE.replace("f(x", "g(x"))], &["--own", "*.py"]);
+    let said = scene.merge();
+    assert_eq!((said.code(), said.result("b")), (4, "review"), "{}", said.ran.out);
+    assert!(scene.prompts()[0].contains("Owned by the task `b`."), "{}", scene.prompts()[0]);
+    let folder = scene.landing("b").kept.unwrap();
+    let calls = kept::calls(folder.as_ref(), &"b".parse().unwrap()).unwrap();
+    let file = calls.last().unwrap().load().unwrap().unwrap().files.remove(0);
+    assert_eq!(file.superseded[0].1, "incompatible, b owns the file");
+    assert!(!file.doubts.is_empty());
+}
