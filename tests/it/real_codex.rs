@@ -138,7 +138,7 @@ fn a_refused_key_ends_codex_at_its_first_complaint() {
     let task = program.task("a");
     assert_eq!((&task["state"], &task["attempt"]), (&"failed".into(), &1.into()), "{task}");
     assert_eq!(ended(&program)["class"], "fleet_stop");
-    assert_eq!(task["outcome"], "the API refused the key (401 or 403)", "{task}");
+    assert_eq!(task["outcome"], "codex: the API refused the key (401 or 403)", "{task}");
 }
 
 #[test]

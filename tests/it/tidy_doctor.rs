@@ -295,6 +295,27 @@ fn agents_are_found_with_their_version_and_slow_ones_are_not_waited_for() {
 }
 
 #[test]
+fn the_agents_that_wt_knows_are_found_with_their_versions_and_missed_by_nobody() {
+    let program = Program::new();
+    let bin = program.env.root().join("bin");
+    for (name, version) in
+        [("claude", "2.1.197 (Claude Code)"), ("codex", "codex-cli 0.169.0"), ("opencode", "1.18.33")]
+    {
+        script(&bin.join(name), &format!("[ \"$*\" = --version ] && echo '{version}'"));
+    }
+    let answer = with_path(&program, &[&bin]);
+    let well = answer["well"].to_string();
+    for line in [
+        "agent claude: 2.1.197 (Claude Code) at ",
+        "agent codex: codex-cli 0.169.0 at ",
+        "agent opencode: 1.18.33 at ",
+    ] {
+        assert!(well.contains(line), "`{line}` is not in {well}");
+    }
+    assert_eq!(found(&answer, "agent-missing"), Vec::<&Value>::new(), "nobody asked for gemini: {answer}");
+}
+
+#[test]
 fn a_program_that_the_repository_names_is_not_run_before_it_is_trusted() {
     let program = Program::new();
     let (mark, bin) = (program.env.root().join("ran"), program.env.root().join("bin"));
