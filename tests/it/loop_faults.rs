@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{Program, gone_within, kill};
+use crate::program::{Program, gone_within, kill_together};
 
 fn iterations(program: &Program, id: &str) -> Vec<u64> {
     let ends = program.events(id).into_iter().filter(|event| event["type"] == "ended");
@@ -30,9 +30,7 @@ fn killed_with_its_guard_in_the_middle_of_a_loop_the_same_iteration_comes_again(
     program.spawn("trio", &steps, &["--loop", "3"]).ok();
     let pids = program.file(&program.env.root().join("pids"));
     let agent: u32 = pids.split_whitespace().nth(1).unwrap().parse().unwrap();
-    for role in ["__run", "__guard"] {
-        kill(program.role(role)[0]);
-    }
+    kill_together(&["__run", "__guard"].map(|role| program.role(role)[0]));
     program.wt(&["status"]).ok();
     gone_within(std::time::Duration::from_secs(2), &[agent]);
     program.wt(&["wait", "trio"]).ok();
