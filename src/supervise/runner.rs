@@ -61,6 +61,9 @@ pub enum RunError {
         #[source]
         source: Option<AdapterError>,
     },
+    /// Its worktree was deleted or moved away; the branch is kept.
+    #[error("the folder {0} is gone; its branch is kept")]
+    NoFolder(String),
     /// A set-up command failed.
     #[error("set-up failed: {0}")]
     Setup(String),
@@ -288,6 +291,9 @@ impl<'a> Attempt<'a> {
 
     async fn work(&self, journal: &mut Journal, orders: &Orders) -> Result<Tried, RunError> {
         let workspace = self.furnished(journal)?;
+        if !Path::new(&workspace.path).is_dir() {
+            return Err(RunError::NoFolder(workspace.path));
+        }
         let worktree = LinkedWorktree::open(self.site.repo, &workspace.entry, workspace.path.as_ref())?;
         let env = setup::environment(self.site, self.task, &workspace);
         let log = self.folder.setup_log();
@@ -388,7 +394,9 @@ fn finished(outcome: &Result<Tried, RunError>) -> bool {
 
 fn class_of(error: &RunError) -> Class {
     match error {
-        RunError::Agent { .. } | RunError::Setup(_) | RunError::Iteration(_) => Class::Fail,
+        RunError::Agent { .. } | RunError::NoFolder(_) | RunError::Setup(_) | RunError::Iteration(_) => {
+            Class::Fail
+        }
         RunError::Create(_)
         | RunError::Git(_)
         | RunError::Judge(_)
