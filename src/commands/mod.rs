@@ -16,6 +16,7 @@ pub mod gc;
 pub mod logs;
 pub mod merge;
 pub mod path;
+mod question;
 pub mod resolve;
 pub mod restore;
 pub mod retry;

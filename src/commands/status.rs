@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
+use super::question;
 use crate::error::{self, CommandError, During as _};
 use crate::model::view::{SCHEMA, SlotsView, StatusView, TodayView};
 use crate::model::{Clock as _, Roster, State, Task};
@@ -55,6 +56,8 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
     } else {
         let tasks: Vec<String> = status.tasks.iter().map(ui::table::task).collect();
         ui::answer(&tasks.join("\n\n"));
+        let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
+        question::tell(context, &named);
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
+use super::question;
 use crate::error::{self, CommandError, During as _};
 use crate::model::account::{account, stopped_with_account};
 use crate::model::event::WaitReason;
@@ -167,6 +168,7 @@ fn finish(context: &mut Context, ids: &[TaskId], ended: Ended, json: bool) -> Re
         }
     }
     tell_parked(&tasks);
+    question::tell(context, &tasks);
     Ok(if ended == Ended::TimedOut { error::TIMED_OUT } else { code(&tasks) })
 }
 

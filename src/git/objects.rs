@@ -3,11 +3,13 @@
 //! Invariant: nothing here moves a ref; what is written is unreachable until somebody points to it.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use gix::objs::Kind;
 
+use super::command::Git;
 use super::repo::{id, oid};
-use super::{GitError, Repo};
+use super::{Checkout, GitError, Repo};
 use crate::model::Oid;
 use crate::model::clock::{Clock as _, SystemClock};
 
@@ -37,6 +39,14 @@ pub(super) fn own_commit(repo: &Repo, tree: &Oid, parents: &[Oid], message: &str
 /// Writes a blob.
 pub(super) fn blob(repo: &Repo, bytes: &[u8]) -> Result<Oid, GitError> {
     write(repo, Kind::Blob, bytes)
+}
+
+/// Writes the content of a file as it is, without holding all of it in memory.
+pub(super) fn blob_of_file(checkout: &Checkout, path: &Path) -> Result<Oid, GitError> {
+    // git streams what is larger than the first into a pack; the second is several times faster.
+    let call = Git::at(checkout, "hash-object").set("core.bigFileThreshold=8m").set("core.compression=1");
+    let said = call.args(["-w", "--no-filters", "--"]).arg(path).line()?;
+    Oid::parse(&said).ok_or_else(|| GitError::unreadable(path.display().to_string(), said))
 }
 
 fn write(repo: &Repo, kind: Kind, bytes: &[u8]) -> Result<Oid, GitError> {

@@ -177,7 +177,8 @@ impl Found {
     /// Returns change and error as a lap keeps them. An error counts only where a promise was refused: a check may well be
     /// red in the same way while the work goes on.
     fn fingerprint(&self) -> String {
-        let change = self.change.as_deref().unwrap_or(NONE);
+        let undone = if self.commits > 0 { UNDONE } else { NONE };
+        let change = self.change.as_deref().unwrap_or(undone);
         let error = match (self.refused(), &self.red) {
             (None, _) => NONE.to_owned(),
             (Some(_), Some(red)) => red.output.clone(),
@@ -189,6 +190,9 @@ impl Found {
 
 /// The part of a fingerprint where there is none.
 const NONE: &str = "-";
+
+/// The change of an iteration whose commits undo each other, or hold nothing.
+const UNDONE: &str = "undone";
 
 /// Returns what an iteration leaves to the next one and to the rules.
 pub fn lap(task: &Task, found: &Found) -> Lap {
@@ -245,6 +249,8 @@ fn given_up(looping: &Looping, laps: &[&Lap]) -> Option<String> {
         Some(format!("the loop is used up after {}", count(newest.iteration as usize, "iteration")))
     } else if in_a_row(&|lap| lap.commits == 0) {
         Some(format!("no new commit in {}", count(patience, "iteration")))
+    } else if change == UNDONE && in_a_row(&|lap| parts(lap).0 == UNDONE) {
+        Some(format!("commits that change nothing in {}", count(patience, "iteration")))
     } else if change != NONE && in_a_row(&|lap| parts(lap).0 == change) {
         Some(format!("it goes round in circles: the same change in {}", count(patience, "iteration")))
     } else if error != NONE && in_a_row(&|lap| parts(lap).1 == error) {

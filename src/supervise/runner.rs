@@ -59,6 +59,9 @@ pub enum RunError {
         #[source]
         source: Option<AdapterError>,
     },
+    /// Its worktree was deleted or moved away; the branch is kept.
+    #[error("the folder {0} is gone; its branch is kept")]
+    NoFolder(String),
     /// A set-up command failed.
     #[error("set-up failed: {0}")]
     Setup(String),
@@ -221,6 +224,9 @@ impl<'a> Attempt<'a> {
 
     async fn work(&self, journal: &mut Journal, orders: &Orders) -> Result<Tried, RunError> {
         let workspace = self.furnished(journal)?;
+        if !Path::new(&workspace.path).is_dir() {
+            return Err(RunError::NoFolder(workspace.path));
+        }
         let worktree = LinkedWorktree::open(self.site.repo, &workspace.entry, workspace.path.as_ref())?;
         let env = setup::environment(self.site, self.task, &workspace);
         let log = self.folder.setup_log();

@@ -85,8 +85,8 @@ impl Beneath {
     }
 
     /// Opens the regular file at `path` to add to its end, making it if it is missing.
-    pub(super) fn append(&self, path: &Path, mode: u32) -> io::Result<std::fs::File> {
-        let (folder, name) = self.parent(path, Missing::Fail)?;
+    pub(super) fn append(&self, path: &Path, mode: u32, missing: Missing) -> io::Result<std::fs::File> {
+        let (folder, name) = self.parent(path, missing)?;
         let flags = OFlags::WRONLY
             | OFlags::APPEND
             | OFlags::CREATE
@@ -170,7 +170,7 @@ mod tests {
         assert!(beneath.read(Path::new("file")).is_err());
         assert!(beneath.create(Path::new("way/new"), 0o600, Missing::Make).is_err());
         assert!(beneath.create(Path::new("file"), 0o600, Missing::Make).is_err());
-        assert!(beneath.append(Path::new("file"), 0o600).is_err());
+        assert!(beneath.append(Path::new("file"), 0o600, Missing::Fail).is_err());
         assert!(beneath.folder(Path::new("way")).is_err());
         assert!(beneath.link(Path::new("x"), Path::new("way/link"), Missing::Make).is_err());
         assert!(beneath.read(Path::new("../x")).is_err());

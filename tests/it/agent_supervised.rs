@@ -200,6 +200,10 @@ fn a_question_parks_the_task_and_is_shown() {
     assert_eq!(task["outcome"], "asks: Apply the edit? [y/N]", "{task}");
     assert_eq!(task["attempt"], 1);
     assert!(program.wt(&["status"]).ok().contains("Apply the edit? [y/N]"));
+    // Nobody can talk to this agent.
+    for verb in ["wait", "status"] {
+        assert!(program.wt(&[verb, "a"]).err.contains("hint: ask it again: `wt retry a`"), "{verb}");
+    }
 }
 
 #[test]
@@ -211,4 +215,6 @@ fn a_question_in_the_stream_ends_the_agent_at_once() {
     let event = ended(&program, "a@1");
     assert_eq!(event["reason"], "asks for a permission: Bash git push", "{event}");
     assert_eq!(program.state_of("a"), "waiting");
+    let waited = program.wt(&["wait", "a"]);
+    assert_eq!((waited.code, waited.err.as_str()), (4, "hint: answer it: `wt attach a`\n"));
 }

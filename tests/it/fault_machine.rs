@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::program::{Program, alive, asleep, gone_within, kill, ran};
+use crate::program::{Program, alive, asleep, gone_within, kill_together, ran};
 
 /// A process of somebody else, ended with the test.
 struct Bystander(Child);
@@ -36,9 +36,7 @@ fn row_05_both_killed_while_somebody_waits() {
     let mut wait = program.command(&["wait", "a"]);
     let wait = wait.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     program.until("a waiting `wt`", || asleep(wait.id()).then_some(()));
-    for pid in ["__run", "__guard"].map(|role| program.role(role)[0]) {
-        kill(pid);
-    }
+    kill_together(&["__run", "__guard"].map(|role| program.role(role)[0]));
     assert_eq!(ran(wait.wait_with_output().unwrap()).code, 1);
     assert_eq!(program.state_of("a"), "dead");
 }
@@ -52,9 +50,7 @@ fn vanish(program: &Program, name: &str) -> String {
     let mut spawn = program.command(&["spawn", name, &format!("SCRIPT:\n{}\n", steps.join("\n"))]);
     ran(spawn.env("WT_TEST_BOOT", "boot-one").output().unwrap()).ok();
     let agent: u32 = program.file(&pids).split_whitespace().nth(1).unwrap().parse().unwrap();
-    for pid in ["__run", "__guard"].map(|role| program.role(role)[0]) {
-        kill(pid);
-    }
+    kill_together(&["__run", "__guard"].map(|role| program.role(role)[0]));
     gone_within(Duration::from_secs(5), &[agent]);
     let events = program.events(&format!("{name}@1"));
     let started = events.iter().find(|event| event["type"] == "started").unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::program::{Program, alive, gone_within, kill};
+use crate::program::{Program, alive, gone_within, kill, kill_together};
 
 /// An agent that leaves descendants of four kinds, says so, and then works on for a long time.
 fn evil<'a>() -> Vec<&'a str> {
@@ -44,9 +44,7 @@ fn kill_and_check(victims: &[&str], limit: Duration) {
     program.spawn("next", &["write:next.txt=x", "commit:next"], &[]).ok();
     assert_eq!(program.state_of("next"), "queued");
     let pids: Vec<u32> = victims.iter().map(|victim| program.role(victim)[0]).collect();
-    for pid in &pids {
-        kill(*pid);
-    }
+    kill_together(&pids);
     if victims.len() == 2 {
         // Nobody is left to notice: the next `wt` command does.
         program.wt(&["status"]).ok();

@@ -138,6 +138,21 @@ fn edits_stages_untracked_and_ignored_files_come_back() {
     assert_eq!(plain.read("-rf"), "dash\n");
 }
 
+/// Large files are not read into memory; they are kept byte for byte all the same.
+#[test]
+fn large_files_come_back() {
+    let (env, repo, task) = setup();
+    let tree = env.at(task.path());
+    let line = |n: u32| format!("line {n}\r\n");
+    let large: String = (0..1_000_000).map(line).collect();
+    assert!(large.len() > 8 << 20);
+    tree.write("new/-large file", &large);
+    tree.write("dir/file 1", format!("{large}.\n"));
+    tree.write(".env", large);
+    fs::set_permissions(task.path().join("new/-large file"), std::fs::Permissions::from_mode(0o700)).unwrap();
+    round_trip(&env, &repo, &task, &[".env"]);
+}
+
 #[test]
 fn conflicts_come_back_with_all_their_stages() {
     let (env, repo, task) = setup();

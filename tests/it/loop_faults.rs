@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::{Program, gone_within, kill};
+use crate::program::{Program, gone_within, kill_together};
 
 fn iterations(program: &Program, id: &str) -> Vec<u64> {
     let ends = program.events(id).into_iter().filter(|event| event["type"] == "ended");
@@ -30,9 +30,7 @@ fn killed_with_its_guard_in_the_middle_of_a_loop_the_same_iteration_comes_again(
     program.spawn("trio", &steps, &["--loop", "3"]).ok();
     let pids = program.file(&program.env.root().join("pids"));
     let agent: u32 = pids.split_whitespace().nth(1).unwrap().parse().unwrap();
-    for role in ["__run", "__guard"] {
-        kill(program.role(role)[0]);
-    }
+    kill_together(&["__run", "__guard"].map(|role| program.role(role)[0]));
     program.wt(&["status"]).ok();
     gone_within(std::time::Duration::from_secs(2), &[agent]);
     program.wt(&["wait", "trio"]).ok();
@@ -148,4 +146,38 @@ fn a_session_is_resumed_within_an_iteration_and_never_across() {
     assert_eq!(std::fs::read_to_string(&log).unwrap(), "1 \n2 \n2 --resume session-2\n3 \n");
     let task: Value = program.task("talk");
     assert_eq!(task["session"], "session-3", "{task}");
+}
+
+/// An agent that runs what it is asked as a shell script, the part about the loop left out.
+const SHELL: &str = r##"[agents.shell]
+command = ["sh", "-c", "exec sh -ec \"$(sed '/^## Iteration/,$d')\""]
+"##;
+
+#[test]
+fn notes_that_an_agent_takes_away_are_begun_again() {
+    let program = Program::new();
+    program.configure(SHELL);
+    let script = "rm -rf .shared/progress; echo $WT_ITERATION > x; git add x; git commit -qm x";
+    program.wt(&["spawn", "a", script, "--agent", "shell", "--loop", "2"]).ok();
+    program.wt(&["wait", "a"]).fails(1);
+    let notes = program.env.root().join("repo-worktrees/.shared/progress/a.md");
+    let notes = std::fs::read_to_string(notes).unwrap();
+    assert!(notes.starts_with("- wt: iteration 2 ended at "), "{notes}");
+}
+
+#[test]
+fn a_workspace_that_an_agent_takes_away_ends_the_loop_and_comes_back() {
+    let program = Program::new();
+    program.configure(SHELL);
+    let script = "echo x > x; git add x; git commit -qm x; here=$(pwd); cd /; rm -rf \"$here\"";
+    program.wt(&["spawn", "a", script, "--agent", "shell", "--loop", "5"]).ok();
+    let told = program.wt(&["wait", "a"]);
+    assert_eq!(told.code, 1);
+    assert!(told.out.contains("a failed: the folder ") && told.out.contains("is gone"), "{}", told.out);
+    assert_eq!(iterations(&program, "a@1"), [1]);
+    let refused = program.wt(&["retry", "a"]).fails(1);
+    assert!(refused.contains("wt gc a --force && wt restore a"), "{refused}");
+    program.wt(&["gc", "a", "--force"]).ok();
+    program.wt(&["restore", "a"]).ok();
+    assert_eq!(program.env.at(&program.worktree("a")).read("x"), "x\n");
 }

@@ -252,6 +252,24 @@ pub fn kill(pid: u32) {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }
 
+/// Ends several processes as if in one instant: none of them sees another one's death, and all are gone, with what they
+/// held, when this returns.
+pub fn kill_together(pids: &[u32]) {
+    let number = |pid: &u32| rustix::process::Pid::from_raw(i32::try_from(*pid).unwrap()).unwrap();
+    for pid in pids {
+        rustix::process::kill_process(number(pid), rustix::process::Signal::STOP).unwrap();
+    }
+    let begun = Instant::now();
+    while !pids.iter().all(|pid| stat_of(*pid).starts_with('T')) {
+        assert!(begun.elapsed() < PATIENCE, "not all of {pids:?} are stopped");
+        std::thread::yield_now();
+    }
+    for pid in pids {
+        kill(*pid);
+    }
+    gone_within(PATIENCE, pids);
+}
+
 /// Waits until all of these processes are gone, at most `limit`.
 pub fn gone_within(limit: Duration, pids: &[u32]) {
     let begun = Instant::now();
@@ -274,6 +292,12 @@ pub fn ran(output: Output) -> Ran {
 
 /// Returns whether a process of that number runs (a zombie does not).
 pub fn alive(pid: u32) -> bool {
+    let stat = stat_of(pid);
+    !stat.is_empty() && !stat.starts_with(['Z', 'X'])
+}
+
+/// Returns what the kernel says of a process, from its state letter on; nothing where there is none.
+fn stat_of(pid: u32) -> String {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    !stat.is_empty() && !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with(['Z', 'X'])
+    stat.rsplit(')').next().unwrap_or_default().trim_start().to_owned()
 }

@@ -8,13 +8,16 @@ use std::path::{Component, Path};
 use fs_err as fs;
 use gix::index::entry::{Flags, Mode, Stage};
 
-use super::super::objects::{blob, own_commit};
+use super::super::objects::{blob, blob_of_file, own_commit};
 use super::super::repo::oid;
 use super::super::status::NOT_INSIDE;
 use super::{EXECUTABLE, Item, LINK, NOTES, Note, REGULAR, ScratchIndex, on_disk, shown, written};
 use crate::git::command::Git;
 use crate::git::{Checkout, GitError, Repo};
 use crate::model::Oid;
+
+/// Files larger than this, in bytes, are never held in memory: an agent may leave gigabytes behind.
+const LARGE: u64 = 8 << 20;
 
 /// Writes the state of a worktree as one commit, which no ref holds yet: `HEAD`, index, tracked edits, untracked files, and
 /// of the ignored files those below the paths of `ignored`. [`GitError::Nested`] names a repository inside it.
@@ -168,14 +171,16 @@ fn capture(repo: &Repo, checkout: &Checkout, path: &[u8]) -> Result<Option<(Item
     let place = on_disk(checkout, path);
     let Ok(there) = fs::symlink_metadata(&place) else { return Ok(None) };
     let bits = there.permissions().mode() & 0o7777;
-    let (mode, bytes) = if there.is_symlink() {
-        (LINK, fs::read_link(&place)?.as_os_str().as_bytes().to_owned())
+    let (mode, oid) = if there.is_symlink() {
+        (LINK, blob(repo, fs::read_link(&place)?.as_os_str().as_bytes())?)
     } else if there.is_file() {
-        (if bits & 0o100 == 0 { REGULAR } else { EXECUTABLE }, fs::read(&place)?)
+        let large = there.len() > LARGE;
+        let oid = if large { blob_of_file(checkout, &place)? } else { blob(repo, &fs::read(&place)?)? };
+        (if bits & 0o100 == 0 { REGULAR } else { EXECUTABLE }, oid)
     } else {
         return Ok(None);
     };
-    Ok(Some((Item { mode: mode.to_owned(), oid: blob(repo, &bytes)?, path: path.to_owned() }, bits)))
+    Ok(Some((Item { mode: mode.to_owned(), oid, path: path.to_owned() }, bits)))
 }
 
 /// Writes files as a tree, with notes of permissions that the tree cannot say.

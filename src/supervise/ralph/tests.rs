@@ -175,6 +175,9 @@ fn a_loop_that_gets_nowhere_is_given_up() {
     let same = Found { change: Some("c".to_owned()), ..good() };
     let (n, reason) = until_the_end(queued(20, 3, 2), |_| same.clone());
     assert_eq!((n, reason.contains("the same change in 3 iterations")), (3, true), "{reason}");
+    let undone = Found { change: None, commits: 2, ..good() };
+    let (n, reason) = until_the_end(queued(20, 3, 2), |_| undone.clone());
+    assert_eq!((n, reason.starts_with("commits that change nothing in 3 iterations")), (3, true), "{reason}");
     let refused = Found { red: Some(red("e")), ..complete() };
     let changing = |n: u32| Some(n.to_string());
     let (n, reason) = until_the_end(queued(20, 3, 2), |n| Found { change: changing(n), ..refused.clone() });
