@@ -100,6 +100,10 @@ fn by_exit(adapter: &Adapter, ending: &Ending) -> Verdict {
         (EventForm::Text, Exit::Code(127)) => Verdict::new(Class::Fail, ending.or_stderr("could not be run")),
         (EventForm::Text, exit) => Verdict::new(Class::Retry, ending.or_stderr(&exit.to_string())),
         (EventForm::Jsonl, exit) => match ending.told() {
+            // A table of the user's own, not finished: its agent's last word alone would puzzle.
+            Some(told) if adapter.compiled().ends.is_empty() && exit == Exit::Code(0) => {
+                Verdict::new(Class::Retry, format!("its table has no `outcome` that makes this good: {told}"))
+            }
             Some(told) => Verdict::new(Class::Retry, told),
             None => Verdict::new(Class::Retry, ending.or_stderr(&format!("ended without a result ({exit})"))),
         },
@@ -249,6 +253,16 @@ mod tests {
         assert_eq!(by(StoppedBy::Stall(Duration::from_secs(600))).class, Class::Retry);
         let own = Verdict::new(Class::FleetStop, "authentication_failed (401)");
         assert_eq!(by(StoppedBy::Verdict(own.clone())), own);
+    }
+
+    #[test]
+    fn a_table_without_outcomes_is_told_as_such() {
+        let text = "[agents.x]\ncommand = [\"x\"]\nevents = \"jsonl\"\n\
+                    event = [{ when = { \"/end\" = true }, take = { text = \"/text\" }, final = true }]";
+        let adapter = read("x", text).unwrap();
+        let end = judged(&adapter, br#"{"end":true,"text":"all done"}"#, Exit::Code(0), "");
+        assert_eq!(end.class, Class::Retry);
+        assert_eq!(end.reason, "its table has no `outcome` that makes this good: all done");
     }
 
     #[test]
