@@ -85,8 +85,8 @@ pub fn verdict(adapter: &Adapter, ending: &Ending) -> Verdict {
         Some(rule) => Verdict::new(
             rule.class,
             match &rule.reason {
-                Some(reason) => ending.fill(reason),
-                None => ending.told().unwrap_or_else(|| ending.by_class(rule.class)),
+                Some(reason) if !ending.fill(reason).is_empty() => ending.fill(reason),
+                _ => ending.told().unwrap_or_else(|| ending.by_class(rule.class)),
             },
         ),
         None => by_exit(adapter, ending),
@@ -263,6 +263,13 @@ mod tests {
         let end = judged(&adapter, br#"{"end":true,"text":"all done"}"#, Exit::Code(0), "");
         assert_eq!(end.class, Class::Retry);
         assert_eq!(end.reason, "its table has no `outcome` that makes this good: all done");
+    }
+
+    #[test]
+    fn a_reason_that_comes_out_empty_is_not_told() {
+        let text = "[agents.x]\ncommand = [\"x\"]\noutcome = [{ when = { exit = 3 }, class = \"fail\", reason = \"{error}\" }]";
+        let adapter = read("x", text).unwrap();
+        assert_eq!(judged(&adapter, b"no luck", Exit::Code(3), "").reason, "no luck");
     }
 
     #[test]

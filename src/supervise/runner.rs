@@ -274,7 +274,7 @@ impl<'a> Attempt<'a> {
                     };
                     (class, next, reason)
                 });
-                let by = self.cap.ended(&called.verdict, &used.usage);
+                let by = self.cap.ended(&called, &used.usage);
                 let (next, reason) = bounded(judgement, by, (next, reason), governor::tomorrow(self.site));
                 let reason = reason + &aside(&called);
                 (ended(called.exit, class, reason, used, called.swept, &next), next)
