@@ -85,8 +85,8 @@ pub fn verdict(adapter: &Adapter, ending: &Ending) -> Verdict {
         Some(rule) => Verdict::new(
             rule.class,
             match &rule.reason {
-                Some(reason) => ending.fill(reason),
-                None => ending.told().unwrap_or_else(|| ending.by_class(rule.class)),
+                Some(reason) if !ending.fill(reason).is_empty() => ending.fill(reason),
+                _ => ending.told().unwrap_or_else(|| ending.by_class(rule.class)),
             },
         ),
         None => by_exit(adapter, ending),
@@ -100,6 +100,10 @@ fn by_exit(adapter: &Adapter, ending: &Ending) -> Verdict {
         (EventForm::Text, Exit::Code(127)) => Verdict::new(Class::Fail, ending.or_stderr("could not be run")),
         (EventForm::Text, exit) => Verdict::new(Class::Retry, ending.or_stderr(&exit.to_string())),
         (EventForm::Jsonl, exit) => match ending.told() {
+            // A table of the user's own, not finished: its agent's last word alone would puzzle.
+            Some(told) if adapter.compiled().ends.is_empty() && exit == Exit::Code(0) => {
+                Verdict::new(Class::Retry, format!("its table has no `outcome` that makes this good: {told}"))
+            }
             Some(told) => Verdict::new(Class::Retry, told),
             None => Verdict::new(Class::Retry, ending.or_stderr(&format!("ended without a result ({exit})"))),
         },
@@ -249,6 +253,23 @@ mod tests {
         assert_eq!(by(StoppedBy::Stall(Duration::from_secs(600))).class, Class::Retry);
         let own = Verdict::new(Class::FleetStop, "authentication_failed (401)");
         assert_eq!(by(StoppedBy::Verdict(own.clone())), own);
+    }
+
+    #[test]
+    fn a_table_without_outcomes_is_told_as_such() {
+        let text = "[agents.x]\ncommand = [\"x\"]\nevents = \"jsonl\"\n\
+                    event = [{ when = { \"/end\" = true }, take = { text = \"/text\" }, final = true }]";
+        let adapter = read("x", text).unwrap();
+        let end = judged(&adapter, br#"{"end":true,"text":"all done"}"#, Exit::Code(0), "");
+        assert_eq!(end.class, Class::Retry);
+        assert_eq!(end.reason, "its table has no `outcome` that makes this good: all done");
+    }
+
+    #[test]
+    fn a_reason_that_comes_out_empty_is_not_told() {
+        let text = "[agents.x]\ncommand = [\"x\"]\noutcome = [{ when = { exit = 3 }, class = \"fail\", reason = \"{error}\" }]";
+        let adapter = read("x", text).unwrap();
+        assert_eq!(judged(&adapter, b"no luck", Exit::Code(3), "").reason, "no luck");
     }
 
     #[test]

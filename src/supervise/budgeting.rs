@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use super::governor::{self, EndedBy, Judgement};
 use super::runner::Attempt;
+use crate::agent::StoppedBy;
+use crate::agent::call::Called;
 use crate::model::Usage;
 use crate::model::budget::{Budget, Spent};
-use crate::model::verdict::{Class, Verdict};
+use crate::model::verdict::Class;
 use crate::store::Journal;
 
 /// What an attempt was told of its budgets, and whether one ended it.
@@ -17,6 +19,8 @@ pub(super) struct Cap {
     given: Cell<Option<f64>>,
     /// Whether a budget ended the attempt.
     hit: Cell<bool>,
+    /// Whether its time limit is what a budget left of it.
+    timed: Cell<bool>,
 }
 
 impl Cap {
@@ -25,11 +29,12 @@ impl Cap {
         self.hit.set(true);
     }
 
-    /// Returns whether a budget ended the attempt: by our hand, or by the cap that the agent was given.
-    pub(super) fn ended(&self, verdict: &Verdict, used: &Usage) -> EndedBy {
-        let own =
-            verdict.class == Class::Escalate && self.given.get().is_some_and(|cap| used.cost_usd >= cap);
-        if own || self.hit.get() { EndedBy::Budget } else { EndedBy::Itself }
+    /// Returns whether a budget ended the attempt: by our hand, by its time limit, or by the cap that the agent was given.
+    pub(super) fn ended(&self, called: &Called, used: &Usage) -> EndedBy {
+        let own = called.verdict.class == Class::Escalate
+            && self.given.get().is_some_and(|cap| used.cost_usd >= cap);
+        let late = self.timed.get() && matches!(called.stopped, Some(StoppedBy::Timeout(_)));
+        if own || late || self.hit.get() { EndedBy::Budget } else { EndedBy::Itself }
     }
 }
 
@@ -75,6 +80,8 @@ impl Attempt<'_> {
         let day = rest(&self.site.settings.limits.day, &self.today(journal));
         let least = [own, day].into_iter().flatten().min();
         let limit = self.task.spec.timeout();
-        least.map_or(limit, |ms| limit.min(Duration::from_millis(ms)))
+        let least = least.map(Duration::from_millis).filter(|least| *least < limit);
+        self.cap.timed.set(least.is_some());
+        least.unwrap_or(limit)
     }
 }

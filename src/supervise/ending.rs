@@ -69,7 +69,7 @@ impl Attempt<'_> {
                     };
                     (class, next, reason)
                 });
-                let by = self.cap.ended(&called.verdict, &used.usage);
+                let by = self.cap.ended(&called, &used.usage);
                 let (next, reason) = bounded(judgement, by, (next, reason), governor::tomorrow(self.site));
                 let reason = reason + &aside(&called);
                 (ended(called.exit, class, reason, used, called.swept, &next), next)
@@ -106,7 +106,9 @@ fn finished(outcome: &Result<Tried, RunError>) -> bool {
 
 fn class_of(error: &RunError) -> Class {
     match error {
-        RunError::Agent { .. } | RunError::Setup(_) | RunError::Iteration(_) => Class::Fail,
+        RunError::Agent { .. } | RunError::NoFolder(_) | RunError::Setup(_) | RunError::Iteration(_) => {
+            Class::Fail
+        }
         RunError::Create(_)
         | RunError::Git(_)
         | RunError::Judge(_)

@@ -104,12 +104,14 @@ pub fn bounded(
     };
     match (judgement, &next) {
         (Judgement::Spent { reason }, Next::Wait { .. } | Next::Iterate) => (Next::Failed, with(reason)),
-        (Judgement::Spent { reason }, Next::Failed) if by == EndedBy::Budget => (next, with(reason)),
+        (Judgement::Spent { reason }, Next::Failed | Next::Dead) if by == EndedBy::Budget => {
+            (Next::Failed, with(reason))
+        }
         (Judgement::DaySpent { reason }, Next::Wait { counted, .. }) => {
             let counted = *counted && by == EndedBy::Itself;
             (until(tomorrow, counted), with(reason))
         }
-        (Judgement::DaySpent { reason }, Next::Failed) if by == EndedBy::Budget => {
+        (Judgement::DaySpent { reason }, Next::Failed | Next::Dead) if by == EndedBy::Budget => {
             (until(tomorrow, false), with(reason))
         }
         _ => (next, told),
@@ -244,6 +246,10 @@ mod tests {
         assert_eq!(after(&own, EndedBy::Itself, Next::Iterate), failed);
         assert_eq!(after(&own, EndedBy::Budget, Next::Failed), (Next::Failed, "budget used up".to_owned()));
         assert_eq!(after(&own, EndedBy::Itself, Next::Failed), (Next::Failed, "why".to_owned()));
+        // The last attempt was cut short by the budget, which is what a person must know; it had no chance to fail.
+        assert_eq!(after(&own, EndedBy::Budget, Next::Dead), (Next::Failed, "budget used up".to_owned()));
+        assert_eq!(after(&own, EndedBy::Itself, Next::Dead), (Next::Dead, "why".to_owned()));
+        assert_eq!(after(&day, EndedBy::Budget, Next::Dead), (until(midnight, false), "day".to_owned()));
         assert_eq!(after(&day, EndedBy::Itself, wait(true)), (until(midnight, true), "day; why".to_owned()));
         assert_eq!(after(&day, EndedBy::Budget, Next::Failed), (until(midnight, false), "day".to_owned()));
         assert_eq!(

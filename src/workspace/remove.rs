@@ -18,7 +18,7 @@ use fs_err as fs;
 
 use super::apply::{base_ref, free_place, gone, trash_folder};
 use super::beneath::Beneath;
-use super::shared::TRASH;
+use super::shared::{self, TRASH};
 use super::{GitLock, Site};
 use crate::failpoint;
 use crate::git::refs::{self, Expected, RefEdit};
@@ -167,7 +167,8 @@ fn put_away(repo: &Repo, removal: &Removal, tip: Option<&Oid>) -> Result<Option<
     let stands = fs::symlink_metadata(&removal.path).is_ok_and(|found| found.is_dir());
     let taken = match &removal.worktree {
         Some(tree) if stands => {
-            let edited = edited(repo, &removal.path, &removal.copied);
+            let mut edited = edited(repo, &removal.path, &removal.copied);
+            edited.extend(shared::own(&removal.path));
             let message = format!("wt: workspace of {}", removal.id);
             Some(snapshot::take(repo, tree.checkout(), &edited, &message)?)
         }

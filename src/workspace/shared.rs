@@ -93,6 +93,12 @@ pub fn link(worktree: &Path, shared: &Path) -> Result<(), SharedError> {
     }
 }
 
+/// Returns the path in a worktree of what an agent put in place of the link: git does not see it, so it must be named.
+pub fn own(worktree: &Path) -> Option<String> {
+    let there = fs::symlink_metadata(worktree.join(SHARED)).ok()?;
+    (!there.is_symlink()).then(|| SHARED.to_owned())
+}
+
 fn in_the_way(path: &Path, error: io::Error) -> SharedError {
     let what = fs::symlink_metadata(path);
     match what {

@@ -149,9 +149,9 @@ fn a_session_is_resumed_within_an_iteration_and_never_across() {
 }
 
 /// An agent that runs what it is asked as a shell script, the part about the loop left out.
-const SHELL: &str = r##"[agents.shell]
+const SHELL: &str = r#"[agents.shell]
 command = ["sh", "-c", "exec sh -ec \"$(sed '/^## Iteration/,$d')\""]
-"##;
+"#;
 
 #[test]
 fn notes_that_an_agent_takes_away_are_begun_again() {

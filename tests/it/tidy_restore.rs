@@ -156,6 +156,18 @@ fn what_is_in_the_way_is_refused_and_nothing_is_changed() {
     assert!(program.wt(&["restore", "x"]).fails(1).contains("is open") || program.state_of("x") == "removed");
 }
 
+/// git does not see what stands at `.shared`; an agent may have put a folder there instead of the link.
+#[test]
+fn an_agents_own_shared_folder_comes_back() {
+    let program = Program::new();
+    let tree = open(&program, "x");
+    fs::remove_file(tree.path().join(".shared")).unwrap();
+    tree.write(".shared/progress/x.md", "learned\n");
+    program.wt(&["gc", "x", "--force"]).ok();
+    program.wt(&["restore", "x"]).ok();
+    assert_eq!(tree.read(".shared/progress/x.md"), "learned\n");
+}
+
 /// The journal was rolled since, and its new part does not know the task any more.
 #[test]
 fn a_task_that_only_the_rolled_journal_knows_comes_back() {

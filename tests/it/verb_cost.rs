@@ -103,10 +103,13 @@ fn tokens_and_time_are_bounds_too() {
         [r#"say:{"type":"step","usage":{"input_tokens":900,"output_tokens":100}}"#, "wait-for:never"];
     let task = paid(&program, "wordy", &tokens, &["--budget-tokens", "1000"]);
     assert_eq!(task["outcome"], "budget used up: 1000 of 1000 tokens", "{task}");
-    let task = paid(&program, "slow", &["wait-for:never"], &["--budget-time", "300ms"]);
-    assert_eq!(task["state"], "failed", "{task}");
-    let outcome = task["outcome"].as_str().unwrap();
-    assert!(outcome.starts_with("budget used up: ") && outcome.contains(" of 300ms"), "{outcome}");
+    for (name, retries) in [("slow", "2"), ("last", "0")] {
+        let more = ["--budget-time", "300ms", "--retries", retries];
+        let task = paid(&program, name, &["wait-for:never"], &more);
+        assert_eq!(task["state"], "failed", "{task}");
+        let outcome = task["outcome"].as_str().unwrap();
+        assert!(outcome.starts_with("budget used up: ") && outcome.ends_with(" of 300ms"), "{outcome}");
+    }
 }
 
 #[test]
