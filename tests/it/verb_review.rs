@@ -192,6 +192,31 @@ fn a_person_may_resolve_instead_of_approving() {
 }
 
 #[test]
+fn who_resolves_does_not_approve_what_came_after_the_review() {
+    let scene = Scene::new(&writes(&joined()), "");
+    let resolver = scene.field.program.env.root().join("resolver");
+    scene.field.program.configure(&format!(
+        "[merge]\nagent = \"resolver\"\nreview = [\"migrations/**\"]\n[agents.resolver]\ncommand = [\"sh\", \"{}\"]\n",
+        resolver.display()
+    ));
+    scene.repo().commit("code.py", BASE);
+    scene.task("a", &[("code.py", &BASE.replace("f(x", "f(x, LEFT"))]);
+    scene.task("b", &[("code.py", &BASE.replace("f(x", "f(x, RIGHT"))]);
+    scene.wt(&["merge", "--all", "--keep"]).fails(4);
+    assert_eq!(scene.field.program.state_of("b"), "review");
+    scene.field.program.env.at(&scene.field.program.worktree("b")).commit("migrations/1.sql", "drop\n");
+    scene.edit(&leaves(MINE), &["resolve", "b"]).ok();
+    let said = scene.field.merge(&["b"]);
+    assert_eq!(said.reason("b"), "a change of `migrations/1.sql` needs a person's approval");
+    scene.wt(&["approve", "b"]).ok();
+    scene.wt(&["merge", "b", "--keep"]).ok();
+    assert_eq!(
+        (scene.repo().read("code.py").as_str(), scene.repo().read("migrations/1.sql").as_str()),
+        (MINE, "drop\n")
+    );
+}
+
+#[test]
 fn what_is_approved_wins_over_what_was_begun_by_hand() {
     let scene = Scene::new("for f in one two; do echo 'a b c' > $f; done", "");
     scene.task("a", &[("one", "a\n"), ("two", "a a\n")]);
@@ -359,7 +384,8 @@ fn a_bare_repository_has_reviews_and_conflicts_too() {
 
 #[test]
 fn what_a_resolver_saw_and_said_is_shown_even_after_pruning() {
-    let script = format!("{}\nprintf 'a \\033[31mred\\033[0m word\\n'", writes(&both()));
+    let script =
+        format!("{}\nprintf 'a \\033[31mred\\033[0m word\\n'\nprintf '\\033oops\\n' >&2", writes(&both()));
     let scene = Scene::combined(&script, "[[verify]]\nname = \"v\"\nrun = \"echo checked\"\n");
     scene.wt(&["merge", "--all"]).ok();
     assert!(!scene.field.program.worktree("b").exists());
@@ -367,7 +393,7 @@ fn what_a_resolver_saw_and_said_is_shown_even_after_pruning() {
     assert!(shown.starts_with("== call 1: resolver, commit "), "{shown}");
     assert!(shown.contains("\n# Merge two changes\n"), "{shown}");
     assert!(
-        shown.contains("-- what it said\n<promise>COMPLETE</promise>\na \\x1b[31mred\\x1b[0m word\n"),
+        shown.contains("-- what it said\n<promise>COMPLETE</promise>\na \\x1b[31mred\\x1b[0m word\n-- what it wrote to standard error\n\\x1boops\n"),
         "{shown}"
     );
     assert!(shown.contains("\n   code.py: kept both sides\n   1 file in "), "{shown}");

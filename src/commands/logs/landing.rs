@@ -35,24 +35,17 @@ struct CallView {
 pub(super) fn show(context: &mut Context, task: &Task, form: Form, json: bool) -> Result<u8, CommandError> {
     let name = task.name();
     let unreadable = || format!("what was kept of the landing of `{name}` cannot be read");
-    let landings = landings(context, task)?;
-    let calls = |folder: &String| kept::calls(Path::new(folder), name);
-    let mut found = None;
-    for folder in landings.asked.iter().rev() {
-        let calls = calls(folder).during(unreadable)?;
-        if !calls.is_empty() {
-            found = Some((folder.clone(), calls));
-            break;
-        }
-    }
-    let checks = checks(task, &landings);
-    let Some((folder, calls)) = found else {
+    let Landings { asked, last } = landings(context, task)?;
+    let folder = asked.unwrap_or_default();
+    let calls = kept::calls(Path::new(&folder), name).during(unreadable)?;
+    let checks = last.map(|last| checks(task, &last)).unwrap_or_default();
+    if calls.is_empty() {
         let none = CommandError::refused(format!("no agent was asked to merge anything of `{name}`"));
         return Err(match checks.last() {
             Some(log) => none.hint(format!("see the output of its last check with `less {log}`")),
             None => none.hint(format!("wt status {name}")),
         });
-    };
+    }
     let mut views = Vec::new();
     for (n, call) in calls.iter().enumerate() {
         let manifest = call.load().during(unreadable)?;
@@ -77,8 +70,8 @@ pub(super) fn show(context: &mut Context, task: &Task, form: Form, json: bool) -
 
 /// The landings of a task, as far as the journal names them.
 struct Landings {
-    /// The folders of those that asked an agent, oldest first.
-    asked: Vec<String>,
+    /// The folder of the last one that asked an agent.
+    asked: Option<String>,
     /// The folder of the last one of which anything is known.
     last: Option<PathBuf>,
 }
@@ -86,13 +79,14 @@ struct Landings {
 /// Reads them off the whole journal: what a person decided, or another landing, makes the task forget them.
 fn landings(context: &mut Context, task: &Task) -> Result<Landings, CommandError> {
     let history = context.journal().history()?;
-    let mut found = Landings { asked: Vec::new(), last: None };
+    let known = task.landing.as_ref().and_then(|landing| landing.kept.clone());
+    let mut found = Landings { asked: known, last: None };
     for record in &history.records {
         let mine = record.task.as_ref() == Some(&task.id);
         match &record.event {
             Event::Resolved { kept: Some(folder), .. } if mine => {
                 found.last = Some(PathBuf::from(folder));
-                found.asked.push(folder.clone());
+                found.asked = Some(folder.clone());
             }
             Event::Rejected { log: Some(log), .. } if mine => {
                 found.last = Path::new(log).parent().map(Path::to_owned);
@@ -103,15 +97,11 @@ fn landings(context: &mut Context, task: &Task) -> Result<Landings, CommandError
             _ => {}
         }
     }
-    if let Some(folder) = task.landing.as_ref().and_then(|landing| landing.kept.clone()) {
-        found.asked.push(folder);
-    }
     Ok(found)
 }
 
-/// Returns the outputs of the checks of the last landing, in the order in which they ran.
-fn checks(task: &Task, landings: &Landings) -> Vec<String> {
-    let Some(folder) = &landings.last else { return Vec::new() };
+/// Returns the outputs of the checks for a task in the landing of that folder, in the order in which they ran.
+fn checks(task: &Task, folder: &Path) -> Vec<String> {
     let prefix = format!("{}.", task.name());
     let order = |name: &str| {
         let (step, round) = name.strip_prefix(&prefix)?.strip_suffix(".log")?.split_once('.')?;
@@ -143,6 +133,11 @@ fn tell(context: &Context, call: &CallFolder, n: usize, manifest: Option<&Manife
     let mut reader = Reader::of(context, agent, Form::Rendered);
     reader.feed(&stream);
     reader.end();
+    let errors = fs::read(call.stderr()).unwrap_or_default();
+    if !errors.is_empty() {
+        ui::answer("-- what it wrote to standard error");
+        ui::answer(neutralised(&String::from_utf8_lossy(&errors)).trim_end());
+    }
     let Some(manifest) = manifest else { return };
     ui::answer("-- what came of it");
     for fault in &manifest.faults {
