@@ -14,7 +14,8 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::adapter::Adapter;
-use super::stream::{Facts, Stream};
+use super::facts::Facts;
+use super::stream::Stream;
 use super::verdict::{Ending, StoppedBy, verdict};
 use crate::model::adapter::{EventForm, StopSignal};
 use crate::model::agent_event::AgentEvent;

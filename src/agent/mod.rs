@@ -5,6 +5,7 @@
 
 pub mod adapter;
 pub mod call;
+pub mod facts;
 pub mod invocation;
 mod line;
 pub mod promise;
@@ -15,8 +16,9 @@ pub mod transcript;
 pub mod verdict;
 
 pub use adapter::{Adapter, AdapterError, BUILT_IN};
+pub use facts::Facts;
 pub use invocation::{Invocation, Request, StdinFrom};
 pub use promise::Promise;
-pub use stream::{Facts, Stream};
+pub use stream::Stream;
 pub use transcript::Transcript;
 pub use verdict::{Ending, StoppedBy, verdict};

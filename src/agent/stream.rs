@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde_json::Value;
 
 use super::adapter::Adapter;
+use super::facts::{ApiError, Facts};
 use super::line::{self, Block};
 use super::rule::LineRule;
 use crate::model::Usage;
@@ -30,50 +31,6 @@ const MESSAGES: usize = 64;
 const QUESTION: usize = 240;
 /// The longest description of an activity, in characters.
 const ACTIVITY: usize = 160;
-
-/// A fault that the agent met and handled itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiError {
-    /// The agent's word for it.
-    pub reason: String,
-    /// The HTTP status, where there was one.
-    pub status: Option<u16>,
-}
-
-/// What is known of an attempt from its output.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Facts {
-    /// The session's id.
-    pub session: Option<String>,
-    /// The model.
-    pub model: Option<String>,
-    /// The final message. For plain text: the last 16 KiB, known once the stream is finished.
-    pub text: Option<String>,
-    /// Tokens and money. Before the agent tells them itself: the tokens that its messages began with, a lower bound.
-    pub usage: Usage,
-    /// The same by model, where the agent tells models apart.
-    pub models: BTreeMap<String, Usage>,
-    /// Turns, where the agent counts them.
-    pub turns: Option<u64>,
-    /// The tools that were denied, as the final event says.
-    pub denials: Vec<String>,
-    /// What the agent says went wrong.
-    pub error: Option<String>,
-    /// The HTTP status of what went wrong.
-    pub status: Option<u16>,
-    /// What it last asked a person.
-    pub question: Option<String>,
-    /// The fault that it handles itself right now; work goes on when it is over.
-    pub api_error: Option<ApiError>,
-    /// What it did last ("Edit src/auth.rs").
-    pub last: Option<String>,
-    /// The final event as it was printed.
-    pub final_event: Option<Value>,
-    /// How many lines were not blank.
-    pub lines: u64,
-    /// The last line that was not blank, cut.
-    pub last_line: Option<String>,
-}
 
 /// Reads the output of one attempt, line by line.
 #[derive(Debug)]
@@ -359,16 +316,6 @@ impl Stream {
             };
             self.tokens_told = true;
             *count = count.saturating_add(found.as_u64().unwrap_or_default());
-        }
-    }
-}
-
-impl ApiError {
-    /// Returns "overloaded (529)".
-    pub fn words(&self) -> String {
-        match self.status {
-            Some(status) => format!("{} ({status})", self.reason),
-            None => self.reason.clone(),
         }
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::adapter::Adapter;
+use super::facts::{ApiError, Facts};
 use super::question;
 use super::rule::EndRule;
-use super::stream::{ApiError, Facts};
 use crate::model::adapter::EventForm;
 use crate::model::text::{duration, one_line};
 use crate::model::verdict::{Class, Exit, Verdict};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
+use super::range::{OutOfRange, branch_like, filled, globs, inside, limit, money, within};
 use crate::model::Settings;
 use crate::model::adapter::AdapterSpec;
 use crate::model::duration;
@@ -15,7 +16,7 @@ use crate::model::settings::{CommitBy, Profile, VerifyStep};
 
 /// A duration as it is written in a file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span(Duration);
+pub(super) struct Span(pub(super) Duration);
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
@@ -207,100 +208,6 @@ pub(super) const KEYS: &[&str] = &[
     "gc.stale",
     "gc.trash",
 ];
-
-/// A value outside its range.
-#[derive(Debug, PartialEq)]
-pub(super) struct OutOfRange {
-    pub(super) key: String,
-    pub(super) value: String,
-    pub(super) allowed: &'static str,
-}
-
-fn within(
-    key: &str,
-    value: Option<u32>,
-    least: u32,
-    most: u32,
-    allowed: &'static str,
-) -> Result<(), OutOfRange> {
-    match value {
-        Some(value) if !(least..=most).contains(&value) => {
-            Err(OutOfRange { key: key.to_owned(), value: value.to_string(), allowed })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn filled(key: &str, value: Option<&String>) -> Result<(), OutOfRange> {
-    match value {
-        Some(value) if value.trim().is_empty() => {
-            Err(OutOfRange { key: key.to_owned(), value: String::new(), allowed: "some text" })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn money(key: &str, value: Option<f64>) -> Result<(), OutOfRange> {
-    match value.filter(|usd| !(0.0..=1e6).contains(usd)) {
-        Some(usd) => {
-            let (key, value) = (key.to_owned(), usd.to_string());
-            Err(OutOfRange { key, value, allowed: "0 (no bound) to 1000000" })
-        }
-        None => Ok(()),
-    }
-}
-
-/// A time limit of less than a second would end every attempt at once.
-fn limit(key: &str, value: Option<Span>) -> Result<(), OutOfRange> {
-    match value {
-        Some(Span(value)) if value < Duration::from_secs(1) => Err(OutOfRange {
-            key: key.to_owned(),
-            value: format!("{}ms", value.as_millis()),
-            allowed: "at least 1s",
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn globs(key: &str, value: Option<&Vec<String>>) -> Result<(), OutOfRange> {
-    for glob in value.into_iter().flatten() {
-        if globset::Glob::new(glob).is_err() {
-            return Err(OutOfRange { key: key.to_owned(), value: glob.clone(), allowed: "a glob" });
-        }
-    }
-    Ok(())
-}
-
-/// Paths that stay inside a checkout and away from its `.git`.
-fn inside(key: &str, value: Option<&Vec<String>>) -> Result<(), OutOfRange> {
-    for path in value.into_iter().flatten() {
-        let mut parts = path.split('/').peekable();
-        let first_is_git = parts.peek().is_some_and(|part| part.eq_ignore_ascii_case(".git"));
-        if first_is_git || parts.any(|part| matches!(part, "" | "." | "..")) {
-            return Err(OutOfRange {
-                key: key.to_owned(),
-                value: path.clone(),
-                allowed: "a relative path inside the checkout",
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Returns whether `name` could be a branch; git has the last word.
-fn branch_like(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with('-')
-        && !name.contains("..")
-        && !name.contains("@{")
-        && !name.chars().any(|c| c.is_control() || " ~^:?*[\\".contains(c))
-        && name.split('/').all(|part| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && !part.ends_with('.')
-                && part.strip_suffix(".lock").is_none()
-        })
-}
 
 impl File {
     /// Checks ranges, so that no later room has to.

@@ -5,6 +5,7 @@
 
 mod file;
 pub mod layers;
+mod range;
 pub mod trust;
 
 pub use layers::{ConfigError, Layers, Loaded, Warning, load, user_folder};

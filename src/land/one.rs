@@ -223,12 +223,14 @@ impl<'a> Course<'a> {
             Replay::Impossible(why) => return Ok(Round::left_out(why)),
         };
         failpoint::hit("land.after_replay");
-        if new == old {
-            let event = Event::Landed { tip: old.clone(), commits: 0 };
-            return Ok(Round::over(landed(task, old, 0), event));
-        }
+        // Before anything is said of the result: a resolver that drops all of a task leaves nothing to land.
         if let Some(reason) = review::doubtful(&resolver.tally.doubts) {
             return self.review(task, resolver, &reason, old, new);
+        }
+        if new == old {
+            self.remember(task, resolver);
+            let event = Event::Landed { tip: old.clone(), commits: 0 };
+            return Ok(Round::over(landed(task, old, 0), event));
         }
         // Asked here too: nobody should wait for checks to learn that a file is in the way.
         if let Some(why) = Way::to(repo, target)?.obstacle(repo, &old, &new)? {

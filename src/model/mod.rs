@@ -8,6 +8,7 @@ pub mod adapter;
 pub mod agent_event;
 pub mod budget;
 pub mod clock;
+pub mod conflict;
 pub mod duration;
 pub mod event;
 pub mod name;

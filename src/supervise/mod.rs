@@ -8,6 +8,7 @@ pub mod attach;
 mod budgeting;
 pub mod by_hand;
 mod calling;
+mod ending;
 pub mod enqueue;
 pub mod governor;
 mod iterating;

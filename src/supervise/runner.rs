@@ -13,21 +13,19 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::budgeting::Cap;
-use super::governor::{self, EndedBy, Judgement, bounded};
+use super::ending::{Tried, chain};
+use super::governor::{self, Judgement};
 use super::iteration::IterationError;
 use super::judge::{self, JudgeError, Surroundings};
-use super::meter::Used;
 use super::order::{self, Order, Orders};
-use super::recovery::{self, Work, after_attempt};
+use super::recovery::Work;
 use super::{account, pass, ralph, settle, setup};
 use crate::agent::AdapterError;
-use crate::agent::call::Called;
 use crate::failpoint;
 use crate::git::{GitError, LinkedWorktree, command};
 use crate::model::event::Next;
 use crate::model::task::Workspace;
-use crate::model::text::bytes;
-use crate::model::verdict::{Class, Exit, Verdict};
+use crate::model::verdict::{Class, Exit};
 use crate::model::{Event, State, Task, TaskId};
 use crate::process::boot;
 use crate::store::exit::{ExitRecord, ExitSlot};
@@ -171,13 +169,6 @@ pub(super) struct Attempt<'a> {
     pub(super) cap: Cap,
 }
 
-/// What an attempt came to, before it is known what follows.
-struct Tried {
-    called: Called,
-    used: Used,
-    work: Work,
-}
-
 impl<'a> Attempt<'a> {
     fn new(site: &'a Site<'a>, task: &'a Task, lock: &'a Lock, slot: &'a Lock) -> Self {
         Self {
@@ -226,64 +217,6 @@ impl<'a> Attempt<'a> {
             journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), warning)])?;
         }
         Ok(Some(account::record(self.site, journal, self.task, event, next)?))
-    }
-
-    /// Returns the event that records the end, and what follows.
-    fn end(&self, outcome: Result<Tried, RunError>, orders: &Orders, judgement: &Judgement) -> (Event, Next) {
-        let now = self.site.clock.now();
-        let given = orders.given().filter(|order| *order == Order::Stop || !finished(&outcome));
-        let lap = match &outcome {
-            Ok(Tried { work: Work::Iteration(found), .. }) if given.is_none() => {
-                Some(ralph::lap(self.task, found))
-            }
-            _ => None,
-        };
-        let ended = |exit, class, reason, used: Used, swept, next: &Next| Event::Ended {
-            attempt: self.number,
-            exit,
-            class,
-            reason,
-            usage: used.usage,
-            models: used.models,
-            lap: lap.clone(),
-            swept,
-            next: next.clone(),
-        };
-        match outcome {
-            _ if given.is_some() => {
-                let (exit, used, swept) = match outcome {
-                    Ok(Tried { called, used, .. }) => (called.exit, used, called.swept),
-                    Err(_) => (Exit::NotStarted, Used::default(), 0),
-                };
-                let (class, reason, next) = match given {
-                    Some(Order::Park(reason)) => (Class::FleetStop, reason, account::PARKED),
-                    _ => (Class::Incomplete, "stopped by hand".to_owned(), Next::Stopped),
-                };
-                (ended(exit, class, reason, used, swept, &next), next)
-            }
-            Ok(Tried { called, used, work }) => {
-                let at_once = recovery::at_once(self.task, &called.verdict, called.facts.status, now);
-                let (class, next, reason) = at_once.unwrap_or_else(|| {
-                    let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
-                    let class = match work {
-                        Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
-                        _ => called.verdict.class,
-                    };
-                    (class, next, reason)
-                });
-                let by = self.cap.ended(&called.verdict, &used.usage);
-                let (next, reason) = bounded(judgement, by, (next, reason), governor::tomorrow(self.site));
-                let reason = reason + &aside(&called);
-                (ended(called.exit, class, reason, used, called.swept, &next), next)
-            }
-            Err(error) => {
-                let verdict = Verdict::new(class_of(&error), chain(&error));
-                let after = after_attempt(self.task, &verdict, &Work::NotJudged, now);
-                let tomorrow = governor::tomorrow(self.site);
-                let (next, reason) = bounded(judgement, EndedBy::Itself, after, tomorrow);
-                (ended(Exit::NotStarted, verdict.class, reason, Used::default(), 0, &next), next)
-            }
-        }
     }
 
     async fn work(&self, journal: &mut Journal, orders: &Orders) -> Result<Tried, RunError> {
@@ -365,45 +298,4 @@ impl<'a> Attempt<'a> {
             log,
         }
     }
-}
-
-/// Returns what else people should know of an attempt: processes that outlived it, output that no log holds.
-fn aside(called: &Called) -> String {
-    let mut told = Vec::new();
-    if called.swept > 0 {
-        told.push(format!("leaked: {}", called.swept));
-    }
-    if called.dropped > 0 {
-        told.push(format!("output dropped: {}", bytes(called.dropped)));
-    }
-    if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) }
-}
-
-/// Whether the attempt has done its task, or its part of it: then an order to park comes too late.
-fn finished(outcome: &Result<Tried, RunError>) -> bool {
-    outcome.as_ref().is_ok_and(|tried| {
-        matches!(tried.work, Work::Verified { .. } | Work::Nothing { .. } | Work::Iteration(_))
-    })
-}
-
-fn class_of(error: &RunError) -> Class {
-    match error {
-        RunError::Agent { .. } | RunError::Setup(_) | RunError::Iteration(_) => Class::Fail,
-        RunError::Create(_)
-        | RunError::Git(_)
-        | RunError::Judge(_)
-        | RunError::Io(_)
-        | RunError::Journal(_) => Class::Retry,
-    }
-}
-
-fn chain(error: &RunError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    crate::model::text::one_line(&text, 400)
 }

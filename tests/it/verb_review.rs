@@ -192,6 +192,16 @@ fn a_person_may_resolve_instead_of_approving() {
 }
 
 #[test]
+fn a_task_of_which_a_person_leaves_nothing_counts_as_landed() {
+    let scene = in_review("");
+    scene.edit(&leaves(&BASE.replace("f(x", "f(x, LEFT")), &["resolve", "b"]).ok();
+    let said = scene.field.merge(&["b"]);
+    assert_eq!((said.code(), said.result("b")), (0, "landed"), "{}", said.ran.out);
+    assert_eq!(said.of("b")["commits"], 0);
+    assert_eq!(scene.repo().git(&["for-each-ref", "refs/wt/review", "refs/wt/by-hand"]), "");
+}
+
+#[test]
 fn who_resolves_does_not_approve_what_came_after_the_review() {
     let scene = Scene::new(&writes(&joined()), "");
     let resolver = scene.field.program.env.root().join("resolver");

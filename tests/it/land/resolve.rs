@@ -149,6 +149,18 @@ fn a_one_sided_result_is_refused_and_told_why() {
 }
 
 #[test]
+fn a_result_that_drops_all_of_a_task_does_not_count_as_landed() {
+    let scene = Scene::combined(&writes(&BASE.replace("f(x", "f(x, LEFT")), "");
+    let said = scene.merge();
+    assert_eq!((said.code(), said.result("b")), (4, "review"), "{}", said.ran.out);
+    assert!(said.reason("b").contains("what b did is missing"), "{}", said.reason("b"));
+    assert_eq!(scene.field.state("b"), State::Review);
+    assert_eq!(scene.landing("b").candidate.map(|oid| oid.to_string()), Some(scene.field.main()));
+    assert_ne!(scene.field.repo().rev("wt/b"), "");
+    scene.field.is_whole();
+}
+
+#[test]
 fn lost_doubled_and_returned_text_is_refused() {
     for result in
         [both().replace("import a\n", ""), both() + &both(), both().replace("end\n", ""), String::new()]
