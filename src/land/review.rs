@@ -266,10 +266,8 @@ pub fn settle_by_hand(
 /// Makes a task ready to land again whose conflicts were all resolved by hand.
 pub fn finish_by_hand(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<(), ReviewError> {
     let head = head_of(site, task)?;
-    let looked_at = task.landing.as_ref().and_then(|landing| landing.head.as_ref());
     let event = match task.state {
-        // Nothing is approved that came after the review.
-        State::Review if looked_at == Some(&head) => Event::Approved { head: Some(head) },
+        // Who resolves a conflict has not looked at the rest: what is guarded is still to be approved.
         State::Review => Event::Approved { head: None },
         State::Conflict => Event::MarkedDone { head, skipped: false },
         _ => {

@@ -202,7 +202,7 @@ fn a_task_of_which_a_person_leaves_nothing_counts_as_landed() {
 }
 
 #[test]
-fn who_resolves_does_not_approve_what_came_after_the_review() {
+fn who_resolves_does_not_approve_what_is_guarded() {
     let scene = Scene::new(&writes(&joined()), "");
     let resolver = scene.field.program.env.root().join("resolver");
     scene.field.program.configure(&format!(
