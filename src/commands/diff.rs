@@ -69,7 +69,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         Some(Stop::Root(_)) | None => Vec::new(),
     };
     let resolutions = if matches!(task.state, State::Review | State::Conflict) {
-        review::sides(&task)?
+        review::sides(&context, &task)?
     } else {
         Vec::new()
     };

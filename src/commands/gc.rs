@@ -124,12 +124,13 @@ fn ask(plan: &Plan) -> Result<(), CommandError> {
 }
 
 fn tell_cleared(context: &Context, cleared: Cleared) {
-    let Cleared { refs, folders, bases, checkpoints } = cleared;
+    let Cleared { refs, folders, bases, checkpoints, candidates } = cleared;
     let parts = [
         (refs, "old trash ref"),
         (folders, "old trash folder"),
         (bases, "left-over base ref"),
         (checkpoints, "old checkpoint"),
+        (candidates, "old candidate"),
     ];
     let told: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(*n, what)).collect();
     if !told.is_empty() {

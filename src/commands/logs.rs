@@ -70,7 +70,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let task = context.task(&args.name)?;
     let folder = context.layout().task(&task.id);
     if args.landing {
-        return landing::show(&context, &task, args.form(), args.json);
+        return landing::show(&mut context, &task, args.form(), args.json);
     }
     if args.verify {
         return verify(&task, &folder, args.attempt);

@@ -55,6 +55,11 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         ))
         .hint(format!("wt status {name}")));
     }
+    let merged = task.landing.as_ref().is_some_and(|landing| landing.conflicts.is_empty());
+    if task.state == State::Review && merged {
+        return Err(CommandError::refused(format!("`{name}` merges: what is in review is no conflict"))
+            .hint(format!("see it with `wt diff {name}`, then `wt approve {name}`")));
+    }
     let tool = match &args.tool {
         Some(tool) => Tool::Named(tool.clone()),
         None => {
@@ -139,7 +144,7 @@ impl Desk {
         unresolved: &Unresolved,
         tool: &Tool,
     ) -> Result<(), CommandError> {
-        let open = |file: &&ByHand| fs::read(self.file(file)).is_ok_and(|text| marked(file, &text));
+        let open = |file: &&ByHand| !fs::read(self.file(file)).is_ok_and(|text| file.is_resolved(&text));
         let staged: Vec<_> = unresolved.files.iter().filter(open).map(ByHand::staged).collect();
         if staged.is_empty() {
             return Ok(());
@@ -149,7 +154,11 @@ impl Desk {
         if ended {
             return Ok(());
         }
-        Err(CommandError::refused(format!("the tool gave up; `{name}` is as it was")).hint(self.again(name)))
+        let what = match tool {
+            Tool::Editor => "the editor failed".to_owned(),
+            Tool::Named(tool) => format!("the merge tool `{tool}` failed, or git does not know it"),
+        };
+        Err(CommandError::refused(format!("{what}; `{name}` is as it was")).hint(self.again(name)))
     }
 
     fn results(&self, name: &str, unresolved: &Unresolved) -> Result<Vec<Vec<u8>>, CommandError> {
@@ -157,7 +166,7 @@ impl Desk {
         for file in &unresolved.files {
             let text = fs::read(self.file(file))
                 .during(|| format!("the result for `{}` cannot be read", file.path))?;
-            if marked(file, &text) {
+            if !file.is_resolved(&text) {
                 return Err(CommandError::refused(format!(
                     "`{}` still has conflict markers; `{name}` is as it was, your edits are kept",
                     file.path
@@ -182,12 +191,4 @@ impl Desk {
 
 fn remove_empty(folder: &Path) -> std::io::Result<()> {
     fs::remove_dir(folder)
-}
-
-/// Tells whether a text still has a marker that it was given.
-fn marked(file: &ByHand, text: &[u8]) -> bool {
-    let marker =
-        |line: &[u8]| [&b"<<<<<<< "[..], b"||||||| ", b">>>>>>> "].iter().any(|m| line.starts_with(m));
-    let given = || file.marked.split(|b| *b == b'\n').filter(|line| marker(line));
-    text.split(|b| *b == b'\n').any(|line| given().any(|given| given == line))
 }

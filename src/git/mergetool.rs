@@ -34,7 +34,7 @@ pub enum Tool {
 
 /// The editor as a merge tool; `$MERGED` is the file.
 const EDITOR: &str = "wt-editor";
-const EDITOR_COMMAND: &str = r#"eval "$(git var GIT_EDITOR)" '"$MERGED"'"#;
+const EDITOR_COMMAND: &str = r#"editor=$(git var GIT_EDITOR) && eval "$editor" '"$MERGED"'"#;
 
 /// Returns the merge tool that is configured (`merge.tool`), else the editor.
 pub fn preferred(repo: &Repo) -> Result<Tool, GitError> {
@@ -63,6 +63,7 @@ pub fn open(repo: &Repo, folder: &Path, files: &[Staged<'_>], tool: &Tool) -> Re
     };
     call("mergetool")
         .env("GIT_WORK_TREE", folder)
+        .env("GIT_LITERAL_PATHSPECS", "1")
         .set("mergetool.keepBackup=false")
         .set("mergetool.writeToTemp=true")
         .set(format!("mergetool.{EDITOR}.cmd={EDITOR_COMMAND}"))

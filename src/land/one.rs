@@ -21,8 +21,8 @@ use crate::workspace::shared;
 /// How often a task is replayed because the target moved under it.
 const ROUNDS: u32 = 5;
 
-/// The longest reason for a review, in characters.
-const REASON: usize = 500;
+/// The longest reason for a review, in characters: `wt diff` shows every doubt.
+const REASON: usize = 200;
 
 /// A task that may be landed now.
 struct Ready<'a> {
@@ -189,8 +189,9 @@ impl<'a> Course<'a> {
     /// Remembers what was resolved, for it has landed. A failure costs another call some day, and no work.
     fn remember(&self, task: &Task, resolver: &Resolver<'_>) {
         let repo = self.landing.repo;
-        let fresh = resolver.tally.fresh.iter().map(|(key, text)| (key.as_str(), text));
-        if let Err(cause) = remembered::keep(repo, fresh).and_then(|()| review::drop_candidate(repo, task)) {
+        let tally = &resolver.tally;
+        let new = tally.fresh.iter().chain(&tally.by_hand).map(|(key, text)| (key.as_str(), text));
+        if let Err(cause) = remembered::keep(repo, new).and_then(|()| review::drop_candidate(repo, task)) {
             self.landing.observer.warn(&format!("the resolution is not remembered: {cause}"));
         }
     }
@@ -223,11 +224,11 @@ impl<'a> Course<'a> {
         };
         failpoint::hit("land.after_replay");
         // Before anything is said of the result: a resolver that drops all of a task leaves nothing to land.
-        if !resolver.tally.doubts.is_empty() {
-            let reason = resolver.tally.doubts.join("; ");
+        if let Some(reason) = review::doubtful(&resolver.tally.doubts) {
             return self.review(task, resolver, &reason, old, new);
         }
         if new == old {
+            self.remember(task, resolver);
             let event = Event::Landed { tip: old.clone(), commits: 0 };
             return Ok(Round::over(landed(task, old, 0), event));
         }
@@ -247,7 +248,7 @@ impl<'a> Course<'a> {
         }
         let guarded = review::guarded(repo, &settings.merge.review, task, &ready.head, &old, &new)?;
         if !guarded.is_empty() {
-            return self.review(task, resolver, &approval(&guarded), old, new);
+            return self.review(task, resolver, &review::approval(&guarded), old, new);
         }
         observer.step(&format!("moving `{target}` to {}", new.short()));
         let (landing, id) = (self.landing, self.id.as_str());
@@ -298,12 +299,6 @@ impl<'a> Course<'a> {
         };
         Ok(Round::over(Fate::Review { reason, paths }, event))
     }
-}
-
-/// Returns why guarded paths need a person.
-fn approval(paths: &[String]) -> String {
-    let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
-    format!("a change of `{}`{more} needs a person's approval", paths[0])
 }
 
 /// What one try came to.
@@ -380,7 +375,7 @@ impl<'a> Rehearsal<'a> {
                 let guarded =
                     review::guarded(repo, &settings.merge.review, task, &ready.head, &self.tip, &tip)?;
                 if !guarded.is_empty() {
-                    return Ok(Fate::Review { reason: approval(&guarded), paths: Vec::new() });
+                    return Ok(Fate::Review { reason: review::approval(&guarded), paths: Vec::new() });
                 }
                 self.tip = tip.clone();
                 landed(task, tip, commits)

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::conflict::TextFile;
+use super::conserve::{Sides, marker_left};
 use super::kept;
 use super::remembered;
 use super::resolve::{self, Labels, matches};
@@ -14,6 +15,7 @@ use crate::git::mergetool::Staged;
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::{GitError, Repo, conflict, replay, status, tree};
 use crate::model::event::{ConflictKind, ConflictedPath};
+use crate::model::text::count;
 use crate::model::{Event, Oid, State, Task, TaskName};
 use crate::store::{Journal, JournalError};
 use crate::workspace::Site;
@@ -104,6 +106,26 @@ pub(super) fn guarded(
     Ok(changed)
 }
 
+/// Returns why a person must look at a resolution, if one must: a file that all doubts are about is named once.
+pub(super) fn doubtful(doubts: &[String]) -> Option<String> {
+    let (first, more) = doubts.split_first()?;
+    if more.is_empty() {
+        return Some(first.clone());
+    }
+    let number = count(doubts.len(), "doubt");
+    let of_one = first.split_once(": ").and_then(|(path, _)| {
+        let told = doubts.iter().map(|doubt| doubt.strip_prefix(path)?.strip_prefix(": "));
+        Some(format!("{number} in {path}: {}", told.collect::<Option<Vec<_>>>()?.join("; ")))
+    });
+    Some(of_one.unwrap_or_else(|| format!("{number}: {}", doubts.join("; "))))
+}
+
+/// Returns why guarded paths need a person.
+pub(super) fn approval(paths: &[String]) -> String {
+    let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
+    format!("a change of `{}`{more} needs a person's approval", paths[0])
+}
+
 /// Approves what is in review: its resolutions are remembered, and the task is ready to land again. Returns the paths whose
 /// resolutions were approved.
 pub fn approve(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Vec<String>, ReviewError> {
@@ -157,6 +179,12 @@ pub struct ByHand {
 }
 
 impl ByHand {
+    /// Tells whether a text is a decision: no conflict marker is left in it.
+    pub fn is_resolved(&self, text: &[u8]) -> bool {
+        let Self { path, base, ours, theirs, .. } = self;
+        marker_left(&Sides { path, base: base.as_deref(), ours, theirs }, text).is_none()
+    }
+
     /// Returns the file with its sides, for a merge tool.
     pub fn staged(&self) -> Staged<'_> {
         let TextFile { path, mode, base, ours, theirs, .. } = &self.text;
@@ -189,7 +217,7 @@ pub fn next_by_hand(site: &Site<'_>, task: &Task) -> Result<Option<Unresolved>, 
         let (mut settled, mut files) = (Vec::new(), Vec::new());
         for file in read {
             match remembered::recall(repo, &file.key)? {
-                Some(blob) => settled.push(resolve::put(&file.text, blob)),
+                Some((blob, _)) => settled.push(resolve::put(&file.text, blob)),
                 None => files.push(ByHand {
                     path: file.text.path.clone(),
                     kind: file.text.kind,
@@ -227,20 +255,20 @@ pub fn settle_by_hand(
 ) -> Result<(), ReviewError> {
     let mut kept = Vec::new();
     for (file, result) in unresolved.files.iter().zip(results) {
-        // What is left as it was given is no decision.
-        if *result == file.marked {
+        if !file.is_resolved(result) {
             return Err(ReviewError::Unresolved(file.path.clone()));
         }
         kept.push((file.text.key(), tree::write_blob(site.repo, result)?));
     }
-    Ok(remembered::keep(site.repo, kept.iter().map(|(key, blob)| (key.as_str(), blob)))?)
+    Ok(remembered::keep_by_hand(site.repo, kept.iter().map(|(key, blob)| (key.as_str(), blob)))?)
 }
 
 /// Makes a task ready to land again whose conflicts were all resolved by hand.
 pub fn finish_by_hand(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<(), ReviewError> {
     let head = head_of(site, task)?;
     let event = match task.state {
-        State::Review => Event::Approved { head: Some(head) },
+        // Who resolves a conflict has not looked at the rest: what is guarded is still to be approved.
+        State::Review => Event::Approved { head: None },
         State::Conflict => Event::MarkedDone { head, skipped: false },
         _ => {
             return Err(ReviewError::State { name: task.name().clone(), state: task.state.word() });
@@ -265,4 +293,24 @@ fn head_of(site: &Site<'_>, task: &Task) -> Result<Oid, ReviewError> {
     let branch = task.workspace.as_ref().map(|workspace| &workspace.branch);
     let tip = branch.map(|branch| site.repo.branch_tip(branch)).transpose()?.flatten();
     tip.ok_or_else(|| ReviewError::NoBranch { name: task.name().clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_all_doubts_are_about_is_named_once() {
+        let told = |doubts: &[&str]| {
+            doubtful(&doubts.iter().map(|doubt| (*doubt).to_owned()).collect::<Vec<_>>()).unwrap_or_default()
+        };
+        assert_eq!(told(&[]), "");
+        assert_eq!(told(&["a.py: x is gone"]), "a.py: x is gone");
+        assert_eq!(
+            told(&["a.py: x is gone", "a.py: y: z is back"]),
+            "2 doubts in a.py: x is gone; y: z is back"
+        );
+        assert_eq!(told(&["a.py: x", "b.py: y"]), "2 doubts: a.py: x; b.py: y");
+        assert_eq!(told(&["it also changed `s`", "a.py: y"]), "2 doubts: it also changed `s`; a.py: y");
+    }
 }

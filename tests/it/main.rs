@@ -50,5 +50,6 @@ mod verb_cost;
 mod verb_life;
 mod verb_loop;
 mod verb_output;
+mod verb_review;
 mod verb_spawn;
 mod workspace;

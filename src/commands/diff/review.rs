@@ -4,10 +4,12 @@ use fs_err as fs;
 use serde::Serialize;
 use similar::TextDiff;
 
+use crate::commands::context::Context;
 use crate::error::{CommandError, During as _};
 use crate::land::kept::{self, CallFolder, Judged, KeptFile};
-use crate::model::Task;
+use crate::land::review::{self, ByHand, ReviewError};
 use crate::model::text::neutralised;
+use crate::model::{State, Task};
 use crate::ui;
 
 /// The lines of context around a change.
@@ -26,8 +28,21 @@ pub(super) struct SidesView {
     result: Option<String>,
 }
 
-/// Returns the files of the last landing that an agent was asked to merge, each as it stood after its last try.
-pub(super) fn sides(task: &Task) -> Result<Vec<SidesView>, CommandError> {
+/// Returns the files of the last landing that an agent was asked to merge, each as it stood after its last try; where
+/// nobody was asked, those of the first commit that is in conflict.
+pub(super) fn sides(context: &Context, task: &Task) -> Result<Vec<SidesView>, CommandError> {
+    let asked = asked(task)?;
+    if !asked.is_empty() || task.state != State::Conflict {
+        return Ok(asked);
+    }
+    match review::next_by_hand(&context.site(), task) {
+        Ok(unresolved) => Ok(unresolved.into_iter().flat_map(|next| next.files).map(by_hand).collect()),
+        Err(ReviewError::NoText(_)) => Ok(Vec::new()),
+        Err(error) => Err(CommandError::caused(format!("`{}` cannot be compared", task.name()), &error)),
+    }
+}
+
+fn asked(task: &Task) -> Result<Vec<SidesView>, CommandError> {
     let Some(folder) = task.landing.as_ref().and_then(|landing| landing.kept.as_ref()) else {
         return Ok(Vec::new());
     };
@@ -36,7 +51,7 @@ pub(super) fn sides(task: &Task) -> Result<Vec<SidesView>, CommandError> {
     for call in kept::calls(folder.as_ref(), task.name()).during(unreadable)? {
         let Some(manifest) = call.load().during(unreadable)? else { continue };
         for (n, file) in manifest.files.iter().enumerate() {
-            let view = view(&call, n, file);
+            let view = view(&call, n, file, &manifest.faults);
             match found.iter_mut().find(|(key, _)| *key == file.key) {
                 Some((_, earlier)) => *earlier = view,
                 None => found.push((file.key.clone(), view)),
@@ -46,7 +61,22 @@ pub(super) fn sides(task: &Task) -> Result<Vec<SidesView>, CommandError> {
     Ok(found.into_iter().map(|(_, view)| view).collect())
 }
 
-fn view(call: &CallFolder, n: usize, file: &KeptFile) -> SidesView {
+fn by_hand(file: ByHand) -> SidesView {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    SidesView {
+        path: file.path,
+        judged: None,
+        doubts: Vec::new(),
+        superseded: Vec::new(),
+        base: file.base.map(text),
+        ours: text(file.ours),
+        theirs: text(file.theirs),
+        result: None,
+    }
+}
+
+/// What is wrong with the call as a whole speaks against each of its files.
+fn view(call: &CallFolder, n: usize, file: &KeptFile, faults: &[String]) -> SidesView {
     let read = |side: &str| {
         let text = fs::read(call.sides(n).join(side)).ok()?;
         Some(String::from_utf8_lossy(&text).into_owned())
@@ -54,7 +84,7 @@ fn view(call: &CallFolder, n: usize, file: &KeptFile) -> SidesView {
     SidesView {
         path: file.path.clone(),
         judged: file.judged,
-        doubts: file.doubts.clone(),
+        doubts: [faults, &file.doubts].concat(),
         superseded: file.superseded.clone(),
         base: read("base"),
         ours: read("ours").unwrap_or_default(),
@@ -68,12 +98,12 @@ pub(super) fn tell(task: &Task, sides: &[SidesView]) {
     let (target, name) = (&task.spec.target, task.name());
     for file in sides {
         let word = match file.judged {
-            Some(Judged::Kept) => "keeps both sides",
-            Some(Judged::Doubtful) => "is doubtful",
-            Some(Judged::Refused) => "was refused",
-            None => "is missing",
+            Some(Judged::Kept) => "its resolution keeps both sides",
+            Some(Judged::Doubtful) => "its resolution is doubtful",
+            Some(Judged::Refused) => "its resolution was refused",
+            None => "nobody has resolved it",
         };
-        ui::answer(&format!("=== {}: its resolution {word}", neutralised(&file.path)));
+        ui::answer(&format!("=== {}: {word}", neutralised(&file.path)));
         for doubt in &file.doubts {
             ui::answer(&format!("    {}", neutralised(doubt)));
         }

@@ -1,6 +1,6 @@
 //! `wt logs --landing`: what a resolver of conflicts was given, what it said, and what was thought of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde::Serialize;
@@ -9,9 +9,9 @@ use super::{Form, Reader};
 use crate::commands::context::Context;
 use crate::error::{self, CommandError, During as _};
 use crate::land::kept::{self, CallFolder, Judged, Manifest};
-use crate::model::Task;
 use crate::model::text::{count, neutralised};
 use crate::model::view::SCHEMA;
+use crate::model::{Event, Task};
 use crate::process::capture;
 use crate::ui;
 
@@ -21,6 +21,7 @@ struct LandingView {
     name: String,
     folder: String,
     calls: Vec<CallView>,
+    checks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -30,18 +31,20 @@ struct CallView {
     manifest: Option<Manifest>,
 }
 
-/// Shows every call for `task` in its last landing.
-pub(super) fn show(context: &Context, task: &Task, form: Form, json: bool) -> Result<u8, CommandError> {
+/// Shows every call for `task` in the last landing that asked an agent, and where the output of its checks is.
+pub(super) fn show(context: &mut Context, task: &Task, form: Form, json: bool) -> Result<u8, CommandError> {
     let name = task.name();
-    let none = || {
-        CommandError::refused(format!("no agent was asked to merge anything of `{name}`"))
-            .hint(format!("wt status {name}"))
-    };
     let unreadable = || format!("what was kept of the landing of `{name}` cannot be read");
-    let folder = task.landing.as_ref().and_then(|landing| landing.kept.clone()).ok_or_else(none)?;
+    let Landings { asked, last } = landings(context, task)?;
+    let folder = asked.unwrap_or_default();
     let calls = kept::calls(Path::new(&folder), name).during(unreadable)?;
+    let checks = last.map(|last| checks(task, &last)).unwrap_or_default();
     if calls.is_empty() {
-        return Err(none());
+        let none = CommandError::refused(format!("no agent was asked to merge anything of `{name}`"));
+        return Err(match checks.last() {
+            Some(log) => none.hint(format!("see the output of its last check with `less {log}`")),
+            None => none.hint(format!("wt status {name}")),
+        });
     }
     let mut views = Vec::new();
     for (n, call) in calls.iter().enumerate() {
@@ -56,9 +59,59 @@ pub(super) fn show(context: &Context, task: &Task, form: Form, json: bool) -> Re
         }
     }
     if json {
-        ui::json(&LandingView { schema: SCHEMA, name: name.to_string(), folder, calls: views });
+        ui::json(&LandingView { schema: SCHEMA, name: name.to_string(), folder, calls: views, checks });
+    } else if form == Form::Rendered {
+        for log in checks {
+            ui::answer(&format!("== output of a check: {log}"));
+        }
     }
     Ok(error::DONE)
+}
+
+/// The landings of a task, as far as the journal names them.
+struct Landings {
+    /// The folder of the last one that asked an agent.
+    asked: Option<String>,
+    /// The folder of the last one of which anything is known.
+    last: Option<PathBuf>,
+}
+
+/// Reads them off the whole journal: what a person decided, or another landing, makes the task forget them.
+fn landings(context: &mut Context, task: &Task) -> Result<Landings, CommandError> {
+    let history = context.journal().history()?;
+    let known = task.landing.as_ref().and_then(|landing| landing.kept.clone());
+    let mut found = Landings { asked: known, last: None };
+    for record in &history.records {
+        let mine = record.task.as_ref() == Some(&task.id);
+        match &record.event {
+            Event::Resolved { kept: Some(folder), .. } if mine => {
+                found.last = Some(PathBuf::from(folder));
+                found.asked = Some(folder.clone());
+            }
+            Event::Rejected { log: Some(log), .. } if mine => {
+                found.last = Path::new(log).parent().map(Path::to_owned);
+            }
+            Event::Publishing { landing, tasks, .. } if tasks.iter().any(|(id, ..)| *id == task.id) => {
+                found.last = Some(context.layout().landing(landing));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the outputs of the checks for a task in the landing of that folder, in the order in which they ran.
+fn checks(task: &Task, folder: &Path) -> Vec<String> {
+    let prefix = format!("{}.", task.name());
+    let order = |name: &str| {
+        let (step, round) = name.strip_prefix(&prefix)?.strip_suffix(".log")?.split_once('.')?;
+        Some((step.parse::<u32>().ok()?, round.parse::<u32>().ok()?))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<_> =
+        entries.filter_map(|entry| Some((order(entry.file_name().to_str()?)?, entry.path()))).collect();
+    found.sort();
+    found.into_iter().map(|(_, path)| path.to_string_lossy().into_owned()).collect()
 }
 
 fn tell(context: &Context, call: &CallFolder, n: usize, manifest: Option<&Manifest>, form: Form) {
@@ -80,6 +133,11 @@ fn tell(context: &Context, call: &CallFolder, n: usize, manifest: Option<&Manife
     let mut reader = Reader::of(context, agent, Form::Rendered);
     reader.feed(&stream);
     reader.end();
+    let errors = fs::read(call.stderr()).unwrap_or_default();
+    if !errors.is_empty() {
+        ui::answer("-- what it wrote to standard error");
+        ui::answer(neutralised(&String::from_utf8_lossy(&errors)).trim_end());
+    }
     let Some(manifest) = manifest else { return };
     ui::answer("-- what came of it");
     for fault in &manifest.faults {

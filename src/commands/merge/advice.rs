@@ -104,7 +104,8 @@ fn why(task: &Landed) -> String {
             let why = reason.as_ref().map_or_else(String::new, |reason| format!("; {reason}"));
             format!("conflict in {}; its branch is as it was{why}", count(paths.len(), "file"))
         }
-        Fate::Review { reason, .. } => format!("{reason}; its branch is as it was"),
+        // The answer has the reason.
+        Fate::Review { .. } => "a person must decide; its branch is as it was".to_owned(),
         Fate::Rejected(failure) => format!("{failure}; its branch is as it was"),
         Fate::LeftOut(why) => why.to_string(),
     }

@@ -69,6 +69,11 @@ impl Judgement {
     }
 }
 
+/// Returns the first conflict marker that is left in a result and is no text of a side.
+pub fn marker_left(sides: &Sides<'_>, result: &[u8]) -> Option<Doubt> {
+    marker::left(sides, result).into_iter().next()
+}
+
 /// Judges the resolution of one file. `superseded` is what the resolver says it gave up, `owner` the side whose task owns
 /// the path.
 pub fn judge(sides: &Sides<'_>, result: &[u8], superseded: &[Superseded], owner: Option<Side>) -> Judgement {

@@ -119,6 +119,8 @@ pub(super) struct Tally {
     pub(super) refusal: Option<String>,
     /// What an agent resolved, to be remembered once it has landed: key and text.
     pub(super) fresh: BTreeMap<String, Oid>,
+    /// The same of what a person resolved for this landing.
+    pub(super) by_hand: BTreeMap<String, Oid>,
 }
 
 /// Resolves the conflicts of one task in one landing; what it learnt stays when the replay begins again.
@@ -240,10 +242,11 @@ impl<'a> Resolver<'a> {
             if let Some(found) = known.clone().filter(|_| self.failed.is_none()) {
                 self.take(&file, &found);
                 settled.push(put(&file.text, found.blob));
-            } else if let Some(blob) = remembered::recall(repo, &file.key)? {
-                self.tally
-                    .resolved
-                    .push(ResolvedPath { path: file.text.path.clone(), by: ResolvedBy::Rerere });
+            } else if let Some((blob, by)) = remembered::recall(repo, &file.key)? {
+                if by == ResolvedBy::Person {
+                    self.tally.by_hand.insert(file.key.clone(), blob.clone());
+                }
+                self.tally.resolved.push(ResolvedPath { path: file.text.path.clone(), by });
                 settled.push(put(&file.text, blob));
             } else {
                 file.before = known;
@@ -317,7 +320,7 @@ pub(super) fn rehearse(
         let mut settled = Vec::new();
         for file in files {
             match remembered::recall(repo, &file.key)? {
-                Some(blob) => settled.push(put(&file.text, blob)),
+                Some((blob, _)) => settled.push(put(&file.text, blob)),
                 None => asked.push(file.text.path),
             }
         }

@@ -15,7 +15,7 @@ use super::{GcError, Grounds};
 use crate::git::dates::{self, DatedRef};
 use crate::git::refs::{self, RefEdit};
 use crate::git::{GitError, Repo};
-use crate::model::{Event, Oid, Roster, TaskName};
+use crate::model::{Event, Oid, Roster, TaskId, TaskName};
 use crate::store::Journal;
 use crate::store::lock::{DEADLINE, Lock};
 use crate::workspace::checkpoint;
@@ -26,6 +26,8 @@ const FOLDERS: Duration = Duration::from_secs(24 * 3600);
 
 const REFS: &str = "refs/wt/trash/";
 const BASES: &str = "refs/wt/base/";
+/// What would land of a task in review, by name and generation.
+const CANDIDATES: &str = "refs/wt/review/";
 
 /// What was cleared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct Cleared {
     pub bases: usize,
     /// Checkpoints.
     pub checkpoints: usize,
+    /// Candidates of tasks that are gone.
+    pub candidates: usize,
 }
 
 /// Clears what is old enough, under the git lock; folders are deleted after it is free again.
@@ -53,6 +57,9 @@ pub fn clear_expired(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<Cle
         refs::apply(site.repo, &edits)?;
         let edits = old_checkpoints(site.repo, &history.roster, site.clock.now(), site.settings.gc.trash)?;
         cleared.checkpoints = edits.iter().filter(|edit| !edit.name.ends_with(".branch")).count();
+        refs::apply(site.repo, &edits)?;
+        let edits = old_candidates(site.repo, &history.roster, site.clock.now(), site.settings.gc.trash)?;
+        cleared.candidates = edits.len();
         refs::apply(site.repo, &edits)?;
         let bases = orphan_bases(site.repo, journal.read()?)?;
         cleared.bases = bases.len();
@@ -117,17 +124,36 @@ fn old_checkpoints(
     let mut edits = Vec::new();
     for dated in &all {
         let Some(id) = checkpoint::owner(dated) else { continue };
-        let task = roster.get(&id);
-        if task.is_some_and(|task| !task.state.ended()) {
-            continue;
-        }
-        let since = task.and_then(|task| task.ended_at).map_or(dated.at, |ended| ended.max(dated.at));
-        if Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= limit) {
+        if outlived(roster, &id, dated, now, limit) {
             let beside = all.iter().find(|other| other.name == checkpoint::branch_ref(&dated.name));
             edits.extend([Some(dated), beside].into_iter().flatten().map(deletion));
         }
     }
     Ok(edits)
+}
+
+/// Returns the candidates of tasks that ended so long ago: until then a removed one may come back to its review.
+fn old_candidates(
+    repo: &Repo,
+    roster: &Roster,
+    now: Timestamp,
+    limit: Duration,
+) -> Result<Vec<RefEdit>, GitError> {
+    let of = |dated: &DatedRef| -> Option<TaskId> {
+        dated.name.strip_prefix(CANDIDATES)?.replace('/', "@").parse().ok()
+    };
+    let mut all = dates::list(repo, CANDIDATES)?;
+    all.retain(|dated| of(dated).is_some_and(|id| outlived(roster, &id, dated, now, limit)));
+    Ok(all.iter().map(deletion).collect())
+}
+
+/// Tells whether a ref of a task is old enough to go: counted from the end of the task, of one that nobody knows any more
+/// from the ref's own date.
+fn outlived(roster: &Roster, id: &TaskId, dated: &DatedRef, now: Timestamp, limit: Duration) -> bool {
+    let task = roster.get(id);
+    let since = task.and_then(|task| task.ended_at).map_or(dated.at, |ended| ended.max(dated.at));
+    task.is_none_or(|task| task.state.ended())
+        && Duration::try_from(now.duration_since(since)).is_ok_and(|age| age >= limit)
 }
 
 fn numbered(dated: &DatedRef) -> Option<(&str, u32)> {

@@ -3,9 +3,9 @@
 mod checks;
 mod clean;
 mod crash;
-mod field;
+pub mod field;
 mod publish;
-mod resolve;
+pub mod resolve;
 mod resolve_life;
 mod review;
 mod setbacks;
