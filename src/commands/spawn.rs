@@ -240,8 +240,11 @@ fn no_room(what: String, error: &CreateError) -> CommandError {
 fn spawn(context: &mut Context, wish: Wish) -> Result<SpawnedView, CommandError> {
     let Wish { mut spec, prompt, after } = wish;
     let name = spec.name.clone();
-    create::check(context.repo(), context.settings(), &spec)
-        .map_err(|error| no_room(format!("`{name}` cannot be made; nothing was made"), &error))?;
+    if let Err(error) = create::check(context.repo(), context.settings(), &spec) {
+        // What stands in the way may be the same task, which somebody else asked for in this very moment.
+        wish::check_free(context, &name)?;
+        return Err(no_room(format!("`{name}` cannot be made; nothing was made"), &error));
+    }
     context.layout().prepare()?;
     let roster = context.roster()?;
     spec.after =

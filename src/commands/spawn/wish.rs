@@ -16,8 +16,9 @@ use crate::model::adapter::PromptBy;
 use crate::model::budget::Budget;
 use crate::model::settings::Profile;
 use crate::model::text::one_line;
-use crate::model::{Settings, Task, TaskName, TaskSpec, duration};
+use crate::model::{Roster, Settings, Task, TaskName, TaskSpec, duration};
 use crate::observe::status::words;
+use crate::store::Layout;
 
 /// The longest prompt, in bytes.
 const LONGEST_PROMPT: u64 = 8 << 20;
@@ -314,9 +315,7 @@ pub(super) fn check_names(context: &mut Context, wishes: &[Wish]) -> Result<(), 
     let roster = context.roster()?;
     for (n, wish) in wishes.iter().enumerate() {
         let name = &wish.spec.name;
-        if let Some(task) = roster.live_named(name) {
-            return Err(taken(task, &words(task, roster, &layout).0));
-        }
+        free(name, roster, &layout)?;
         if wishes[..n].iter().any(|other| other.spec.name == *name) {
             return Err(CommandError::refused(format!("`{name}` is asked for twice; nothing was made")));
         }
@@ -331,6 +330,17 @@ pub(super) fn check_names(context: &mut Context, wishes: &[Wish]) -> Result<(), 
         }
     }
     Ok(())
+}
+
+/// Refuses a name that a live task has by now.
+pub(super) fn check_free(context: &mut Context, name: &TaskName) -> Result<(), CommandError> {
+    let layout = context.layout().clone();
+    free(name, context.roster()?, &layout)
+}
+
+fn free(name: &TaskName, roster: &Roster, layout: &Layout) -> Result<(), CommandError> {
+    let task = roster.live_named(name);
+    task.map_or(Ok(()), |task| Err(taken(task, &words(task, roster, layout).0)))
 }
 
 fn taken(task: &Task, state: &str) -> CommandError {
