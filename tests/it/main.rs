@@ -50,6 +50,7 @@ mod verb_cost;
 mod verb_life;
 mod verb_loop;
 mod verb_output;
+mod verb_resolve;
 mod verb_review;
 mod verb_spawn;
 mod workspace;
