@@ -109,6 +109,11 @@ fn cut(events: usize, row: Row) -> Row {
     Row { scenario: Scenario::new(work()).fault(fault), ..row }
 }
 
+/// By itself, where it had not passed on any of the text yet, or by another attempt: how far it was is a matter of time.
+fn mended(row: Row) -> Row {
+    Row { more: vec!["--retries", "1"], attempts: 1..=2, ..row }
+}
+
 fn rows() -> Vec<Row> {
     let error = |status, kind, message| Some(Effect::error(status, kind, message));
     let overloaded = || Effect::error(529, "overloaded_error", "Overloaded");
@@ -160,13 +165,8 @@ fn rows() -> Vec<Row> {
         },
         stall(row("hang, no byte", Some(Effect::Hang), "dead", "silent for 3s")),
         stall(row("stream stalls part-way", Some(Effect::StallAfter(5)), "dead", "silent for 3s")),
-        cut(2, row("stream cut before its text", None, "done", "ended well")),
-        Row {
-            more: vec!["--retries", "1"],
-            // It goes on by itself where it had not passed on any of the text yet.
-            attempts: 1..=2,
-            ..cut(5, row("stream cut within its text", None, "done", "ended well"))
-        },
+        mended(cut(2, row("stream cut before its text", None, "done", "ended well"))),
+        mended(cut(5, row("stream cut within its text", None, "done", "ended well"))),
         row("connection reset", Some(Effect::Reset), "dead", ""),
         called(
             row("permission denied", None, "failed", "a permission was denied: Write"),
