@@ -83,6 +83,14 @@ pub struct Called {
     pub dropped: u64,
 }
 
+impl Called {
+    /// Tells whether a call that was to resume a session did nothing: the agent does not know the session any more.
+    pub fn refused_session(&self) -> bool {
+        let failed = matches!(self.exit, Exit::Code(code) if code != 0);
+        self.facts.lines == 0 && failed && self.stopped.is_none()
+    }
+}
+
 /// Runs one attempt. `heed` hears every event with the facts so far; `stop` ends it as a person would.
 pub async fn call(
     call: &Call<'_>,

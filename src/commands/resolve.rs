@@ -1,6 +1,6 @@
 //! `wt resolve`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
@@ -185,10 +185,6 @@ impl Desk {
     /// What was decided is remembered; a folder that stays is no harm.
     fn clear(&self) {
         drop(fs::remove_dir_all(&self.folder));
-        drop(self.folder.parent().map_or(Ok(()), remove_empty));
+        drop(self.folder.parent().map(fs::remove_dir)); // Only if it was the last one.
     }
-}
-
-fn remove_empty(folder: &Path) -> std::io::Result<()> {
-    fs::remove_dir(folder)
 }

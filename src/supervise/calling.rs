@@ -14,7 +14,7 @@ use crate::agent::{Adapter, Facts, Request, StdinFrom};
 use crate::git::{LinkedWorktree, command};
 use crate::model::agent_event::AgentEvent;
 use crate::model::task::Workspace;
-use crate::model::verdict::{Exit, Verdict};
+use crate::model::verdict::Verdict;
 use crate::model::{Event, Usage};
 use crate::store::Journal;
 use crate::store::live::Live;
@@ -37,8 +37,7 @@ impl Attempt<'_> {
         let known = self.task.session.as_deref().filter(|_| again);
         if known.is_some() {
             let called = self.call_once(journal, workspace, worktree, env, orders, known).await?;
-            let refused = called.facts.lines == 0 && matches!(called.exit, Exit::Code(code) if code != 0);
-            if !refused || called.stopped.is_some() {
+            if !called.refused_session() {
                 return Ok(called);
             }
         }

@@ -27,7 +27,7 @@ use crate::land::kept::{CallFolder, Manifest};
 use crate::land::place::{self, Keep};
 use crate::land::verify::own_variables;
 use crate::model::text::one_line;
-use crate::model::verdict::{Class, Exit};
+use crate::model::verdict::Class;
 use crate::model::{Oid, Roster, Usage};
 use crate::workspace::shared::SHARED;
 
@@ -218,8 +218,7 @@ impl Resolver<'_> {
         let resumes = spec.resume_command.is_some() || spec.args.contains_key("resume");
         if let Some(session) = session.filter(|_| resumes) {
             let called = self.call_once(brief, place, folder, refused, Some(session))?;
-            let unknown = called.facts.lines == 0 && matches!(called.exit, Exit::Code(code) if code != 0);
-            if !unknown || called.stopped.is_some() {
+            if !called.refused_session() {
                 return Ok(called);
             }
         }
