@@ -9,6 +9,7 @@ pub const POINTS: &[&str] = &[
     "journal.after_append",
     "spawn.after_folder",
     "spawn.after_queued",
+    "spawn.after_entry",
     "spawn.after_worktree",
     "spawn.before_journal",
     "spawn.after_workspace",

@@ -25,6 +25,20 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// A number of bytes as it is written in a file: `500MB`, `2GiB`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bytes(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let parsed = text.parse::<bytesize::ByteSize>().map_err(|_| {
+            serde::de::Error::custom(format!("`{text}` is no size; write it as `500MB` or `2GiB`"))
+        });
+        parsed.map(|size| Self(size.as_u64()))
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct File {
@@ -66,6 +80,9 @@ struct Workspace {
     setup: Option<Vec<String>>,
     ports: Option<u32>,
     pool: Option<u32>,
+    pool_disk: Option<Bytes>,
+    caches: Option<Vec<String>>,
+    reserve: Option<Bytes>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -144,6 +161,9 @@ pub(super) const KEYS: &[&str] = &[
     "workspace.setup",
     "workspace.ports",
     "workspace.pool",
+    "workspace.pool_disk",
+    "workspace.caches",
+    "workspace.reserve",
     "agent",
     "agent.default",
     "agent.commit",
@@ -226,6 +246,8 @@ impl File {
         inside("workspace.symlink", self.workspace.symlink.as_ref())?;
         within("workspace.ports", self.workspace.ports, 0, 100, "0 to 100")?;
         within("workspace.pool", self.workspace.pool, 0, 100, "0 to 100")?;
+        globs("workspace.caches", self.workspace.caches.as_ref())?;
+        inside("workspace.caches", self.workspace.caches.as_ref())?;
         within("loop.max", self.looping.max, 1, 10_000, "1 to 10000")?;
         within("loop.no_progress", self.looping.no_progress, 1, 10_000, "1 to 10000")?;
         filled("loop.until", self.looping.until.as_ref())?;
@@ -288,6 +310,9 @@ impl File {
         set(&mut s.workspace.setup, self.workspace.setup);
         set(&mut s.workspace.ports, self.workspace.ports);
         set(&mut s.workspace.pool, self.workspace.pool);
+        set(&mut s.workspace.pool_disk, self.workspace.pool_disk.map(|Bytes(bytes)| bytes));
+        set(&mut s.workspace.caches, self.workspace.caches);
+        set(&mut s.workspace.reserve, self.workspace.reserve.map(|Bytes(bytes)| bytes));
         set(&mut s.agent.default, self.agent.default);
         set(&mut s.agent.commit, self.agent.commit);
         set(&mut s.looping.max, self.looping.max);

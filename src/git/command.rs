@@ -97,16 +97,27 @@ impl Git {
         call
     }
 
+    /// A call that finds its repository by itself, from inside a worktree that no agent has worked in yet: for hooks, which
+    /// would hand a `GIT_DIR` on to every git that they start.
+    pub(super) fn inside(checkout: &Checkout, verb: &str) -> Self {
+        let mut call = Self::bare(verb, checkout.path());
+        call.on = Some(checkout.clone());
+        call
+    }
+
     fn new(verb: &str, git_dir: &Path, cwd: &Path) -> Self {
-        let call = Self {
+        Self::bare(verb, cwd).env("GIT_DIR", git_dir)
+    }
+
+    fn bare(verb: &str, cwd: &Path) -> Self {
+        Self {
             settings: SETTINGS.iter().map(OsString::from).collect(),
             args: vec![verb.into()],
             env: Vec::new(),
             cwd: cwd.to_owned(),
             on: None,
             stdin: None,
-        };
-        call.env("GIT_DIR", git_dir)
+        }
     }
 
     pub(super) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {

@@ -4,17 +4,18 @@
 //! [`LinkedWorktree`] can never be the main checkout; entries are removed one by one, never by a repository-wide prune,
 //! which would take others' half-made ones. Whoever makes or removes worktrees holds the git lock of `store`.
 
+mod add;
+
 use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use fs_err as fs;
 
 use super::command::Git;
-use super::refs::{self, RefEdit};
 use super::{GitError, Repo, WorktreeTrouble};
 use crate::model::Oid;
+
+pub use add::{Added, Hooks, MAKING, Start, add, add_detached, add_existing, begin, complete};
 
 /// One worktree, to be asked and worked in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,158 +149,6 @@ impl Entry {
     }
 }
 
-/// Which post-checkout hook runs when a worktree is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hooks {
-    /// The one in `<common dir>/hooks`, if there is one.
-    Common,
-    /// The one in this folder (a `core.hooksPath` that was approved).
-    At(PathBuf),
-    /// None.
-    Off,
-}
-
-/// A worktree that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Added {
-    /// The worktree.
-    pub worktree: LinkedWorktree,
-    /// The exit code of a post-checkout hook that failed; git calls the worktree made nevertheless.
-    pub hook_failed: Option<i32>,
-}
-
-/// What a new worktree is on.
-#[derive(Clone, Copy)]
-enum Start<'a> {
-    NewBranch(&'a str, &'a Oid),
-    Branch(&'a str),
-    Commit(&'a Oid),
-}
-
-/// Makes a worktree at `path` on the new branch `branch`, which starts at `base` and follows nothing.
-/// After a failure neither branch nor entry nor folder is left.
-pub fn add(repo: &Repo, path: &Path, branch: &str, base: &Oid, hooks: &Hooks) -> Result<Added, GitError> {
-    if repo.branch_tip(branch)?.is_some() {
-        return Err(GitError::BranchExists { branch: branch.to_owned() });
-    }
-    add_at(repo, path, Start::NewBranch(branch, base), hooks)
-}
-
-/// Makes a worktree at `path` on a branch that exists: for a restore, or for a task whose making was cut short.
-pub fn add_existing(repo: &Repo, path: &Path, branch: &str, hooks: &Hooks) -> Result<Added, GitError> {
-    if repo.branch_tip(branch)?.is_none() {
-        return Err(GitError::NoSuchRevision { rev: format!("refs/heads/{branch}") });
-    }
-    add_at(repo, path, Start::Branch(branch), hooks)
-}
-
-/// Makes a worktree at `path` that is on no branch; no hook runs.
-pub fn add_detached(repo: &Repo, path: &Path, commit: &Oid) -> Result<LinkedWorktree, GitError> {
-    add_at(repo, path, Start::Commit(commit), &Hooks::Off).map(|added| added.worktree)
-}
-
-fn add_at(repo: &Repo, path: &Path, start: Start<'_>, hooks: &Hooks) -> Result<Added, GitError> {
-    let path = real_parent(path)?;
-    let (found_folder, mut attempt) = (path.exists(), 0);
-    loop {
-        attempt += 1;
-        match add_once(repo, &path, start, hooks) {
-            Ok(made) => return Ok(made),
-            Err(cause) => {
-                undo_add(repo, &path, start, found_folder)?;
-                let race = matches!(&cause, GitError::Failed { stderr, .. } if is_race(stderr));
-                if attempt >= RACE_TRIES || !race {
-                    return Err(cause);
-                }
-                thread::sleep(pause(attempt, &path));
-            }
-        }
-    }
-}
-
-fn add_once(repo: &Repo, path: &Path, start: Start<'_>, hooks: &Hooks) -> Result<Added, GitError> {
-    let call = Git::on(repo, "worktree").args(["add", "--quiet"]).set("checkout.workers=0");
-    let call = match hooks {
-        Hooks::Off => call,
-        Hooks::Common => call.set(setting("core.hooksPath", &repo.common_dir().join("hooks"))),
-        Hooks::At(folder) => call.set(setting("core.hooksPath", folder)),
-    };
-    let call = match start {
-        Start::NewBranch(branch, base) => {
-            call.args(["--no-track", "-b", branch, "--"]).arg(path).arg(base.as_str())
-        }
-        Start::Branch(branch) => call.arg("--").arg(path).arg(branch),
-        Start::Commit(commit) => call.args(["--detach", "--"]).arg(path).arg(commit.as_str()),
-    };
-    let ended = call.finish()?;
-    // git takes a worktree back that it could not fill, but not one whose hook failed.
-    match (ended.code, entry_of(repo, path)?) {
-        (Some(code), Some(entry)) if code == 0 || (code < 128 && *hooks != Hooks::Off) => {
-            let worktree = LinkedWorktree::open(repo, &entry, path)?;
-            Ok(Added { worktree, hook_failed: Some(code).filter(|code| *code != 0) })
-        }
-        _ => Err(ended.into()),
-    }
-}
-
-const RACE_TRIES: u32 = 5;
-
-/// Tells the two messages of a race with another git that does not take our lock: it reads a half-made entry of ours, or we
-/// read one of its.
-fn is_race(stderr: &str) -> bool {
-    (stderr.contains("failed to read") && stderr.contains("commondir"))
-        || stderr.contains("could not lock config file")
-        || (stderr.contains("could not open") && stderr.contains("/locked"))
-}
-
-/// Grows with each try and differs between racers, without asking a clock or a dice.
-fn pause(attempt: u32, path: &Path) -> Duration {
-    let odd = path
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .fold(std::process::id(), |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
-    Duration::from_millis(u64::from(attempt * 10 + odd.wrapping_mul(attempt) % 40))
-}
-
-fn undo_add(repo: &Repo, path: &Path, start: Start<'_>, found_folder: bool) -> Result<(), GitError> {
-    if let Some(entry) = entry_of(repo, path)? {
-        fs::remove_dir_all(repo.common_dir().join("worktrees").join(entry))?;
-    }
-    if !found_folder && path.exists() {
-        fs::remove_dir_all(path)?;
-    }
-    // A failed `add -b` leaves its branch. It goes only where it still is at its base and nobody has it: else it is work.
-    if let Start::NewBranch(branch, base) = start
-        && repo.branch_tip(branch)?.as_ref() == Some(base)
-        && refs::holders(repo, branch)?.is_empty()
-    {
-        refs::apply(repo, &[RefEdit::delete(format!("refs/heads/{branch}"), base.clone())])?;
-    }
-    Ok(())
-}
-
-fn setting(key: &str, value: &Path) -> std::ffi::OsString {
-    let mut setting = std::ffi::OsString::from(key);
-    setting.push("=");
-    setting.push(value);
-    setting
-}
-
-/// Makes the folder above a new worktree and resolves its symlinks, so that the path that git records is the one we use.
-fn real_parent(path: &Path) -> Result<PathBuf, GitError> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(GitError::Worktree { path: path.to_owned(), reason: WorktreeTrouble::Main });
-    };
-    fs::create_dir_all(parent)?;
-    Ok(fs::canonicalize(parent)?.join(name))
-}
-
-/// Returns the name of the entry whose folder is `path`.
-fn entry_of(repo: &Repo, path: &Path) -> Result<Option<String>, GitError> {
-    Ok(list(repo)?.into_iter().find(|entry| entry.path == path).and_then(|entry| entry.entry))
-}
-
 /// Returns every worktree in git's books, the main checkout first (if there is one), then by the name of their entries.
 /// Entries that another git is just making are left out.
 pub fn list(repo: &Repo) -> Result<Vec<Entry>, GitError> {
@@ -359,6 +208,15 @@ pub fn remove_entry(worktree: &LinkedWorktree) -> Result<(), GitError> {
     }
     fs::remove_dir_all(git_dir)?;
     Ok(())
+}
+
+/// Takes away the lock of an entry that `wt` locked with `reason`; one of somebody else stays.
+pub fn unlock(worktree: &LinkedWorktree, reason: &str) -> Result<(), GitError> {
+    let lock = worktree.checkout.git_dir().join("locked");
+    match fs::read_to_string(&lock) {
+        Ok(there) if there.trim() == reason => Ok(fs::remove_file(lock)?),
+        _ => Ok(()),
+    }
 }
 
 /// Adds lines to `<common dir>/info/exclude`, each once; what stands there stays, byte for byte.

@@ -177,6 +177,7 @@ mod tests {
             base: oid('0'),
             entry: "w".to_owned(),
             copied: vec![],
+            ports: Vec::new(),
         };
         vec![
             record(n, Event::Queued { spec }),

@@ -71,6 +71,13 @@ pub struct WorkspaceSettings {
     pub ports: u32,
     /// Spare workspaces that are kept ready.
     pub pool: u32,
+    /// The most bytes that spare workspaces may take, with their caches.
+    pub pool_disk: u64,
+    /// Git-ignored folders of build output, in the syntax of `.gitignore`: a spare workspace keeps them, `wt gc --artifacts`
+    /// drops them.
+    pub caches: Vec<String>,
+    /// The free bytes that making a workspace must leave on the disk.
+    pub reserve: u64,
 }
 
 /// Who commits what the agent leaves behind.
@@ -176,6 +183,9 @@ impl Default for Settings {
             workspace: WorkspaceSettings {
                 copy: vec![".env*".to_owned()],
                 pool: 2,
+                pool_disk: 20_000_000_000,
+                caches: vec!["target/".to_owned(), "node_modules/".to_owned()],
+                reserve: 1_000_000_000,
                 ..WorkspaceSettings::default()
             },
             agent: AgentSettings { default: "claude".to_owned(), commit: CommitBy::Auto },

@@ -414,6 +414,7 @@ mod tests {
             base: oid(),
             entry: "a".to_owned(),
             copied: vec![],
+            ports: Vec::new(),
         };
         assert_eq!(removed.apply(&Event::Restored { workspace }).unwrap(), rejected);
     }

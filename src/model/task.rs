@@ -165,6 +165,9 @@ pub struct Workspace {
     /// The ignored files that `workspace.copy` brought in, relative; never committed for the agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub copied: Vec<String>,
+    /// The TCP ports that are its own, in the order of `WT_PORT_0`, `WT_PORT_1` …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
 }
 
 /// The last landing of a task, whatever it came to.

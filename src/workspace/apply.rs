@@ -1,7 +1,8 @@
 //! Making a workspace, with an undo for each step.
 //!
 //! ```text
-//!  record ▶ shared folder ▶ (clear debris) ▶ worktree and branch ▶ base ref ▶ instructions ▶ environment
+//!  record ▶ shared folder ▶ (clear debris) ▶ entry and branch ▶ base ref ─┐ git lock, a moment
+//!  files ▶ instructions ▶ environment ◀──────────────────────────────────┘ beside others
 //! ```
 //!
 //! Invariant: after a failure everything that this run made is gone again, in reverse order, and the error says so; what an
@@ -13,17 +14,18 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
+use super::Site;
 use super::environment::{self, EnvironmentError};
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, Creation, Record};
 use super::shared::{self, SharedError, TRASH};
-use super::{GitLock, Site};
 use crate::failpoint;
 use crate::git::refs::{self, RefEdit};
-use crate::git::worktree::{self, Added, Hooks};
+use crate::git::worktree::{self, Hooks, Start};
 use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::{Oid, TaskId, TaskName, Workspace};
 use crate::store::layout::private_folder;
+use crate::store::lock::{DEADLINE, Lock, LockError};
 
 /// A step of making a workspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub enum Step {
     Worktree,
     /// Marking the commit that the branch starts from.
     BaseRef,
+    /// Filling the worktree.
+    Files,
     /// Writing the agent's instructions and the link to the shared folder.
     Instructions,
     /// Copying ignored files.
@@ -52,6 +56,7 @@ impl fmt::Display for Step {
             Self::Clear => "clearing a half-made worktree",
             Self::Worktree => "making the worktree",
             Self::BaseRef => "marking the base",
+            Self::Files => "filling the worktree",
             Self::Instructions => "writing the instructions",
             Self::Environment => "copying ignored files",
         })
@@ -73,6 +78,9 @@ pub enum StepError {
     /// The environment.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    /// The git lock, for taking back what was made.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A file or folder.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -116,16 +124,21 @@ pub struct Made {
     pub left_out: Vec<String>,
 }
 
-/// Makes a workspace as planned. `instructions` is the rendered text of `CLAUDE.local.md`.
+/// Makes a workspace as planned. `instructions` is the rendered text of `CLAUDE.local.md`; `git` is the git lock, which is
+/// free again before anything is done that takes time.
 pub fn apply_creation(
     site: &Site,
-    _lock: GitLock,
+    git: Lock,
     creation: &Creation,
     hooks: &Hooks,
     instructions: &str,
 ) -> Result<Made, ApplyError> {
     let mut making = Making { site, creation, done: Vec::new() };
-    making.run(hooks, instructions).map_err(|(step, source)| {
+    let made = making.admit().and_then(|(tree, shared)| {
+        drop(git);
+        making.furnish(&tree, &shared, hooks, instructions)
+    });
+    made.map_err(|(step, source)| {
         let (undone, left) = making.undo();
         ApplyError { step, undone, left, source: Box::new(source) }
     })
@@ -140,6 +153,10 @@ enum Undo {
     Instructions,
 }
 
+fn at<E: Into<StepError>>(step: Step) -> impl Fn(E) -> (Step, StepError) {
+    move |error| (step, error.into())
+}
+
 struct Making<'a> {
     site: &'a Site<'a>,
     creation: &'a Creation,
@@ -147,21 +164,34 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    fn run(&mut self, hooks: &Hooks, instructions: &str) -> Result<Made, (Step, StepError)> {
-        fn at<E: Into<StepError>>(step: Step) -> impl Fn(E) -> (Step, StepError) {
-            move |error| (step, error.into())
-        }
+    /// The steps that other gits must not see half done: under the git lock.
+    fn admit(&mut self) -> Result<(LinkedWorktree, PathBuf), (Step, StepError)> {
         let (repo, creation) = (self.site.repo, self.creation);
         self.record().map_err(at(Step::Record))?;
         let shared = shared::prepare(repo).map_err(at(Step::Shared))?;
         if let Begun::Debris { entry } = &creation.begun {
             clear(repo, &creation.id, &creation.path, entry).map_err(at(Step::Clear))?;
         }
-        let added = self.worktree(hooks).map_err(at(Step::Worktree))?;
-        failpoint::hit("spawn.after_worktree");
-        let tree = added.worktree;
+        let tree = self.worktree().map_err(at(Step::Worktree))?;
+        failpoint::hit("spawn.after_entry");
         self.base_ref().map_err(at(Step::BaseRef))?;
-        shared::link(tree.path(), &shared).map_err(at(Step::Instructions))?;
+        Ok((tree, shared))
+    }
+
+    /// The steps that take time and concern nobody else.
+    fn furnish(
+        &mut self,
+        tree: &LinkedWorktree,
+        shared: &Path,
+        hooks: &Hooks,
+        instructions: &str,
+    ) -> Result<Made, (Step, StepError)> {
+        let (repo, creation) = (self.site.repo, self.creation);
+        let whole = matches!(creation.begun, Begun::Worktree { .. });
+        let hook_failed =
+            if whole { None } else { worktree::complete(repo, tree, hooks).map_err(at(Step::Files))? };
+        failpoint::hit("spawn.after_worktree");
+        shared::link(tree.path(), shared).map_err(at(Step::Instructions))?;
         let folder = self.site.layout.task(&creation.id);
         self.done.push((Step::Instructions, Undo::Instructions));
         instructions::write(tree.path(), &folder, instructions).map_err(at(Step::Instructions))?;
@@ -176,9 +206,10 @@ impl Making<'_> {
                 base: creation.base.clone(),
                 entry: tree.entry().to_owned(),
                 copied: furnished.brought,
+                ports: Vec::new(),
             },
             setup: settings.setup.clone(),
-            hook_failed: added.hook_failed,
+            hook_failed,
             left_out: furnished.left,
         })
     }
@@ -197,22 +228,21 @@ impl Making<'_> {
         record.write(&self.site.layout.task(&creation.id).making())
     }
 
-    fn worktree(&mut self, hooks: &Hooks) -> Result<Added, GitError> {
+    fn worktree(&mut self) -> Result<LinkedWorktree, GitError> {
         let (repo, creation) = (self.site.repo, self.creation);
         let branch = creation.branch.as_str();
         if let Begun::Worktree { entry } = &creation.begun {
-            let worktree = LinkedWorktree::open(repo, entry, &creation.path)?;
-            return Ok(Added { worktree, hook_failed: None });
+            return LinkedWorktree::open(repo, entry, &creation.path);
         }
-        let added = if repo.branch_tip(branch)?.is_some() && creation.begun != Begun::Nothing {
-            worktree::add_existing(repo, &creation.path, branch, hooks)?
+        let tree = if repo.branch_tip(branch)?.is_some() && creation.begun != Begun::Nothing {
+            worktree::begin(repo, &creation.path, Start::Branch(branch))?
         } else {
-            let added = worktree::add(repo, &creation.path, branch, &creation.base, hooks)?;
+            let tree = worktree::begin(repo, &creation.path, Start::NewBranch(branch, &creation.base))?;
             self.done.push((Step::Worktree, Undo::Branch));
-            added
+            tree
         };
-        self.done.push((Step::Worktree, Undo::Worktree(added.worktree.clone())));
-        Ok(added)
+        self.done.push((Step::Worktree, Undo::Worktree(tree.clone())));
+        Ok(tree)
     }
 
     fn base_ref(&mut self) -> Result<(), GitError> {
@@ -230,6 +260,13 @@ impl Making<'_> {
     /// Takes everything back that this run made; returns the steps that were undone and what was not.
     fn undo(&mut self) -> (Vec<Step>, Vec<String>) {
         let (mut undone, mut left) = (Vec::new(), Vec::new());
+        if self.done.is_empty() {
+            return (undone, left);
+        }
+        let _git = match Lock::take(&self.site.layout.lock("git"), DEADLINE, "taking a creation back") {
+            Ok(lock) => lock,
+            Err(error) => return (undone, vec![format!("everything ({error})")]),
+        };
         while let Some((step, undo)) = self.done.pop() {
             match self.take_back(&undo) {
                 Ok(()) if undone.last() == Some(&step) => {}
@@ -252,6 +289,7 @@ impl Making<'_> {
             }
             Undo::Worktree(tree) => {
                 gone(fs::remove_dir_all(tree.path()))?;
+                worktree::unlock(tree, worktree::MAKING)?;
                 worktree::remove_entry(tree)?;
             }
             Undo::Branch => delete_branch(repo, &creation.branch, &creation.base)?,
@@ -280,7 +318,7 @@ pub(super) fn clear(repo: &Repo, id: &TaskId, path: &Path, entry: &str) -> Resul
         let into = trash_folder(path.parent().unwrap_or(path))?;
         fs::rename(tree.path(), free_place(&into, &format!("{}-half", id.name)))?;
     }
-    // The lock is that of the git which was killed while it filled the worktree.
+    // The lock is that of whoever was killed while it filled the worktree.
     gone(fs::remove_file(tree.checkout().git_dir().join("locked")))?;
     Ok(worktree::remove_entry(&tree)?)
 }

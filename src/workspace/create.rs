@@ -1,10 +1,10 @@
-//! Making a task's workspace: planned, told to the agent, made under the git lock, and written into the journal.
+//! Making a task's workspace: planned under the git lock, told to the agent, made, and written into the journal.
 
 use super::apply::{ApplyError, apply_creation};
 use super::briefing;
 use super::instructions::{self, Briefing, InstructionsError};
 use super::plan::{PlanError, plan_creation, require_room};
-use super::{GitLock, Site, briefing::Place};
+use super::{Site, briefing::Place};
 use crate::git::Repo;
 use crate::git::worktree::Hooks;
 use crate::model::{Event, Settings, Task, TaskSpec, Workspace};
@@ -46,7 +46,7 @@ pub fn create(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Wor
     let place = Place { path: &path, branch: &creation.branch, base: &creation.base };
     let told = briefing::of(site, journal.read()?, task, &place);
     let text = instructions::render(site.template, &told)?;
-    let made = apply_creation(site, GitLock::held(&lock), &creation, &Hooks::Common, &text)
+    let made = apply_creation(site, lock, &creation, &Hooks::Common, &text)
         .map_err(|failed| CreateError::Apply(Box::new(failed)))?;
     let event = Event::WorkspaceMade { workspace: made.workspace.clone() };
     journal.append(site.clock.now(), vec![(Some(task.id.clone()), event)])?;

@@ -231,6 +231,7 @@ fn restore(
             base: record.base,
             entry: tree.entry().to_owned(),
             copied: furnished.brought,
+            ports: Vec::new(),
         },
         setup: settings.setup.clone(),
         hook_failed: None,

@@ -77,6 +77,7 @@ const LAUNCH: &[(&str, bool)] = &[
     ("journal.before_append", false),
     ("journal.after_append", true),
     ("spawn.after_queued", true),
+    ("spawn.after_entry", true),
     ("spawn.after_worktree", true),
     ("spawn.before_journal", true),
     ("journal.before_append:2", true),

@@ -208,7 +208,14 @@ fn forged(program: &Program, path: &Path, branch: &str, entry: &str) -> Event {
     let base = oid(&program.repo.head());
     let (path, branch) = (path.to_string_lossy().into_owned(), branch.to_owned());
     Event::WorkspaceMade {
-        workspace: Workspace { path, branch, base, entry: entry.to_owned(), copied: vec![] },
+        workspace: Workspace {
+            path,
+            branch,
+            base,
+            entry: entry.to_owned(),
+            copied: vec![],
+            ports: Vec::new(),
+        },
     }
 }
 

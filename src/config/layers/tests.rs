@@ -43,6 +43,9 @@ symlink = ["node_modules"]
 setup = ["npm ci"]
 ports = 2
 pool = 0
+pool_disk = "5GB"
+caches = ["target/", "build/**/out/"]
+reserve = "500MB"
 [agent]
 default = "mine"
 commit = "agent"
@@ -112,6 +115,8 @@ fn every_key_is_read() {
     assert_eq!((settings.limits.day.tokens, settings.limits.day.time_ms), (90_000_000, 48 * 3_600_000));
     assert_eq!(settings.workspace.symlink, ["node_modules"]);
     assert_eq!((settings.workspace.ports, settings.workspace.pool), (2, 0));
+    assert_eq!((settings.workspace.pool_disk, settings.workspace.reserve), (5_000_000_000, 500_000_000));
+    assert_eq!(settings.workspace.caches, ["target/", "build/**/out/"]);
     assert_eq!(settings.agent.commit, CommitBy::Agent);
     assert_eq!(settings.agents["mine"].stop.grace, "2s");
     assert!(settings.agents.contains_key("claude"));

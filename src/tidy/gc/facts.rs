@@ -43,7 +43,7 @@ pub fn workspace_of(site: &Site<'_>, task: &Task) -> Option<Workspace> {
         let bytes = fs::read(site.layout.task(&task.id).making()).ok()?;
         let Making { path, branch, base } = serde_json::from_slice(&bytes).ok()?;
         let entry = Path::new(&path).file_name()?.to_string_lossy().into_owned();
-        Some(Workspace { path, branch, base, entry, copied: Vec::new() })
+        Some(Workspace { path, branch, base, entry, copied: Vec::new(), ports: Vec::new() })
     })
 }
 

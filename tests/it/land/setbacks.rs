@@ -69,6 +69,7 @@ fn a_child_waits_for_its_parent() {
         base,
         entry: "child".to_owned(),
         copied: vec![],
+        ports: Vec::new(),
     };
     field.tell("child", Event::WorkspaceMade { workspace: made });
     workspace.commit("child.txt", "child\n");

@@ -95,7 +95,7 @@ fn fails_at(step: Step, undone: &[Step], spoil: impl FnOnce(&Env, &TestRepo, &Pl
     let plan = place.plan("x").expect("a plan");
     spoil(&env, &repo, &place);
     let before = place.traces();
-    let failed = apply_creation(&place.site(), place.lock(), &plan, &Hooks::Common, "text\n");
+    let failed = apply_creation(&place.site(), place.git_lock(), &plan, &Hooks::Common, "text\n");
     let failed = failed.expect_err("it must fail");
     assert_eq!((failed.step, failed.undone.as_slice()), (step, undone), "{failed}: {}", failed.source);
     assert_eq!(failed.left, Vec::<String>::new());

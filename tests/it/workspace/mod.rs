@@ -22,7 +22,7 @@ use wt::workspace::{
 
 use crate::env::{Env, TestRepo};
 
-/// A repository with its state folder and the git lock.
+/// A repository with its state folder and a lock that stands for the git lock.
 struct Place {
     repo: Repo,
     layout: Layout,
@@ -35,7 +35,7 @@ impl Place {
         let repo = Repo::discover(path).expect("a repository");
         let layout = Layout::below(repo.common_dir());
         layout.prepare().expect("a state folder");
-        let lock = Lock::take(&layout.lock("git"), Duration::from_secs(10), "a test").expect("the lock");
+        let lock = Lock::take(&layout.lock("test"), Duration::from_secs(10), "a test").expect("the lock");
         Self { repo, layout, settings: Settings::default(), lock }
     }
 
@@ -54,6 +54,11 @@ impl Place {
         GitLock::held(&self.lock)
     }
 
+    /// The git lock itself, to be given away.
+    fn git_lock(&self) -> Lock {
+        Lock::take(&self.layout.lock("git"), Duration::from_secs(10), "a test").expect("the lock")
+    }
+
     fn task(&self, name: &str) -> (TaskId, TaskSpec) {
         let id = TaskId { name: name.parse().expect("a name"), generation: 1 };
         if !self.layout.task(&id).root().exists() {
@@ -70,7 +75,7 @@ impl Place {
 
     fn try_make(&self, name: &str) -> Result<Made, ApplyError> {
         let plan = self.plan(name).expect("a plan");
-        apply_creation(&self.site(), self.lock(), &plan, &Hooks::Common, "instructions\n")
+        apply_creation(&self.site(), self.git_lock(), &plan, &Hooks::Common, "instructions\n")
     }
 
     fn make(&self, name: &str) -> Workspace {

@@ -1,0 +1,221 @@
+//! Making a worktree: its entry first, in a moment and under the git lock; its files after that, beside others.
+//!
+//! ```text
+//!  begin (entry, branch; locked as [`MAKING`]) ▶ complete (files ▶ post-checkout hook ▶ unlocked)
+//! ```
+//!
+//! Invariant: until its files are whole, its entry is locked with [`MAKING`]: neither a prune nor `git worktree remove` of
+//! somebody else takes it, and whoever finds it later knows that it is not whole.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use fs_err as fs;
+
+use super::{LinkedWorktree, list, unlock};
+use crate::git::command::Git;
+use crate::git::refs::{self, RefEdit};
+use crate::git::{GitError, Repo, WorktreeTrouble, checkout};
+use crate::model::Oid;
+
+/// The reason with which an entry is locked whose files are not whole yet.
+pub const MAKING: &str = "wt: being made";
+
+/// Which post-checkout hook runs when a worktree is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hooks {
+    /// The one in `<common dir>/hooks`, if there is one.
+    Common,
+    /// The one in this folder (a `core.hooksPath` that was approved).
+    At(PathBuf),
+    /// None.
+    Off,
+}
+
+/// A worktree that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Added {
+    /// The worktree.
+    pub worktree: LinkedWorktree,
+    /// The exit code of a post-checkout hook that failed; as for git, the worktree is made nevertheless.
+    pub hook_failed: Option<i32>,
+}
+
+/// What a new worktree is on.
+#[derive(Debug, Clone, Copy)]
+pub enum Start<'a> {
+    /// A branch that is made for it, short, at this commit; it follows nothing.
+    NewBranch(&'a str, &'a Oid),
+    /// A branch that exists, short.
+    Branch(&'a str),
+    /// This commit, on no branch.
+    Commit(&'a Oid),
+}
+
+/// Makes a whole worktree at `path` on the new branch `branch`, which starts at `base` and follows nothing.
+/// After a failure neither branch nor entry nor folder is left.
+pub fn add(repo: &Repo, path: &Path, branch: &str, base: &Oid, hooks: &Hooks) -> Result<Added, GitError> {
+    whole(repo, path, Start::NewBranch(branch, base), hooks)
+}
+
+/// Makes a whole worktree at `path` on a branch that exists: for a restore, or for a task whose making was cut short.
+pub fn add_existing(repo: &Repo, path: &Path, branch: &str, hooks: &Hooks) -> Result<Added, GitError> {
+    whole(repo, path, Start::Branch(branch), hooks)
+}
+
+/// Makes a whole worktree at `path` that is on no branch; no hook runs.
+pub fn add_detached(repo: &Repo, path: &Path, commit: &Oid) -> Result<LinkedWorktree, GitError> {
+    whole(repo, path, Start::Commit(commit), &Hooks::Off).map(|added| added.worktree)
+}
+
+fn whole(repo: &Repo, path: &Path, start: Start<'_>, hooks: &Hooks) -> Result<Added, GitError> {
+    let found_folder = path.exists();
+    let worktree = begin(repo, path, start)?;
+    match complete(repo, &worktree, hooks) {
+        Ok(hook_failed) => Ok(Added { worktree, hook_failed }),
+        Err(cause) => {
+            undo(repo, worktree.path(), start, found_folder)?;
+            Err(cause)
+        }
+    }
+}
+
+/// Makes entry, folder and branch of a worktree without any files in it. Whoever calls holds the git lock, and calls
+/// [`complete`] next, for which nobody needs it. After a failure neither branch nor entry nor folder is left.
+pub fn begin(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktree, GitError> {
+    match start {
+        Start::NewBranch(branch, _) if repo.branch_tip(branch)?.is_some() => {
+            return Err(GitError::BranchExists { branch: branch.to_owned() });
+        }
+        Start::Branch(branch) if repo.branch_tip(branch)?.is_none() => {
+            return Err(GitError::NoSuchRevision { rev: format!("refs/heads/{branch}") });
+        }
+        _ => {}
+    }
+    let path = real_parent(path)?;
+    let (found_folder, mut attempt) = (path.exists(), 0);
+    loop {
+        attempt += 1;
+        match begin_once(repo, &path, start) {
+            Ok(made) => return Ok(made),
+            Err(cause) => {
+                undo(repo, &path, start, found_folder)?;
+                let race = matches!(&cause, GitError::Failed { stderr, .. } if is_race(stderr));
+                if attempt >= RACE_TRIES || !race {
+                    return Err(cause);
+                }
+                thread::sleep(pause(attempt, &path));
+            }
+        }
+    }
+}
+
+fn begin_once(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktree, GitError> {
+    let call =
+        Git::on(repo, "worktree").args(["add", "--quiet", "--no-checkout", "--lock", "--reason", MAKING]);
+    let call = match start {
+        Start::NewBranch(branch, base) => {
+            call.args(["--no-track", "-b", branch, "--"]).arg(path).arg(base.as_str())
+        }
+        Start::Branch(branch) => call.arg("--").arg(path).arg(branch),
+        Start::Commit(commit) => call.args(["--detach", "--"]).arg(path).arg(commit.as_str()),
+    };
+    call.run()?;
+    let entry = entry_of(repo, path)?.ok_or_else(|| GitError::Worktree {
+        path: path.to_owned(),
+        reason: WorktreeTrouble::NoEntry(String::new()),
+    })?;
+    LinkedWorktree::open(repo, &entry, path)
+}
+
+/// Fills a worktree that [`begin`] made, runs the hook and unlocks it. Returns the exit code of a hook that failed.
+pub fn complete(repo: &Repo, worktree: &LinkedWorktree, hooks: &Hooks) -> Result<Option<i32>, GitError> {
+    let commit =
+        worktree.checkout().head()?.ok_or_else(|| GitError::NoSuchRevision { rev: "HEAD".to_owned() })?;
+    checkout::fill(repo, worktree, &commit)?;
+    let hook_failed = post_checkout(repo, worktree, &commit, hooks)?;
+    unlock(worktree, MAKING)?;
+    Ok(hook_failed)
+}
+
+/// Runs the post-checkout hook as `git worktree add` does: in the worktree, from no commit to `commit`.
+pub(in crate::git) fn post_checkout(
+    repo: &Repo,
+    worktree: &LinkedWorktree,
+    commit: &Oid,
+    hooks: &Hooks,
+) -> Result<Option<i32>, GitError> {
+    let common = repo.common_dir().join("hooks");
+    let folder = match hooks {
+        Hooks::Off => return Ok(None),
+        Hooks::Common => &common,
+        Hooks::At(folder) => folder,
+    };
+    if !folder.join("post-checkout").exists() {
+        return Ok(None);
+    }
+    let mut setting = OsString::from("core.hooksPath=");
+    setting.push(folder);
+    let nothing = "0".repeat(commit.as_str().len());
+    let call = Git::inside(worktree.checkout(), "hook").set(setting);
+    let call = call.args(["run", "--ignore-missing", "post-checkout", "--", &nothing, commit.as_str(), "1"]);
+    let ended = call.finish()?;
+    match ended.code {
+        Some(0) => Ok(None),
+        Some(code) if code < 128 => Ok(Some(code)),
+        _ => Err(ended.into()),
+    }
+}
+
+const RACE_TRIES: u32 = 5;
+
+/// Tells the two messages of a race with another git that does not take our lock: it reads a half-made entry of ours, or we
+/// read one of its.
+fn is_race(stderr: &str) -> bool {
+    (stderr.contains("failed to read") && stderr.contains("commondir"))
+        || stderr.contains("could not lock config file")
+        || (stderr.contains("could not open") && stderr.contains("/locked"))
+}
+
+/// Grows with each try and differs between racers, without asking a clock or a dice.
+fn pause(attempt: u32, path: &Path) -> Duration {
+    let odd = path
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .fold(std::process::id(), |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(*byte)));
+    Duration::from_millis(u64::from(attempt * 10 + odd.wrapping_mul(attempt) % 40))
+}
+
+fn undo(repo: &Repo, path: &Path, start: Start<'_>, found_folder: bool) -> Result<(), GitError> {
+    if let Some(entry) = entry_of(repo, path)? {
+        fs::remove_dir_all(repo.common_dir().join("worktrees").join(entry))?;
+    }
+    if !found_folder && path.exists() {
+        fs::remove_dir_all(path)?;
+    }
+    // A failed `add -b` leaves its branch. It goes only where it still is at its base and nobody has it: else it is work.
+    if let Start::NewBranch(branch, base) = start
+        && repo.branch_tip(branch)?.as_ref() == Some(base)
+        && refs::holders(repo, branch)?.is_empty()
+    {
+        refs::apply(repo, &[RefEdit::delete(format!("refs/heads/{branch}"), base.clone())])?;
+    }
+    Ok(())
+}
+
+/// Makes the folder above a new worktree and resolves its symlinks, so that the path that git records is the one we use.
+fn real_parent(path: &Path) -> Result<PathBuf, GitError> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(GitError::Worktree { path: path.to_owned(), reason: WorktreeTrouble::Main });
+    };
+    fs::create_dir_all(parent)?;
+    Ok(fs::canonicalize(parent)?.join(name))
+}
+
+/// Returns the name of the entry whose folder is `path`.
+fn entry_of(repo: &Repo, path: &Path) -> Result<Option<String>, GitError> {
+    Ok(list(repo)?.into_iter().find(|entry| entry.path == path).and_then(|entry| entry.entry))
+}
