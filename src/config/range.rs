@@ -70,7 +70,7 @@ pub(super) fn globs(key: &str, value: Option<&Vec<String>>) -> Result<(), OutOfR
 /// Paths that stay inside a checkout and away from its `.git`.
 pub(super) fn inside(key: &str, value: Option<&Vec<String>>) -> Result<(), OutOfRange> {
     for path in value.into_iter().flatten() {
-        let mut parts = path.split('/').peekable();
+        let mut parts = path.strip_suffix('/').unwrap_or(path).split('/').peekable();
         let first_is_git = parts.peek().is_some_and(|part| part.eq_ignore_ascii_case(".git"));
         if first_is_git || parts.any(|part| matches!(part, "" | "." | "..")) {
             return Err(OutOfRange {
