@@ -21,8 +21,8 @@ const SHOWN: usize = 12;
 
 /// Land finished tasks: rebase each onto the target, verify the exact result, fast-forward, prune.
 ///
-/// Tasks land one after the other, parents first, then by priority and age. Where two texts conflict, an agent merges
-/// them (`[merge] agent`); its result lands if all that either side did is still there, else it waits for a review. A
+/// Tasks land in the order of parents, priority and age, several at once (`[merge] batch`): checked together, and if the
+/// check fails, by halves until the culprit is found; the others land. Where two texts conflict, an agent merges them (`[merge] agent`); its result lands if all that either side did is still there, else it waits for a review. A
 /// task that stays in conflict or fails its checks is set aside with the reason and keeps its branch; the others go on.
 /// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out.
 #[derive(Debug, ClapArgs)]

@@ -339,7 +339,7 @@ impl Verify {
             name: self.name.unwrap_or_else(|| self.run.clone()),
             run: self.run,
             timeout: self.timeout.map_or(Duration::from_secs(600), |Span(duration)| duration),
-            retries: self.retries.unwrap_or(0),
+            retries: self.retries.unwrap_or(1),
         }
     }
 }

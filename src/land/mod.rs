@@ -1,4 +1,4 @@
-//! Landing: finished tasks onto their target, one after the other, each on top of the ones before.
+//! Landing: finished tasks onto their target, each on top of the ones before, a batch of them at once (see [`batch`]).
 //!
 //! ```text
 //!  queue ─▶ replay (in memory) ─▶ verify (the exact commit) ─▶ publish (intent, move, record) ─▶ next
@@ -13,10 +13,12 @@
 //! target's, is never touched; whatever ends a landing, each task ends up where the target's history says. Nothing here
 //! prints or removes: pruning what has landed is for `workspace`.
 
+mod batch;
 mod conflict;
 pub mod conserve;
 pub mod kept;
 mod one;
+mod passed;
 mod place;
 mod publish;
 pub mod queue;

@@ -1,20 +1,23 @@
-//! The queue worked through: task after task, really ([`Course`]) or only told ([`Rehearsal`]).
+//! The queue worked through: really ([`Course`]) or only told ([`Rehearsal`]). Here: what a task alone comes to.
 //!
-//! Invariant: a task that was taken up leaves `landing` before the next one is: landed, conflict, rejected, or back.
+//! Invariant: a task that was taken up leaves `landing` before the landing ends: landed, conflict, rejected, or back.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
+use super::batch::Size;
+use super::passed::Passed;
 use super::publish::{Outcome, Publication, Way, settle_held};
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, LeftOut, Report};
 use super::resolve::{self, Resolver};
-use super::verify::{Bench, Verdict, steps};
+use super::verify::{Bench, Passengers, Verdict, steps, steps_of_all};
 use super::{Conflicts, LandError, Landing, remembered, review};
 use crate::failpoint;
 use crate::git::status::{InProgress, status};
 use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::text::one_line;
-use crate::model::{Event, Oid, State, Task, Workspace};
+use crate::model::{Event, Oid, State, Task, TaskId, Workspace};
 use crate::store::{Journal, Lock};
 use crate::workspace::shared;
 
@@ -25,13 +28,17 @@ const ROUNDS: u32 = 5;
 const REASON: usize = 200;
 
 /// A task that may be landed now.
-struct Ready<'a> {
-    workspace: &'a Workspace,
-    head: Oid,
+pub(super) struct Ready<'a> {
+    pub(super) workspace: &'a Workspace,
+    pub(super) head: Oid,
 }
 
 /// Looks at a task's parents, branch and workspace before anything is begun.
-fn ready<'a>(repo: &Repo, task: &'a Task, report: &Report) -> Result<Result<Ready<'a>, LeftOut>, GitError> {
+pub(super) fn ready<'a>(
+    repo: &Repo,
+    task: &'a Task,
+    report: &Report,
+) -> Result<Result<Ready<'a>, LeftOut>, GitError> {
     // A parent that is not in this report has landed before: the queue says so.
     let parent = |done: &&Landed| task.spec.after.contains(&done.id) && !done.fate.is_landed();
     if let Some(parent) = report.tasks.iter().find(parent) {
@@ -78,7 +85,7 @@ fn unfit(repo: &Repo, workspace: &Workspace) -> Result<Option<LeftOut>, GitError
 }
 
 /// Tells what a task with these commits counts as.
-fn landed(task: &Task, tip: Oid, commits: usize) -> Fate {
+pub(super) fn landed(task: &Task, tip: Oid, commits: usize) -> Fate {
     match task.state {
         State::Done { skipped: true } if commits == 0 => Fate::Nothing,
         _ => Fate::Landed { tip, commits },
@@ -87,34 +94,58 @@ fn landed(task: &Task, tip: Oid, commits: usize) -> Fate {
 
 /// A landing that is done.
 pub(super) struct Course<'a> {
-    landing: &'a Landing<'a>,
-    id: String,
-    bench: Bench<'a>,
+    pub(super) landing: &'a Landing<'a>,
+    pub(super) id: String,
+    pub(super) bench: Bench<'a>,
 }
 
 impl<'a> Course<'a> {
     pub(super) fn new(landing: &'a Landing<'a>, lock: &'a Lock) -> Self {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let logs = landing.layout.landing(&id);
-        let bench = Bench { landing, lock, logs, furnished: Cell::new(false) };
+        let passed = Passed::at(landing.layout.passed());
+        let bench = Bench {
+            landing,
+            lock,
+            logs,
+            furnished: Cell::new(false),
+            surroundings: RefCell::default(),
+            passed,
+        };
         Self { landing, id, bench }
     }
 
-    /// Lands `tasks` one after the other; what cannot go on ends it, with every task put right.
+    /// Lands `tasks`, batch by batch; what cannot go on ends it, with every task put right.
     pub(super) fn run(&self, tasks: &[Task], journal: &mut Journal, report: &mut Report) {
-        for task in tasks {
-            match self.land(task, journal, report) {
-                Ok(landed) => report.tasks.push(landed),
-                Err(cause) => {
-                    self.put_right(&cause, journal);
-                    report.stopped = Some(cause);
-                    break;
-                }
-            }
+        if let Err(cause) = self.batches(tasks, journal, report) {
+            self.put_right(&cause, journal);
+            report.stopped = Some(cause);
         }
+        let place = |id: &TaskId| tasks.iter().position(|task| task.id == *id);
+        report.tasks.sort_by_key(|landed| place(&landed.id));
         if let Ok(Some(after)) = self.landing.repo.branch_tip(self.landing.target) {
             report.after = after;
         }
+    }
+
+    fn batches(&self, tasks: &[Task], journal: &mut Journal, report: &mut Report) -> Result<(), LandError> {
+        let Landing { checks, settings, .. } = *self.landing;
+        let most = usize::try_from(settings.merge.batch).unwrap_or(usize::MAX);
+        let unchecked = steps_of_all(checks, settings, tasks).is_empty();
+        let mut size = Size::new(if unchecked { tasks.len() } else { most });
+        let mut line: Vec<&Task> = tasks.iter().collect();
+        let mut taken: BTreeSet<TaskId> = BTreeSet::new();
+        while !line.is_empty() {
+            let next: Vec<&Task> = line.drain(..size.now().min(line.len())).collect();
+            let batched = self.batch(&next, &mut taken, journal, report)?;
+            for task in batched.alone {
+                let landed = self.alone(task, journal, report)?;
+                report.tasks.push(landed);
+            }
+            line.splice(..0, batched.behind);
+            size = size.after(batched.ended);
+        }
+        Ok(())
     }
 
     /// A full disk, say, may make this impossible too; then the next command does it.
@@ -125,34 +156,21 @@ impl<'a> Course<'a> {
         }
     }
 
-    fn land(&self, task: &Task, journal: &mut Journal, report: &Report) -> Result<Landed, LandError> {
+    /// Lands a task that was taken up, by itself.
+    fn alone(&self, task: &Task, journal: &mut Journal, report: &Report) -> Result<Landed, LandError> {
         let mut landed = Landed::new(task);
         landed.fate = match ready(self.landing.repo, task, report)? {
-            Err(why) => Fate::LeftOut(why),
+            Err(why) => {
+                let event = Event::LandingAborted { reason: why.to_string() };
+                journal.append(self.landing.clock.now(), vec![(Some(task.id.clone()), event)])?;
+                Fate::LeftOut(why)
+            }
             Ok(ready) => {
                 landed.head = Some(ready.head.clone());
-                match self.take_up(task, &ready.head, journal)? {
-                    Some(why) => Fate::LeftOut(why),
-                    None => self.rounds(task, &ready, journal, &mut landed)?,
-                }
+                self.rounds(task, &ready, journal, &mut landed)?
             }
         };
         Ok(landed)
-    }
-
-    /// Records the beginning, unless somebody else changed the task since the queue was made.
-    fn take_up(&self, task: &Task, head: &Oid, journal: &mut Journal) -> Result<Option<LeftOut>, LandError> {
-        let changed = journal.transact(self.landing.clock.now(), |roster| {
-            let now = roster.get(&task.id).map(|task| &task.state);
-            if now != Some(&task.state) {
-                let state = now.map_or("unknown", State::word);
-                return Ok::<_, LandError>((vec![], Some(LeftOut::Changed { state })));
-            }
-            let event = Event::LandingStarted { head: head.clone() };
-            Ok((vec![(Some(task.id.clone()), event)], None))
-        })?;
-        failpoint::hit("land.after_started");
-        Ok(changed)
     }
 
     fn rounds(
@@ -237,7 +255,8 @@ impl<'a> Course<'a> {
             return Ok(Round::left_out(why));
         }
         let steps = steps(self.landing.checks, settings, task);
-        match self.bench.verify(task, &new, &steps)? {
+        let who = Passengers { first: task.name(), more: 0 };
+        match self.bench.verify(&who, &new, &steps)? {
             Verdict::Passed { flaky } => about.flaky = flaky,
             Verdict::Failed(failure) if resolver.hear(&failure) => return Ok(Round::Again),
             Verdict::Failed(failure) => {
@@ -252,7 +271,8 @@ impl<'a> Course<'a> {
         }
         observer.step(&format!("moving `{target}` to {}", new.short()));
         let (landing, id) = (self.landing, self.id.as_str());
-        let publication = Publication { landing, id, task: &task.id, old: &old, new: &new, commits };
+        let tasks = [(task.id.clone(), new.clone(), commits)];
+        let publication = Publication { landing, id, tasks: &tasks, old: &old, new: &new };
         Ok(match publication.publish(journal)? {
             Outcome::Published => Round::Published(landed(task, new, commits)),
             Outcome::Moved => Round::Again,

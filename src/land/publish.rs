@@ -85,10 +85,10 @@ pub(super) struct Publication<'a> {
     pub landing: &'a Landing<'a>,
     /// The landing's id.
     pub id: &'a str,
-    pub task: &'a TaskId,
+    /// What lands, in order: each task, the commit that its last one became, how many there are.
+    pub tasks: &'a [(TaskId, Oid, usize)],
     pub old: &'a Oid,
     pub new: &'a Oid,
-    pub commits: usize,
 }
 
 impl Publication<'_> {
@@ -107,18 +107,20 @@ impl Publication<'_> {
             target: (*target).to_owned(),
             old: self.old.clone(),
             new: self.new.clone(),
-            tasks: vec![(self.task.clone(), self.new.clone(), self.commits)],
+            tasks: self.tasks.to_vec(),
         };
         journal.append(clock.now(), vec![(None, intent)])?;
         failpoint::hit("land.after_intent");
         let outcome = self.advance(&way)?;
         let moved = outcome == Outcome::Published;
-        let mut entries = vec![(None, Event::Published { landing: self.id.to_owned(), moved })];
+        let mut entries = Vec::new();
         if moved {
             failpoint::hit("land.after_move");
-            let landed = Event::Landed { tip: self.new.clone(), commits: self.commits };
-            entries.insert(0, (Some(self.task.clone()), landed));
+            entries.extend(self.tasks.iter().map(|(id, tip, commits)| {
+                (Some(id.clone()), Event::Landed { tip: tip.clone(), commits: *commits })
+            }));
         }
+        entries.push((None, Event::Published { landing: self.id.to_owned(), moved }));
         journal.append(clock.now(), entries)?;
         if moved {
             failpoint::hit("land.after_landed");

@@ -4,7 +4,7 @@
 //! target. The worktree is used by who holds the landing lock; each check's guard shares that lock, so that nobody else
 //! starts there while anything of a killed landing lives. Ignored files stay from check to check: build caches.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::AsFd as _;
@@ -15,13 +15,14 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::Landing;
+use super::passed::{self, Passed};
 use super::place::{self, Keep, PlaceError};
 use crate::git::worktree::LinkedWorktree;
 use crate::git::{GitError, command::REDIRECTING, detached};
 use crate::model::settings::{Settings, VerifyStep};
 use crate::model::text::duration;
 use crate::model::verdict::Exit;
-use crate::model::{Oid, Task};
+use crate::model::{Oid, Task, TaskName};
 use crate::process::run::{self, Outcome, Shell};
 use crate::store::layout::private_folder;
 use crate::store::{Lock, LockError, lock};
@@ -120,13 +121,30 @@ pub enum VerifyError {
     Io(#[from] io::Error),
 }
 
+/// Returns the checks of several tasks together, each once.
+pub(super) fn steps_of_all<'t>(
+    checks: &Checks,
+    settings: &Settings,
+    tasks: impl IntoIterator<Item = &'t Task>,
+) -> Vec<VerifyStep> {
+    let mut all: Vec<VerifyStep> = Vec::new();
+    for task in tasks {
+        for step in steps(checks, settings, task) {
+            if !all.iter().any(|there| there.run == step.run) {
+                all.push(step);
+            }
+        }
+    }
+    all
+}
+
 /// Returns the checks of a task: the configured ones, then its own where they are not among them.
 pub(super) fn steps(checks: &Checks, settings: &Settings, task: &Task) -> Vec<VerifyStep> {
     let plain = |run: &String| VerifyStep {
         name: run.clone(),
         run: run.clone(),
         timeout: settings.limits.timeout,
-        retries: 0,
+        retries: 1,
     };
     match checks {
         Checks::None => Vec::new(),
@@ -157,13 +175,40 @@ pub(super) struct Bench<'a> {
     pub logs: PathBuf,
     /// Whether the worktree was furnished in this landing.
     pub furnished: Cell<bool>,
+    /// What the worktree was furnished with, as far as a check could notice.
+    pub surroundings: RefCell<String>,
+    /// Checks that have passed before.
+    pub passed: Passed,
+}
+
+/// What lands with the commit that is checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passengers<'a> {
+    pub first: &'a TaskName,
+    /// How many tasks land with it.
+    pub more: usize,
+}
+
+impl Passengers<'_> {
+    /// The beginning of the logs' names; unique in a landing for the same order of tasks.
+    fn stem(&self) -> String {
+        if self.more == 0 { self.first.to_string() } else { format!("{}+{}", self.first, self.more) }
+    }
+}
+
+impl fmt::Display for Passengers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.first)?;
+        if self.more > 0 { write!(f, " and {} more", self.more) } else { Ok(()) }
+    }
 }
 
 impl Bench<'_> {
-    /// Runs `steps` on `commit`, one after the other, up to the first that fails.
+    /// Runs `steps` on `commit`, one after the other, up to the first that fails; `who`: what lands with it, for people and
+    /// for the names of the logs. A step that has passed on the same tree before is not run again.
     pub(super) fn verify(
         &self,
-        task: &Task,
+        who: &Passengers<'_>,
         commit: &Oid,
         steps: &[VerifyStep],
     ) -> Result<Verdict, VerifyError> {
@@ -173,19 +218,27 @@ impl Bench<'_> {
         }
         private_folder(&self.logs)?;
         let place = self.worktree(commit)?;
+        let tree = self.landing.repo.tree_of(commit)?;
         for (n, step) in steps.iter().enumerate() {
+            let seen = self.passed.key(&tree, &step.run, &self.surroundings.borrow());
+            if self.passed.has(&seen) {
+                self.landing.observer.step(&format!("checked before: {}", step.name));
+                continue;
+            }
             let mut round = 0;
             loop {
                 round += 1;
                 self.landing.observer.step(&match round {
-                    1 => format!("checking `{}`: {}", task.name(), step.name),
-                    _ => format!("checking `{}` again: {}", task.name(), step.name),
+                    1 => format!("checking {who}: {}", step.name),
+                    _ => format!("checking {who} again: {}", step.name),
                 });
-                let log = self.logs.join(format!("{}.{}.{round}.log", task.name(), n + 1));
+                let log = self.logs.join(format!("{}.{}.{round}.log", who.stem(), n + 1));
                 let outcome = self.run(&step.run, step.timeout, &place, &log)?;
                 if outcome.passed() {
-                    if round > 1 {
-                        flaky.push(step.name.clone());
+                    match round {
+                        // What passes by luck is not remembered.
+                        2.. => flaky.push(step.name.clone()),
+                        _ => self.passed.remember(&seen),
                     }
                     break;
                 }
@@ -248,6 +301,8 @@ impl Bench<'_> {
             environment::furnish(repo, &settings.workspace, commit, place.path())?
         };
         furniture.brought = brought.brought;
+        let setup = &settings.workspace.setup;
+        *self.surroundings.borrow_mut() = passed::surroundings(place.path(), &furniture.brought, setup);
         write_mark(&mark, &furniture)?;
         if furniture.setup == settings.workspace.setup {
             return Ok(());

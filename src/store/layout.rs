@@ -111,6 +111,11 @@ impl Layout {
     pub fn landing(&self, id: &str) -> PathBuf {
         self.root.join("landings").join(id)
     }
+
+    /// Returns the folder that remembers which checks have passed.
+    pub fn passed(&self) -> PathBuf {
+        self.root.join("passed")
+    }
 }
 
 /// The folder of one task.

@@ -49,9 +49,11 @@ fn the_merged_tree_is_what_is_checked() {
     field.program.configure(&verify(&script, ""));
     field.done("a", &[("a", "a\n")]);
     field.done("b", &[("b", "b\n")]);
+    field.merge(&["a"]).ran.ok();
+    field.done("c", &[("c", "c\n")]);
     field.merge(&["--all"]).ran.ok();
     let seen = std::fs::read_to_string(field.program.env.root().join("home/seen")).unwrap();
-    assert_eq!(seen, "change a\nREADME.md\na\nchange b\nREADME.md\na\nb\n");
+    assert_eq!(seen, "change a\nREADME.md\na\nchange c\nREADME.md\na\nb\nc\n", "the last one of a batch");
 }
 
 #[test]
@@ -62,9 +64,9 @@ fn the_tasks_own_check_runs_too_unless_replaced() {
     let ran = || std::fs::read_to_string(field.program.env.root().join("home/ran")).unwrap();
     let said = field.merge(&["a"]);
     assert_eq!((said.code(), said.result("a")), (5, "rejected"));
-    assert_eq!(ran(), "configured\nown\n");
+    assert_eq!(ran(), "configured\nown\nown\n", "what fails is run once more");
     let said = field.merge(&["b", "--check", "echo replaced >> \"$HOME/ran\""]);
-    assert_eq!((said.code(), ran().as_str()), (0, "configured\nown\nreplaced\n"));
+    assert_eq!((said.code(), ran().as_str()), (0, "configured\nown\nown\nreplaced\n"));
     // What it was waiting for is there now.
     field.merge(&["--all"]).ran.ok();
 }
@@ -122,7 +124,7 @@ fn the_worktree_for_checks_keeps_caches_and_nothing_else() {
     let before = std::fs::read_to_string(home.join("setup")).map_or(0, |text| text.lines().count());
     field.merge(&["a"]).ran.ok();
     field.merge(&["b", "c"]).ran.ok();
-    assert_eq!(std::fs::read_to_string(home.join("runs")).unwrap(), "x\nx\nx\n");
+    assert_eq!(std::fs::read_to_string(home.join("runs")).unwrap(), "x\nx\n", "once for both of the batch");
     let after = std::fs::read_to_string(home.join("setup")).unwrap().lines().count();
     assert_eq!(after - before, 1, "set up once");
     let listed = field.program.wt(&["status", "--all"]).ok();

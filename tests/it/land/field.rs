@@ -3,7 +3,7 @@
 use fs_err as fs;
 use jiff::Timestamp;
 use serde_json::Value;
-use wt::model::{Event, Oid, State, TaskName};
+use wt::model::{Event, Oid, State, TaskName, Workspace};
 use wt::store::{Journal, Layout};
 
 use crate::env::TestRepo;
@@ -88,6 +88,21 @@ impl Field {
         }
         self.finish(name);
         workspace.head()
+    }
+
+    /// Makes a task that waits for another, was stopped before it began, and is worked on by hand.
+    pub fn child(&self, name: &str, parent: &str) -> TestRepo {
+        self.program.spawn(name, &["exit:0"], &["--after", parent]).ok();
+        self.tell(name, Event::Stopped);
+        let (path, branch) = (self.program.worktree(name), format!("wt/{name}"));
+        self.repo().git(&["worktree", "add", "-q", "-b", &branch, &path.to_string_lossy()]);
+        let workspace = self.program.env.at(&path);
+        let base = Oid::parse(&workspace.head()).unwrap();
+        let path = path.to_string_lossy().into_owned();
+        let made =
+            Workspace { path, branch, base, entry: name.to_owned(), copied: vec![], ports: Vec::new() };
+        self.tell(name, Event::WorkspaceMade { workspace: made });
+        workspace
     }
 
     /// Says that an open task is finished.

@@ -1,6 +1,6 @@
 //! What does not land: conflicts, children without their parents, workspaces with something forgotten, refusals.
 
-use wt::model::{Event, State};
+use wt::model::State;
 
 use super::field::Field;
 
@@ -56,22 +56,7 @@ fn a_child_waits_for_its_parent() {
     let field = Field::new();
     field.done("first", &[("same.txt", "first\n")]);
     field.done("parent", &[("same.txt", "parent\n")]);
-    // A child that was stopped before it began, and worked on by hand.
-    field.program.spawn("child", &["exit:0"], &["--after", "parent"]).ok();
-    field.tell("child", Event::Stopped);
-    let path = field.program.worktree("child");
-    field.repo().git(&["worktree", "add", "-q", "-b", "wt/child", &path.to_string_lossy()]);
-    let workspace = field.program.env.at(&path);
-    let base = wt::model::Oid::parse(&workspace.head()).unwrap();
-    let made = wt::model::Workspace {
-        path: path.to_string_lossy().into_owned(),
-        branch: "wt/child".to_owned(),
-        base,
-        entry: "child".to_owned(),
-        copied: vec![],
-        ports: Vec::new(),
-    };
-    field.tell("child", Event::WorkspaceMade { workspace: made });
+    let workspace = field.child("child", "parent");
     workspace.commit("child.txt", "child\n");
 
     let alone = field.merge(&["child"]);
