@@ -1,4 +1,4 @@
-//! Landing: finished tasks onto their target, each on top of the ones before, a batch of them at once (see [`batch`]).
+//! Landing: finished tasks onto their target, each on top of the ones before, a batch of them at once (`batch`).
 //!
 //! ```text
 //!  queue ─▶ replay (in memory) ─▶ verify (the exact commit) ─▶ publish (intent, move, record) ─▶ next
