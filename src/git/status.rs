@@ -193,6 +193,37 @@ fn shortstat(line: &str) -> DiffStat {
     stat
 }
 
+/// Returns the paths that differ between each pair of commits, renames as two, in the order asked and by one git call.
+pub fn paths_of_changes(repo: &Repo, pairs: &[(Oid, Oid)]) -> Result<Vec<Vec<String>>, GitError> {
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut trees = String::new();
+    for (old, new) in pairs {
+        let _ = writeln!(trees, "{} {}", repo.tree_of(old)?, repo.tree_of(new)?);
+    }
+    let call = Git::on(repo, "diff-tree").args(["--stdin", "-r", "-z", "--no-renames", "--name-only"]);
+    let text = call.stdin(trees.clone()).output()?;
+    let mut found: Vec<Vec<String>> = Vec::with_capacity(pairs.len());
+    let mut echoed = trees.lines().peekable();
+    for field in fields(&text) {
+        let mut path = field.as_str();
+        // Each pair of trees is echoed, as the beginning of the first path after it.
+        while let Some(rest) = echoed.peek().and_then(|line| path.strip_prefix(line)?.strip_prefix('\n')) {
+            path = rest;
+            found.push(Vec::new());
+            echoed.next();
+        }
+        if let (Some(last), false) = (found.last_mut(), path.is_empty()) {
+            last.push(path.to_owned());
+        }
+    }
+    if found.len() != pairs.len() {
+        return Err(GitError::unreadable("changed paths", format!("{} of {}", found.len(), pairs.len())));
+    }
+    Ok(found)
+}
+
 /// Returns the paths that differ between two commits or trees, renames as two.
 pub fn changed_paths(repo: &Repo, old: &Oid, new: &Oid) -> Result<Vec<String>, GitError> {
     let call = Git::on(repo, "diff-tree").args(["-r", "-z", "--name-only", "--no-renames"]);

@@ -14,6 +14,7 @@
 //! prints or removes: pruning what has landed is for `workspace`.
 
 mod batch;
+mod clash;
 mod conflict;
 pub mod conserve;
 pub mod kept;
@@ -40,7 +41,7 @@ use self::one::{Course, Rehearsal};
 use self::publish::{Way, settle_held};
 use crate::git::{GitError, Repo};
 use crate::model::observer::Observer;
-use crate::model::{Clock, Oid, Settings, Task};
+use crate::model::{Clock, Oid, Settings, Task, TaskId};
 use crate::store::{Journal, JournalError, Layout, Lock, LockError, lock};
 
 /// What is to be landed, where and how.
@@ -158,7 +159,11 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
         landing.repo.branch_tip(branch).ok().flatten()
     };
     let untried = |task: &Task| resolve::untried(landing, task);
-    let queue = queue::queue(journal.read()?, landing.wanted, landing.target, &before, tip_of, untried)?;
+    let roster = journal.read()?;
+    // Without it the order is another, and nothing else.
+    let clashes = clash::clashes(landing.repo, roster, landing.target).unwrap_or_default();
+    let clashes = |id: &TaskId| clashes.get(id).copied().unwrap_or(0);
+    let queue = queue::queue(roster, landing.wanted, landing.target, &before, tip_of, clashes, untried)?;
     let tasks: Vec<Task> = queue.tasks.into_iter().cloned().collect();
     let orphaned = queue.orphaned.into_iter().map(|orphan| Landed {
         fate: Fate::LeftOut(LeftOut::Parent { parent: orphan.parent.name.clone(), state: orphan.state }),

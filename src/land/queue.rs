@@ -1,6 +1,6 @@
 //! Which tasks land, and in which order. Pure: the roster, the commits of their branches and of the target → a queue.
 //!
-//! Order: parents before their children, then priority, then age. Invariant: a task stands in the queue only if each of
+//! Order: parents before their children, then priority, then fewest predicted conflicts, then age. Invariant: a task stands in the queue only if each of
 //! its parents has landed or stands before it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,14 +59,16 @@ pub struct Queue<'a> {
     pub unchanged: Vec<&'a Task>,
 }
 
-/// Returns the queue of the tasks that are asked for; `tip` is the target's commit, `head` tells a branch's, `untried` of a
-/// conflict whether somebody could resolve it now who was never asked.
+/// Returns the queue of the tasks that are asked for; `tip` is the target's commit, `head` tells a branch's, `clashes` with
+/// how many others of the tasks it may conflict, `untried` of a conflict whether somebody could resolve it now who was never
+/// asked.
 pub fn queue<'a>(
     roster: &'a Roster,
     wanted: &Wanted,
     target: &str,
     tip: &Oid,
     head: impl Fn(&Task) -> Option<Oid>,
+    clashes: impl Fn(&TaskId) -> usize,
     untried: impl Fn(&Task) -> bool,
 ) -> Result<Queue<'a>, Refusal> {
     let mut unchanged = Vec::new();
@@ -92,7 +94,7 @@ pub fn queue<'a>(
         }
     };
     unchanged.sort_by_key(|task| task.order);
-    let (tasks, orphaned) = ordered(roster, chosen);
+    let (tasks, orphaned) = ordered(roster, chosen, clashes);
     Ok(Queue { tasks, orphaned, unchanged })
 }
 
@@ -124,9 +126,14 @@ fn changed(task: &Task, tip: &Oid, head: Option<&Oid>) -> bool {
 }
 
 /// Puts parents before their children; what cannot be put anywhere lacks a parent.
-fn ordered<'a>(roster: &Roster, chosen: Vec<&'a Task>) -> (Vec<&'a Task>, Vec<Orphaned<'a>>) {
-    let mut left: BTreeMap<(u8, u64), &Task> =
-        chosen.into_iter().map(|task| ((task.spec.priority, task.order), task)).collect();
+fn ordered<'a>(
+    roster: &Roster,
+    chosen: Vec<&'a Task>,
+    clashes: impl Fn(&TaskId) -> usize,
+) -> (Vec<&'a Task>, Vec<Orphaned<'a>>) {
+    let key = |task: &Task| (task.spec.priority, clashes(&task.id), task.order);
+    let mut left: BTreeMap<(u8, usize, u64), &Task> =
+        chosen.into_iter().map(|task| (key(task), task)).collect();
     let mut line: Vec<&Task> = Vec::with_capacity(left.len());
     let mut placed: BTreeSet<&TaskId> = BTreeSet::new();
     loop {
@@ -201,7 +208,7 @@ mod tests {
     }
 
     fn ready(roster: &Roster) -> Queue<'_> {
-        queue(roster, &Wanted::Ready, "main", &oid('a'), |_| Some(oid('1')), |_| false)
+        queue(roster, &Wanted::Ready, "main", &oid('a'), |_| Some(oid('1')), |_| 0, |_| false)
             .expect("nothing is named")
     }
 
@@ -215,6 +222,17 @@ mod tests {
             done(4, 1, vec![]),
         ]);
         assert_eq!(names(&ready(&roster).tasks), ["t4", "t2", "t3", "t0", "t1"]);
+    }
+
+    #[test]
+    fn of_the_same_priority_what_clashes_least_goes_first() {
+        let roster =
+            roster(&[done(0, 3, vec![]), done(1, 3, vec![]), done(2, 2, vec![]), done(3, 3, vec![])]);
+        let clashes =
+            |id: &TaskId| if *id == super::tests::id(0) { 2 } else { usize::from(id.name.as_str() == "t2") };
+        let queue = queue(&roster, &Wanted::Ready, "main", &oid('a'), |_| Some(oid('1')), clashes, |_| false)
+            .unwrap();
+        assert_eq!(names(&queue.tasks), ["t2", "t1", "t3", "t0"]);
     }
 
     #[test]
@@ -243,10 +261,11 @@ mod tests {
             (names(&same.tasks), names(&same.unchanged)),
             (vec!["t1".into()], vec!["t0".into(), "t2".into()])
         );
-        let moved = queue(&roster, &Wanted::Ready, "main", &oid('a'), |_| Some(oid('2')), |_| false).unwrap();
+        let moved =
+            queue(&roster, &Wanted::Ready, "main", &oid('a'), |_| Some(oid('2')), |_| 0, |_| false).unwrap();
         assert_eq!(names(&moved.tasks), ["t0", "t1", "t2"]);
         let wanted = Wanted::Named(vec![id(0).name, id(0).name]);
-        let named = queue(&roster, &wanted, "main", &oid('a'), |_| Some(oid('1')), |_| false).unwrap();
+        let named = queue(&roster, &wanted, "main", &oid('a'), |_| Some(oid('1')), |_| 0, |_| false).unwrap();
         assert_eq!(names(&named.tasks), ["t0"]);
     }
 
@@ -262,19 +281,20 @@ mod tests {
         let roster = roster(&[open, landing, landed, removed]);
         for (n, state) in [(0, "open"), (1, "landing"), (2, "landed"), (3, "removed")] {
             let wanted = Wanted::Named(vec![id(n).name]);
-            let refused = queue(&roster, &wanted, "main", &oid('a'), |_| None, |_| false).unwrap_err();
+            let refused = queue(&roster, &wanted, "main", &oid('a'), |_| None, |_| 0, |_| false).unwrap_err();
             assert_eq!(refused, Refusal::State { name: id(n).name, state });
         }
         let wanted = Wanted::Named(vec![id(9).name]);
-        let refused = queue(&roster, &wanted, "main", &oid('a'), |_| None, |_| false).unwrap_err();
+        let refused = queue(&roster, &wanted, "main", &oid('a'), |_| None, |_| 0, |_| false).unwrap_err();
         assert_eq!(refused.to_string(), "no task is named `t9`");
     }
 
     #[test]
     fn only_what_is_meant_for_the_target_goes_there_by_itself() {
         let roster = roster(&[done(0, 3, vec![])]);
-        let ask =
-            |wanted| queue(&roster, &wanted, "release", &oid('a'), |_| None, |_| false).unwrap().tasks.len();
+        let ask = |wanted| {
+            queue(&roster, &wanted, "release", &oid('a'), |_| None, |_| 0, |_| false).unwrap().tasks.len()
+        };
         assert_eq!((ask(Wanted::Ready), ask(Wanted::ReadyForAny)), (0, 1));
     }
 
@@ -305,7 +325,7 @@ mod tests {
             let finished = tasks.iter().filter(|(_, _, finished)| *finished).count();
             prop_assert_eq!(queue.tasks.len() + queue.orphaned.len(), finished);
             let every = roster.live().filter(|t| t.state.lands_by_itself()).map(|t| t.name().clone()).collect();
-            let again = super::queue(&roster, &Wanted::Named(every), "main", &oid('a'), |_| None, |_| false).expect("all are done");
+            let again = super::queue(&roster, &Wanted::Named(every), "main", &oid('a'), |_| None, |_| 0, |_| false).expect("all are done");
             prop_assert_eq!(names(&again.tasks), names(&queue.tasks));
         }
     }

@@ -264,6 +264,10 @@ fn distances_and_sizes_come_in_one_call_each() {
     let stat = |files, insertions, deletions| DiffStat { files, insertions, deletions };
     assert_eq!(status::diffstats(&found, &pairs).unwrap(), [stat(2, 4, 1), stat(0, 0, 0), stat(1, 1, 0)]);
     assert_eq!(status::changed_paths(&found, &base, &a).unwrap(), ["README.md", "a"]);
+    let nothing: [&str; 0] = [];
+    let paths = status::paths_of_changes(&found, &pairs).unwrap();
+    assert_eq!(paths, [&["README.md", "a"][..], &nothing, &["m"]]);
+    assert_eq!(status::paths_of_changes(&found, &[pairs[1].clone()]).unwrap(), [nothing]);
 }
 
 #[test]

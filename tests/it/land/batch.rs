@@ -73,6 +73,18 @@ fn culprits_are_found_by_halves_and_the_others_land() {
 }
 
 #[test]
+fn what_conflicts_with_most_comes_last() {
+    let field = Field::new();
+    field.done("greedy", &[("x", "greedy\n"), ("y", "greedy\n"), ("z", "greedy\n")]);
+    for name in ["x", "y", "z"] {
+        field.done(name, &[(name, "mine\n")]);
+    }
+    let said = field.merge(&["--all", "--no-agent"]);
+    assert!(["x", "y", "z"].iter().all(|name| said.result(name) == "landed"));
+    assert_eq!((said.code(), said.result("greedy")), (4, "conflict"));
+}
+
+#[test]
 fn what_fails_only_together_rejects_the_later_one() {
     let field = Field::new();
     field.program.configure(&counted(&field, "! { test -e a && test -e c; }"));
