@@ -138,11 +138,15 @@ impl<'a> Course<'a> {
         while !line.is_empty() {
             let next: Vec<&Task> = line.drain(..size.now().min(line.len())).collect();
             let batched = self.batch(&next, &mut taken, journal, report)?;
-            for task in batched.alone {
-                let landed = self.alone(task, journal, report)?;
-                report.tasks.push(landed);
+            if batched.behind.is_empty() {
+                for task in batched.alone {
+                    let landed = self.alone(task, journal, report)?;
+                    report.tasks.push(landed);
+                }
+            } else {
+                // What stood behind the culprit keeps its place before them.
+                line.splice(..0, batched.behind.into_iter().chain(batched.alone));
             }
-            line.splice(..0, batched.behind);
             size = size.after(batched.ended);
         }
         Ok(())
