@@ -144,8 +144,10 @@ impl<'a> Course<'a> {
                     report.tasks.push(landed);
                 }
             } else {
-                // What stood behind the culprit keeps its place before them.
-                line.splice(..0, batched.behind.into_iter().chain(batched.alone));
+                // What is left keeps its order.
+                let left =
+                    |task: &&Task| batched.behind.iter().chain(&batched.alone).any(|left| left.id == task.id);
+                line.splice(..0, next.into_iter().filter(left));
             }
             size = size.after(batched.ended);
         }
