@@ -24,6 +24,7 @@ use gix::index::entry::Mode;
 
 use super::command::Git;
 use super::{GitError, LinkedWorktree, Repo};
+use crate::failpoint;
 use crate::model::Oid;
 use copy::Fault;
 use source::Source;
@@ -97,6 +98,7 @@ fn from_copy(repo: &Repo, worktree: &LinkedWorktree, commit: &Oid) -> Result<Fil
     let rules = convert::rules(repo, worktree, &wanted, &settings)?;
 
     let made = copy::run(repo, worktree, &source, &wanted, &known, &rules)?;
+    failpoint::hit("spawn.while_filling");
     let copied = made.iter().flatten().count();
     for (entry, stat) in wanted.entries_mut().iter_mut().zip(&made) {
         entry.stat = stat.unwrap_or_default();
@@ -113,6 +115,7 @@ fn from_copy(repo: &Repo, worktree: &LinkedWorktree, commit: &Oid) -> Result<Fil
 
 /// What `git worktree add` does itself, with as many workers as there are cores.
 fn by_git(worktree: &LinkedWorktree, commit: &Oid) -> Result<(), GitError> {
+    failpoint::hit("spawn.while_filling");
     let call = Git::at(worktree.checkout(), "reset").set("checkout.workers=0");
     call.args(["--quiet", "--hard", "--no-recurse-submodules", commit.as_str()]).run()
 }
