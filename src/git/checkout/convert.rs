@@ -111,10 +111,10 @@ fn asks(name: &str, value: &str, settings: &Settings) -> Rule {
         "eol" if !off && value != "lf" => Rule::Git,
         "filter" if !off => {
             let command = |kind| settings.text(&format!("filter.{value}.{kind}")).filter(|c| !c.is_empty());
-            match command("process").or(command("smudge")) {
+            match command("process").or(command("smudge")).or(command("clean")) {
                 Some(command) if is_large_file(command) => Rule::LargeFile,
+                // One that only cleans may have dropped something that stands in the file.
                 Some(_) => Rule::Git,
-                // A filter without a way out: a checkout writes the blob as it is.
                 None => Rule::Plain,
             }
         }
@@ -147,16 +147,12 @@ fn in_play(repo: &Repo, wanted: &State, settings: &Settings) -> Result<bool, Git
         Ok(file) => files.extend(file),
         Err(Elsewhere) => return Ok(true),
     }
-    if std::env::var_os("GIT_ATTR_NOSYSTEM").is_none() {
-        let told = Git::on(repo, "var").arg("GIT_ATTR_SYSTEM").finish()?;
-        match told.code {
-            Some(0) => {
-                files.push(PathBuf::from(String::from_utf8_lossy(&told.stdout).trim_end_matches('\n')));
-            }
-            // git before 2.42 does not say.
-            _ => return Ok(true),
-        }
+    let told = Git::on(repo, "var").arg("GIT_ATTR_SYSTEM").finish()?;
+    if told.code != Some(0) {
+        // git before 2.42 does not say, nor one that is told to leave it alone.
+        return Ok(true);
     }
+    files.push(PathBuf::from(String::from_utf8_lossy(&told.stdout).trim_end_matches('\n')));
     Ok(files.iter().any(|file| match fs::read(file) {
         Ok(text) => converts(&text),
         Err(cause) => cause.kind() != std::io::ErrorKind::NotFound,

@@ -86,9 +86,11 @@ fn everything_that_a_checkout_can_do_is_done() {
     repo.git(&["config", "filter.process.required", "true"]);
     // What it drops no checkout brings back.
     repo.git(&["config", "filter.strip.clean", "sed 's/output.*//'"]);
+    repo.git(&["config", "filter.low.clean", "tr A-Z a-z"]);
     large_files(&env, &repo);
     let attributes = "*.crlf text eol=crlf\n*.auto text=auto\n*.id ident\n*.u16 text working-tree-encoding=UTF-16LE\n\
-        *.up filter=up\n*.process filter=process\n*.nb filter=strip\n*.large filter=lfs -text\n*.was text eol=crlf\n";
+        *.up filter=up\n*.process filter=process\n*.nb filter=strip\n*.large filter=lfs -text\n*.was text eol=crlf\n\
+        *.low filter=low\n*.none filter=nobody\n";
     repo.write(".gitattributes", attributes);
     repo.write("nested/.gitattributes", "*.crlf -text eol=lf\n*.here text eol=crlf\n");
     repo.write("a.crlf", "one\r\ntwo\r\n");
@@ -102,6 +104,8 @@ fn everything_that_a_checkout_can_do_is_done() {
     repo.write("a.process", "ALL OF IT\n");
     repo.write("b.process", "ALL OF THIS\n");
     repo.write("a.nb", "code output 12\n");
+    repo.write("a.low", "Loud\n");
+    repo.write("a.none", "as it is\n");
     repo.write("a.large", "much\n".repeat(1000));
     repo.write("old.was", "one\r\ntwo\r\n");
     repo.write("run", "#!/bin/sh\n");
@@ -136,9 +140,9 @@ fn everything_that_a_checkout_can_do_is_done() {
     assert_eq!(fs::read(ours.path().join("old.was")).unwrap(), b"one\ntwo\n");
     assert_eq!(fs::read(ours.path().join("a.nb")).unwrap(), b"code \n");
     assert_eq!(fs::read(ours.path().join("a.process")).unwrap(), b"ALL OF IT\n");
-    // .crlf .here windows.auto .id .u16 .up .process (2) .was .nb
-    assert_eq!(left_to_git(how), 10);
-    assert_eq!(left_to_git(compared(&env, &repo, "second", &repo.head())), 10);
+    // .crlf .here windows.auto .id .u16 .up .process (2) .was .nb .low
+    assert_eq!(left_to_git(how), 11);
+    assert_eq!(left_to_git(compared(&env, &repo, "second", &repo.head())), 11);
 
     // A pointer that was never replaced is not copied; then git fetches it.
     repo.git(&["config", "filter.lfs.smudge", "cat"]);
@@ -148,7 +152,7 @@ fn everything_that_a_checkout_can_do_is_done() {
     repo.git(&["config", "filter.lfs.clean", "cat"]);
     repo.git(&["update-index", "--refresh"]);
     large_files(&env, &repo);
-    assert_eq!(left_to_git(compared(&env, &repo, "pointer", &repo.head())), 11);
+    assert_eq!(left_to_git(compared(&env, &repo, "pointer", &repo.head())), 12);
     repo.git(&["fsck"]);
 }
 

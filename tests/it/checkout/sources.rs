@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use fs_err as fs;
-use wt::git::Repo;
 use wt::git::checkout::{Filled, Why};
+use wt::git::worktree::{self, Hooks};
+use wt::git::{GitError, Repo};
 
 use super::{LONG_AGO, commit_aged, date, files, filled, left_to_git, padded};
 use crate::env::{Env, TestRepo};
+use crate::fault_machine::Disk;
 
 fn bare() -> (Env, TestRepo, String) {
     let (env, repo) = padded();
@@ -102,4 +104,25 @@ fn index_version_4_and_unhashed_ones_are_read() {
     assert_eq!(left_to_git(super::compared(&env, &repo, "four", "main")), 0);
     repo.git(&["-c", "index.skipHash=true", "update-index", "--force-write-index"]);
     assert_eq!(left_to_git(super::compared(&env, &repo, "unhashed", "main")), 0);
+}
+
+#[test]
+fn another_file_system_is_filled_too_and_a_full_one_is_named() {
+    let (env, repo) = padded();
+    repo.write("large", vec![b'x'; 300_000]);
+    commit_aged(&repo);
+    let found = Repo::discover(repo.path()).unwrap();
+    // Where `filled` puts it.
+    let Some(_disk) = Disk::mount(&env.root().join("ours"), "64m") else { return };
+    assert_eq!(left_to_git(super::compared(&env, &repo, "wide", "main")), 0);
+
+    let Some(small) = Disk::mount(&env.root().join("small"), "256k") else { return };
+    let path = env.root().join("small/tree");
+    let head = crate::git_repo::oid(&repo.head());
+    let failed = worktree::add(&found, &path, "wt/full", &head, &Hooks::Off);
+    let Err(GitError::NoSpace { argv }) = &failed else { panic!("{failed:?}") };
+    assert_eq!(argv, "worktree add");
+    assert!(!path.exists() && found.branch_tip("wt/full").unwrap().is_none());
+    assert_eq!(worktree::list(&found).unwrap().len(), 3, "main and the two that were made");
+    drop(small);
 }

@@ -27,11 +27,11 @@ fn filling_beside_git() {
     let head = crate::git_repo::oid(&repo.head());
     let place = tempfile::Builder::new().prefix("wt-speed-").tempdir_in(path.parent().unwrap()).unwrap();
     let mut times: [Vec<Duration>; 6] = Default::default();
-    let timed = |times: &mut Vec<Duration>, act: &mut dyn FnMut()| {
+    let measure = |into: &mut Vec<Duration>, act: &mut dyn FnMut()| {
         rustix::fs::sync();
         let begun = Instant::now();
         act();
-        times.push(begun.elapsed());
+        into.push(begun.elapsed());
     };
     for round in 0..ROUNDS {
         let at = |kind: &str| place.path().join(format!("{kind}{round}"));
@@ -40,14 +40,14 @@ fn filling_beside_git() {
         orders.rotate_left(round % 3);
         for order in orders {
             match order {
-                0 => timed(&mut times[0], &mut || {
+                0 => measure(&mut times[0], &mut || {
                     repo.git(&["worktree", "add", "-q", "--detach", &theirs.to_string_lossy(), "main"]);
                 }),
-                1 => timed(&mut times[1], &mut || {
+                1 => measure(&mut times[1], &mut || {
                     let made = worktree::begin(&found, &ours, Start::Commit(&head)).unwrap();
                     worktree::complete(&found, &made, &worktree::Hooks::Off).unwrap();
                 }),
-                _ => timed(&mut times[2], &mut || {
+                _ => measure(&mut times[2], &mut || {
                     let all = ["-c", "checkout.workers=0", "worktree", "add", "-q", "--detach"];
                     let workers = workers.to_string_lossy();
                     repo.git(&[&all[..], &[&workers, "main"]].concat());
@@ -56,7 +56,7 @@ fn filling_beside_git() {
         }
         for (n, tree) in [theirs, ours, workers].iter().enumerate() {
             let tree = env.at(tree);
-            timed(&mut times[3 + n], &mut || assert_eq!(tree.git(&["status", "--porcelain"]), ""));
+            measure(&mut times[3 + n], &mut || assert_eq!(tree.git(&["status", "--porcelain"]), ""));
         }
     }
     let names = ["git", "ours", "git with workers", "status: git", "status: ours", "status: workers"];

@@ -77,7 +77,7 @@ fn flags_do_not_come_along() {
 #[test]
 fn the_index_of_the_source_may_be_at_another_commit() {
     let (env, repo, first) = subject();
-    repo.write("f0", "second\n");
+    repo.write("f0", "the second text\n");
     fs::remove_file(repo.path().join("f1")).unwrap();
     repo.write("folder/more", "more\n");
     let second = commit_aged(&repo);
