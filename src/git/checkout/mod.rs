@@ -117,7 +117,21 @@ fn from_copy(repo: &Repo, worktree: &LinkedWorktree, commit: &Oid) -> Result<Fil
 fn by_git(worktree: &LinkedWorktree, commit: &Oid) -> Result<(), GitError> {
     failpoint::hit("spawn.while_filling");
     let call = Git::at(worktree.checkout(), "reset").set("checkout.workers=0");
-    call.args(["--quiet", "--hard", "--no-recurse-submodules", commit.as_str()]).run()
+    let done = call.args(["--quiet", "--hard", "--no-recurse-submodules", commit.as_str()]).run();
+    done.map_err(|cause| of_full_disk(worktree, cause))
+}
+
+/// Names a full disk as what made git fail; its parallel workers say only which files they could not write.
+fn of_full_disk(worktree: &LinkedWorktree, cause: GitError) -> GitError {
+    const HARDLY_ANY: u64 = 1 << 20;
+    let full = rustix::fs::statvfs(worktree.path())
+        .is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < HARDLY_ANY);
+    match cause {
+        GitError::Failed { stderr, .. } if full && stderr.contains("unable to write file") => {
+            GitError::NoSpace { argv: "worktree add".to_owned() }
+        }
+        other => other,
+    }
 }
 
 /// Returns the error for a file or folder of the new worktree; a full disk has one of its own.

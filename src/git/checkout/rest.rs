@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::convert::{Rule, Rules};
 use super::copy::full;
 use super::folder::{self, Descent, Missing, split};
-use super::{by_git, on_disk};
+use super::{by_git, of_full_disk, on_disk};
 use crate::git::command::Git;
 use crate::git::{GitError, LinkedWorktree};
 use crate::model::Oid;
@@ -32,7 +32,8 @@ pub(super) fn write(
             paths.push(0);
         }
         let call = Git::at(worktree.checkout(), "checkout-index").set("checkout.workers=0");
-        call.args(["-z", "--stdin", "--quiet", "--force"]).stdin(paths).run()?;
+        let done = call.args(["-z", "--stdin", "--quiet", "--force"]).stdin(paths).run();
+        done.map_err(|cause| of_full_disk(worktree, cause))?;
     }
     if !note(worktree, wanted, left)? {
         // It said nothing and left something out: now it has to say why, or do it.

@@ -119,10 +119,13 @@ fn another_file_system_is_filled_too_and_a_full_one_is_named() {
     let Some(small) = Disk::mount(&env.root().join("small"), "256k") else { return };
     let path = env.root().join("small/tree");
     let head = crate::git_repo::oid(&repo.head());
-    let failed = worktree::add(&found, &path, "wt/full", &head, &Hooks::Off);
-    let Err(GitError::NoSpace { argv }) = &failed else { panic!("{failed:?}") };
-    assert_eq!(argv, "worktree add");
-    assert!(!path.exists() && found.branch_tip("wt/full").unwrap().is_none());
+    // By a copy, then by git alone.
+    for by_git in ["false", "true"] {
+        repo.git(&["config", "core.ignoreCase", by_git]);
+        let failed = worktree::add(&found, &path, "wt/full", &head, &Hooks::Off);
+        assert!(matches!(failed, Err(GitError::NoSpace { .. })), "{failed:?}");
+        assert!(!path.exists() && found.branch_tip("wt/full").unwrap().is_none());
+    }
     assert_eq!(worktree::list(&found).unwrap().len(), 3, "main and the two that were made");
     drop(small);
 }
