@@ -10,6 +10,7 @@ pub const POINTS: &[&str] = &[
     "spawn.after_folder",
     "spawn.after_queued",
     "spawn.after_entry",
+    "spawn.while_filling",
     "spawn.after_worktree",
     "spawn.before_journal",
     "spawn.after_workspace",

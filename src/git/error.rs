@@ -17,7 +17,7 @@ pub enum Unusable {
     /// The folder is the worktree of a submodule.
     #[error("{} is a submodule", .0.display())]
     Submodule(PathBuf),
-    /// It keeps its objects or refs in a form that is not supported (`SHA-256 objects`, `reftable refs`).
+    /// It keeps its objects or refs in a form that is not supported (`reftable refs`).
     #[error("the repository {} has {form}, which is not supported", .path.display())]
     Format {
         /// Its common folder.

@@ -57,11 +57,10 @@ pub fn apply(repo: &Repo, edits: &[RefEdit]) -> Result<(), GitError> {
     if edits.is_empty() {
         return Ok(());
     }
-    let mut script = Vec::new();
+    let (mut script, nothing) = (Vec::new(), repo.hash().null().to_string());
     for edit in edits {
-        let zero = || edit.new.as_ref().map_or_else(|| "0".repeat(40), |new| "0".repeat(new.as_str().len()));
         let old = match &edit.old {
-            Expected::Absent => zero(),
+            Expected::Absent => nothing.clone(),
             Expected::Oid(old) => old.to_string(),
             Expected::Any => String::new(),
         };

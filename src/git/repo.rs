@@ -238,6 +238,11 @@ impl Repo {
         Ok(())
     }
 
+    /// Returns how objects are named here: by SHA-1 or by SHA-256.
+    pub(super) fn hash(&self) -> gix::hash::Kind {
+        self.gix.to_thread_local().object_hash()
+    }
+
     /// Returns the in-process view for this thread.
     pub(super) fn local(&self) -> gix::Repository {
         let mut local = self.gix.to_thread_local();
@@ -271,10 +276,6 @@ fn open(common_dir: &Path, found: gix::sec::Trust) -> Result<gix::Repository, Gi
         let path = common_dir.to_owned();
         if reason.contains("unsafe") || cause.is_permission_denied() {
             return Unusable::DubiousOwnership(path);
-        }
-        let config = fs::read_to_string(common_dir.join("config")).unwrap_or_default().to_lowercase();
-        if config.contains("objectformat") && config.contains("sha256") {
-            return Unusable::Format { path, form: "SHA-256 objects" };
         }
         Unusable::Unreadable { path, reason }
     })?;

@@ -78,6 +78,7 @@ const LAUNCH: &[(&str, bool)] = &[
     ("journal.after_append", true),
     ("spawn.after_queued", true),
     ("spawn.after_entry", true),
+    ("spawn.while_filling", true),
     ("spawn.after_worktree", true),
     ("spawn.before_journal", true),
     ("journal.before_append:2", true),

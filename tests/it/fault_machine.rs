@@ -109,11 +109,11 @@ fn row_17_reboot() {
 }
 
 /// A small file system in memory, gone with the test.
-struct Disk(PathBuf);
+pub struct Disk(PathBuf);
 
 impl Disk {
     /// Mounts it; says so and returns nothing where that is not permitted.
-    fn mount(at: &Path, size: &str) -> Option<Self> {
+    pub fn mount(at: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "none"]).arg(at);

@@ -106,10 +106,6 @@ fn what_cannot_work_is_refused_with_its_reason() {
     );
     assert!(Repo::discover(outer.path()).is_ok());
 
-    let sha256 = env.root().join("sha256");
-    env.git_in(env.root(), &["init", "-q", "--object-format=sha256", &sha256.to_string_lossy()]);
-    assert!(matches!(refusal(&sha256), Unusable::Format { form: "SHA-256 objects", .. }));
-
     let reftable = env.root().join("reftable");
     env.git_in(env.root(), &["init", "-q", "--ref-format=reftable", &reftable.to_string_lossy()]);
     assert!(matches!(refusal(&reftable), Unusable::Format { form: "reftable refs", .. }));

@@ -11,6 +11,7 @@ mod agent_supervised;
 mod agent_verdict;
 mod architecture;
 mod bad_input;
+mod checkout;
 mod config;
 mod env;
 mod fake_agent;

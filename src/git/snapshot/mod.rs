@@ -117,12 +117,15 @@ impl<'a> ScratchIndex<'a> {
         if gone.is_empty() && items.is_empty() {
             return Ok(());
         }
-        let mut script = Vec::new();
-        for path in gone {
-            script.extend_from_slice(b"0 0000000000000000000000000000000000000000\t");
-            script.extend_from_slice(path);
-            script.push(0);
+        if !gone.is_empty() {
+            let mut paths = Vec::new();
+            for path in gone {
+                paths.extend_from_slice(path);
+                paths.push(0);
+            }
+            self.call("update-index").args(["-z", "--force-remove", "--stdin"]).stdin(paths).run()?;
         }
+        let mut script = Vec::new();
         for Item { mode, oid, path } in items {
             script.extend_from_slice(format!("{mode} {oid}\t").as_bytes());
             script.extend_from_slice(path);

@@ -24,7 +24,7 @@ const LARGE: u64 = 8 << 20;
 pub fn take(repo: &Repo, checkout: &Checkout, ignored: &[String], message: &str) -> Result<Oid, GitError> {
     let scratch = tempfile::tempdir()?;
     let mut worktree = Worktree::read(checkout)?;
-    worktree.read_index()?;
+    worktree.read_index(repo.hash())?;
 
     let index = ScratchIndex::new(checkout, scratch.path(), "index");
     let own = checkout.git_dir().join("index");
@@ -123,13 +123,12 @@ impl<'a> Worktree<'a> {
     }
 
     /// Adds what only the index knows: stages of conflicts, flags, submodules.
-    fn read_index(&mut self) -> Result<(), GitError> {
+    fn read_index(&mut self, hash: gix::hash::Kind) -> Result<(), GitError> {
         let path = self.checkout.git_dir().join("index");
         if !path.exists() {
             return Ok(());
         }
-        let read =
-            gix::index::File::at(&path, gix::hash::Kind::Sha1, true, gix::index::decode::Options::default());
+        let read = gix::index::File::at(&path, hash, true, gix::index::decode::Options::default());
         let index = read.map_err(|e| GitError::unreadable(path.display().to_string(), e))?;
         for entry in index.entries() {
             let path = entry.path(&index).to_vec();

@@ -1,0 +1,163 @@
+//! The choice between copying and git alone, and its reasons.
+//!
+//! Copying is for the common repository. Whatever changes what a checkout writes, or what an index may hold, in a way that
+//! nobody looks at here is git's: [`Why`] lists the cases. A wrong "copy" would be a wrong file, a wrong "git" only costs time.
+
+use std::collections::BTreeMap;
+
+use gix::index::entry::Stat;
+
+use crate::git::command::Git;
+use crate::git::{Checkout, GitError};
+
+/// Fewer files than this git writes sooner than we find out how they can be copied.
+const SMALLEST: usize = 200;
+
+/// Why git fills a worktree alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// There are so few files that nothing can be gained.
+    Small,
+    /// There is no checkout to copy from whose index can be read: a bare repository without spares, a split index, an index
+    /// with a required extension that is not known here, a damaged one.
+    NoSource,
+    /// Most of what the source has is not what is wanted, or not clean.
+    Different,
+    /// A sparse checkout, or an index with folders in it (`core.sparseCheckout`, `index.sparse`).
+    Sparse,
+    /// An index in two files (`core.splitIndex`).
+    SplitIndex,
+    /// A partial clone: git fetches what misses in one go.
+    PartialClone,
+    /// Names that the file system or git takes for others (`core.ignoreCase`, `core.precomposeUnicode`, `core.protectHFS`),
+    /// or that git would refuse.
+    Names,
+    /// Symlinks are written as files (`core.symlinks=false`).
+    Symlinks,
+    /// The executable bit means nothing (`core.fileMode=false`).
+    FileMode,
+    /// Text files get other line ends than they have in the repository (`core.autocrlf=true`, `core.eol=crlf`).
+    LineEnds,
+    /// Attributes come from another tree than the commit's (`attr.tree`).
+    Attributes,
+    /// Something stood in the new worktree already.
+    Taken,
+}
+
+/// Refuses to copy where it does not pay.
+pub(super) fn worth(source: &gix::index::State) -> Result<(), Why> {
+    if source.entries().len() < SMALLEST { Err(Why::Small) } else { Ok(()) }
+}
+
+/// Refuses to copy where git would have to write most of it nevertheless.
+pub(super) fn enough(known: &[Option<Stat>]) -> Result<(), Why> {
+    if known.iter().flatten().count() * 2 < known.len() { Err(Why::Different) } else { Ok(()) }
+}
+
+/// The configuration as git has it for a worktree: all files, all conditions, its own last.
+#[derive(Debug, Default)]
+pub(super) struct Settings(BTreeMap<String, Option<String>>);
+
+impl Settings {
+    pub(super) fn of(checkout: &Checkout) -> Result<Self, GitError> {
+        let listed = Git::at(checkout, "config").args(["--list", "-z"]).output()?;
+        Ok(Self::read(&listed))
+    }
+
+    fn read(listed: &[u8]) -> Self {
+        let lines = listed.split(|b| *b == 0).filter(|line| !line.is_empty());
+        let pairs = lines.map(|line| {
+            let line = String::from_utf8_lossy(line);
+            match line.split_once('\n') {
+                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                // A key without a value is a true one.
+                None => (line.into_owned(), None),
+            }
+        });
+        Self(pairs.collect())
+    }
+
+    /// Returns a value as it is written; `None` where the key is missing or has none.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.as_deref()
+    }
+
+    /// Tells what a switch says; `None` where it is missing or no switch.
+    fn switch(&self, key: &str) -> Option<bool> {
+        let Some(value) = self.0.get(key)? else { return Some(true) };
+        match value.to_lowercase().as_str() {
+            "true" | "yes" | "on" => Some(true),
+            "false" | "no" | "off" | "" => Some(false),
+            other => other.parse::<i64>().ok().map(|n| n != 0),
+        }
+    }
+
+    pub(super) fn is_on(&self, key: &str) -> bool {
+        self.switch(key) == Some(true)
+    }
+
+    pub(super) fn allow_copy(&self) -> Result<(), Why> {
+        let off = |key| self.switch(key) == Some(false);
+        let promised = |key: &String| key.starts_with("remote.") && key.ends_with(".promisor");
+        let cases = [
+            (self.is_on("core.sparsecheckout") || self.is_on("index.sparse"), Why::Sparse),
+            (self.is_on("core.splitindex"), Why::SplitIndex),
+            (
+                self.0.contains_key("extensions.partialclone") || self.0.keys().any(promised),
+                Why::PartialClone,
+            ),
+            (
+                ["core.ignorecase", "core.precomposeunicode", "core.protecthfs"]
+                    .iter()
+                    .any(|key| self.is_on(key)),
+                Why::Names,
+            ),
+            (off("core.symlinks"), Why::Symlinks),
+            (off("core.filemode"), Why::FileMode),
+            (self.is_on("core.autocrlf"), Why::LineEnds),
+            (self.text("core.eol").is_some_and(|eol| eol.eq_ignore_ascii_case("crlf")), Why::LineEnds),
+            (self.0.contains_key("attr.tree"), Why::Attributes),
+        ];
+        cases.into_iter().find(|(holds, _)| *holds).map_or(Ok(()), |(_, why)| Err(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_are_read_as_git_reads_them() {
+        let settings =
+            Settings::read(b"core.a\0core.b\nyes\0core.c\n0\0core.c\n2\0core.d\n\0core.e\ninput\0");
+        let switch = |key| settings.switch(key);
+        assert_eq!([switch("core.a"), switch("core.b"), switch("core.c")], [Some(true); 3]);
+        assert_eq!([switch("core.d"), switch("core.e"), switch("core.f")], [Some(false), None, None]);
+        assert_eq!(settings.text("core.e"), Some("input"));
+    }
+
+    #[test]
+    fn every_setting_that_changes_files_leaves_them_to_git() {
+        let why = |listed: &str| Settings::read(listed.as_bytes()).allow_copy().err();
+        for (listed, expected) in [
+            ("core.sparsecheckout\ntrue", Why::Sparse),
+            ("index.sparse\ntrue", Why::Sparse),
+            ("core.splitindex\ntrue", Why::SplitIndex),
+            ("extensions.partialclone\norigin", Why::PartialClone),
+            ("remote.x.promisor\ntrue", Why::PartialClone),
+            ("core.ignorecase\ntrue", Why::Names),
+            ("core.precomposeunicode\ntrue", Why::Names),
+            ("core.protecthfs\ntrue", Why::Names),
+            ("core.symlinks\nfalse", Why::Symlinks),
+            ("core.filemode\nfalse", Why::FileMode),
+            ("core.autocrlf\ntrue", Why::LineEnds),
+            ("core.eol\nCRLF", Why::LineEnds),
+            ("attr.tree\nHEAD", Why::Attributes),
+        ] {
+            assert_eq!(why(listed), Some(expected), "{listed}");
+        }
+        for listed in ["", "core.autocrlf\ninput", "core.eol\nlf", "core.filemode\ntrue", "core.symlinks"] {
+            assert_eq!(why(listed), None, "{listed}");
+        }
+    }
+}
