@@ -37,10 +37,7 @@ impl Weight {
     /// Returns what both take together.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self {
-            bytes: self.bytes.saturating_add(other.bytes),
-            files: self.files.saturating_add(other.files),
-        }
+        Self { bytes: self.bytes.saturating_add(other.bytes), files: self.files.saturating_add(other.files) }
     }
 
     /// Returns what `n` of them take.
@@ -192,7 +189,8 @@ mod tests {
     fn what_is_remembered_reads_back_and_garbage_does_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("weights");
-        let (a, b) = (Oid::parse(&"a".repeat(40)).expect("an id"), Oid::parse(&"b".repeat(40)).expect("an id"));
+        let (a, b) =
+            (Oid::parse(&"a".repeat(40)).expect("an id"), Oid::parse(&"b".repeat(40)).expect("an id"));
         let weight = Weight { bytes: 5, files: 7 };
         remember(&path, "no line\n", &a, weight);
         remember(&path, &fs::read_to_string(&path).expect("text"), &b, weight.times(2));

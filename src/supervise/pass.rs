@@ -16,8 +16,8 @@ use crate::model::{Event, Roster, State, Task, TaskId};
 use crate::process::launch;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
-use crate::workspace::{Site, room};
 use crate::workspace::create::{self, CreateError};
+use crate::workspace::{Site, room};
 
 /// The hidden command that becomes a runner.
 pub const RUNNER: &str = "__run";

@@ -23,9 +23,7 @@ pub fn ready(task: &Task, roster: &Roster, now: Timestamp) -> bool {
         State::Waiting {
             reason: WaitReason::Backoff | WaitReason::RateLimit | WaitReason::Room,
             until: Some(until),
-        } => {
-            *until <= now && roster.held_until(task).is_none_or(|until| until <= now)
-        }
+        } => *until <= now && roster.held_until(task).is_none_or(|until| until <= now),
         _ => false,
     };
     waiting_is_over && unlanded_parents(task, roster).is_empty()

@@ -134,9 +134,7 @@ pub fn require_disk(
         return Err(NoRoom::Bytes { place, workspaces, needed: all.bytes, free, reserve });
     }
     match files {
-        Some(free) if all.files > free => {
-            Err(NoRoom::Files { place, workspaces, needed: all.files, free })
-        }
+        Some(free) if all.files > free => Err(NoRoom::Files { place, workspaces, needed: all.files, free }),
         _ => Ok(()),
     }
 }
