@@ -78,6 +78,8 @@ const LAUNCH: &[(&str, bool)] = &[
     ("journal.after_append", true),
     ("spawn.after_queued", true),
     ("spawn.after_entry", true),
+    ("spawn.after_files", true),
+    ("spawn.after_hook", true),
     ("spawn.after_worktree", true),
     ("spawn.before_journal", true),
     ("journal.before_append:2", true),

@@ -108,7 +108,7 @@ pub(super) fn spawn(context: &mut Context, wishes: Vec<Wish>) -> Result<Vec<Spaw
     let names: Vec<TaskName> = wishes.iter().map(|wish| wish.spec.name.clone()).collect();
     let roster = context.roster()?;
     let asked = wishes.into_iter().map(|Wish { mut spec, prompt, after }| {
-        let place = |parent: &TaskName| names.iter().position(|name| name == parent);
+        let place = |parent: &TaskName| names.iter().position(|name| name == parent && *name != spec.name);
         let beside = after.iter().filter_map(place).collect();
         let known = after.iter().filter(|parent| place(parent).is_none());
         spec.after = known.filter_map(|parent| roster.newest(parent)).map(|task| task.id.clone()).collect();

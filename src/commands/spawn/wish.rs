@@ -327,7 +327,8 @@ pub(super) fn check_names(context: &mut Context, wishes: &[Wish]) -> Result<(), 
         }
     }
     for Wish { spec: TaskSpec { name, .. }, after, .. } in wishes {
-        let known = |parent: &&TaskName| asked.contains_key(parent) || roster.newest(parent).is_some();
+        let beside = |parent: &TaskName| parent != name && asked.contains_key(parent);
+        let known = |parent: &&TaskName| beside(parent) || roster.newest(parent).is_some();
         if let Some(parent) = after.iter().find(|parent| !known(parent)) {
             return Err(CommandError::refused(format!(
                 "`{name}` is to start after `{parent}`, which does not exist; nothing was made"
@@ -350,7 +351,9 @@ fn circle<'a>(wishes: &'a [Wish], asked: &BTreeMap<&'a TaskName, &'a Wish>) -> O
         // Each step goes to the first parent that is not known to be harmless, so that a path never branches.
         let mut path: Vec<&Wish> = vec![wish];
         while let Some(last) = path.last() {
-            let parents = last.after.iter().filter_map(|parent| asked.get(parent));
+            // Its own name is that of an earlier task.
+            let parents = last.after.iter().filter(|parent| **parent != last.spec.name);
+            let parents = parents.filter_map(|parent| asked.get(parent));
             let Some(next) = parents.into_iter().find(|parent| !done.contains(&parent.spec.name)) else {
                 done.insert(&last.spec.name);
                 path.pop();

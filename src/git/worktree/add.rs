@@ -15,6 +15,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::{LinkedWorktree, list, unlock};
+use crate::failpoint;
 use crate::git::command::Git;
 use crate::git::refs::{self, RefEdit};
 use crate::git::{GitError, Repo, WorktreeTrouble, checkout};
@@ -135,7 +136,9 @@ pub fn complete(repo: &Repo, worktree: &LinkedWorktree, hooks: &Hooks) -> Result
     let commit =
         worktree.checkout().head()?.ok_or_else(|| GitError::NoSuchRevision { rev: "HEAD".to_owned() })?;
     checkout::fill(repo, worktree, &commit)?;
+    failpoint::hit("spawn.after_files");
     let hook_failed = post_checkout(repo, worktree, &commit, hooks)?;
+    failpoint::hit("spawn.after_hook");
     unlock(worktree, MAKING)?;
     Ok(hook_failed)
 }
