@@ -13,6 +13,7 @@ use crate::error::{CommandError, During as _};
 use crate::model::event::WaitReason;
 use crate::model::text::{bytes, count};
 use crate::model::{Clock as _, State, Task, TaskId};
+use crate::store::Lock;
 use crate::supervise::{pass, schedule};
 use crate::tidy::gc::{self, Facts, Force, Left, Policy, Scope};
 use crate::workspace::room::{self, NoRoom};
@@ -79,6 +80,8 @@ pub fn only_a_person_makes_some(context: &mut Context) -> Result<bool, CommandEr
     let busy = |task: &Task| match task.state {
         State::Running { .. } | State::Landing { .. } | State::Lost { rebooted: false } => true,
         State::Waiting { reason, .. } => reason != WaitReason::Parked,
+        // Its runner is launched and about to say so.
+        State::Queued => Lock::is_held(&site.layout.task(&task.id).lock()),
         _ => false,
     };
     Ok(site.settings.limits.worktrees > 0 && !roster.live().any(busy) && pass::room_left(&site, roster) == 0)

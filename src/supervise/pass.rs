@@ -149,7 +149,8 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         .collect();
     let mut started = Vec::new();
     let mut waker = None;
-    let mut room = None;
+    // Before any lock is taken here: whoever is about to get a workspace is known by its lock.
+    let mut room = room_left(site, roster);
     for id in line {
         // Held: its spawn is still furnishing it, or a runner in back-off is about to queue it again.
         let Ok(Some(lock)) = Lock::try_take(&site.layout.task(&id).lock()) else { continue };
@@ -171,11 +172,10 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         let fresh = roster.get(&id).is_some_and(|task| task.workspace.is_none());
         let half_made = || site.layout.task(&id).making().exists();
         if fresh && !half_made() {
-            let room = room.get_or_insert_with(|| room_left(site, roster));
-            if *room == 0 {
+            if room == 0 {
                 continue;
             }
-            *room -= 1;
+            room -= 1;
         }
         let Some(slot) = free_slot(site) else { break };
         failpoint::hit("pass.before_launch");

@@ -163,8 +163,8 @@ fn a_tree_that_would_fill_any_disk_is_refused() {
     for _ in 0..12 {
         let list = program.env.root().join("list");
         std::fs::write(&list, &below).unwrap();
-        let mut make = program.env.command("git", program.repo.path());
-        let made = make.arg("mktree").stdin(std::fs::File::open(&list).unwrap()).output().unwrap();
+        let mut mktree = program.env.command("git", program.repo.path());
+        let made = mktree.arg("mktree").stdin(std::fs::File::open(&list).unwrap()).output().unwrap();
         let tree = String::from_utf8(made.stdout).unwrap().trim().to_owned();
         below = (0..10).fold(String::new(), |all, n| all + &format!("040000 tree {tree}\td{n}\n"));
     }

@@ -115,6 +115,9 @@ pub(super) fn spawn(context: &mut Context, wishes: Vec<Wish>) -> Result<Vec<Spaw
         Asked { spec, prompt, beside }
     });
     let asked: Vec<Asked> = asked.collect();
+    let people = asked.iter().filter(|one| one.spec.agent.is_none()).count();
+    let (site, journal) = context.parts();
+    let room = pass::room_left(&site, journal.roster()).saturating_sub(people);
     let (now, layout) = (context.clock().now(), context.layout().clone());
     let mut queued =
         enqueue::enqueue(&layout, context.journal(), asked, now).map_err(|error| match error {
@@ -129,7 +132,7 @@ pub(super) fn spawn(context: &mut Context, wishes: Vec<Wish>) -> Result<Vec<Spaw
                 CommandError::caused(format!("{what} cannot be queued; nothing was made"), &error)
             }
         })?;
-    let first = started_now(context)?;
+    let first = started_now(context, room)?;
     // Nobody waits for the others: a pass may start them, and finds its own for those that are started here.
     for queued in queued.iter_mut().filter(|queued| queued.spec.agent.is_some()) {
         if !first.contains(&queued.id) {
@@ -162,7 +165,7 @@ pub(super) fn spawn(context: &mut Context, wishes: Vec<Wish>) -> Result<Vec<Spaw
 }
 
 /// Returns the tasks of agents that will get the free slots: their workspaces are made now.
-fn started_now(context: &mut Context) -> Result<BTreeSet<TaskId>, CommandError> {
+fn started_now(context: &mut Context, room: usize) -> Result<BTreeSet<TaskId>, CommandError> {
     let now = context.clock().now();
     context.roster()?;
     let (site, journal) = context.parts();
@@ -174,7 +177,7 @@ fn started_now(context: &mut Context) -> Result<BTreeSet<TaskId>, CommandError> 
     }
     let free = site.settings.limits.slots.saturating_sub(pass::used_slots(&site)) as usize;
     let line = line.into_iter().take(free).filter(|task| task.workspace.is_none());
-    Ok(line.take(pass::room_left(&site, roster)).map(|task| task.id.clone()).collect())
+    Ok(line.take(room).map(|task| task.id.clone()).collect())
 }
 
 /// Makes the workspace; if that fails, the task is taken back and the error says so. A person's is set up at once.
