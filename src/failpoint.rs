@@ -11,6 +11,8 @@ pub const POINTS: &[&str] = &[
     "spawn.after_queued",
     "spawn.after_entry",
     "spawn.while_filling",
+    "spawn.after_files",
+    "spawn.after_hook",
     "spawn.after_worktree",
     "spawn.before_journal",
     "spawn.after_workspace",

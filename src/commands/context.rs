@@ -230,6 +230,9 @@ impl Context {
             message::warning(&format!("nothing is started: {UNAPPROVED}"));
             message::hint(APPROVE);
         }
+        if starts == Starts::Ready {
+            super::room::make_for_queue(self);
+        }
         let (site, journal) = self.parts();
         match pass::pass(&site, journal, starts) {
             Ok(passed) => {
@@ -247,6 +250,9 @@ impl Context {
     /// Runs a scheduling pass where nobody reads.
     pub fn pass_quietly(&mut self) {
         let starts = self.starts();
+        if starts == Starts::Ready {
+            super::room::make_for_queue(self);
+        }
         let (site, journal) = self.parts();
         // The next command's pass finds the same and can tell somebody.
         drop(pass::pass(&site, journal, starts));

@@ -67,7 +67,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     Ok(finish(args, swept))
 }
 
-fn with_grounds<T>(
+/// Calls `act` with what tidying needs, and the journal.
+pub(super) fn with_grounds<T>(
     context: &mut Context,
     act: impl FnOnce(&Grounds<'_>, &mut crate::store::Journal) -> T,
 ) -> T {

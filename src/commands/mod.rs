@@ -21,6 +21,7 @@ pub mod resolve;
 pub mod restore;
 pub mod retry;
 pub mod roles;
+mod room;
 mod several;
 pub mod spawn;
 pub mod status;

@@ -1,6 +1,7 @@
 //! `wt spawn`.
 
 mod looping;
+mod making;
 mod wish;
 
 use std::collections::BTreeSet;
@@ -10,20 +11,16 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 
 use self::looping::Iterations;
+use self::making::{Intent, Spawned};
 use self::wish::{Wish, check_names, read_lines, wish};
 use super::budget::BudgetArgs;
 use super::context::{Context, Global, Trust};
-use crate::error::{self, CommandError, During as _};
-use crate::failpoint;
+use crate::error::{self, CommandError};
+use crate::model::TaskSpec;
+use crate::model::text::count;
 use crate::model::view::SCHEMA;
-use crate::model::{Clock as _, Event, TaskId, TaskSpec};
 use crate::observe::status::words;
-use crate::store::Lock;
-use crate::supervise::enqueue::{self, EnqueueError};
-use crate::supervise::{by_hand, pass, schedule};
-use crate::ui;
-use crate::workspace::PlanError;
-use crate::workspace::create::{self, CreateError};
+use crate::ui::{self, message};
 
 /// Give a task a worktree and branch of its own and start an agent in it; returns at once.
 ///
@@ -141,22 +138,26 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         Some(path) => read_lines(path, args)?,
         None => vec![args.clone()],
     };
-    let wishes: Vec<Wish> = lines.iter().map(|line| wish(&context, line)).collect::<Result<_, _>>()?;
+    let mut bases = BTreeSet::new();
+    let wishes: Vec<Wish> =
+        lines.iter().map(|line| wish(&context, line, &mut bases)).collect::<Result<_, _>>()?;
     check_names(&mut context, &wishes)?;
-    let mut made = Vec::new();
-    for wish in wishes {
-        let spawned = if args.dry_run { plan(&context, &wish) } else { spawn(&mut context, wish) };
-        match spawned {
-            Ok(view) => made.push(view),
-            Err(refusal) if made.is_empty() => return Err(refusal),
-            Err(mut refusal) => {
-                refusal.message = format!("{} (the {} before it stay)", refusal.message, made.len());
-                return Err(refusal.code(error::SOME_FAILED));
-            }
-        }
+    if args.dry_run {
+        making::check(&mut context, &wishes, Intent::Look)?;
+        let would: Vec<SpawnedView> = wishes.iter().map(|wish| planned(&context, wish)).collect();
+        tell(args, &would);
+        return Ok(error::DONE);
     }
-    if !args.dry_run {
-        context.pass();
+    making::check(&mut context, &wishes, Intent::Make)?;
+    let spawned = making::spawn(&mut context, wishes)?;
+    context.pass();
+    let (mut made, mut failures) = (Vec::with_capacity(spawned.len()), Vec::new());
+    for Spawned { spec, failed } in spawned {
+        match failed {
+            Some(refusal) if args.from.is_none() => return Err(refusal),
+            Some(refusal) => failures.push(refusal),
+            None => made.push(view(&context, &spec, if spec.agent.is_some() { "queued" } else { "open" })),
+        }
     }
     let names: Vec<String> = made.iter().map(|view| view.name.clone()).collect();
     if args.wait && args.json {
@@ -164,13 +165,29 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         let code = super::wait::silently(&mut context, &names)?;
         update(&mut context, &mut made)?;
         tell(args, &made);
+        return tell_failures(&failures, made.len(), code);
+    }
+    update(&mut context, &mut made)?;
+    tell(args, &made);
+    let code = if args.wait { super::wait::for_tasks(&mut context, &names)? } else { error::DONE };
+    tell_failures(&failures, made.len(), code)
+}
+
+/// Tells which of several have no workspace; returns the exit code of all, where `code` is that of the others.
+fn tell_failures(failures: &[CommandError], made: usize, code: u8) -> Result<u8, CommandError> {
+    for CommandError { message, causes, hints, .. } in failures {
+        message::error(message, causes, hints);
+    }
+    if failures.is_empty() {
         return Ok(code);
     }
-    if !args.dry_run {
-        update(&mut context, &mut made)?;
-    }
-    tell(args, &made);
-    if args.wait { super::wait::for_tasks(&mut context, &names) } else { Ok(error::DONE) }
+    let all = made + failures.len();
+    let stay = if made == 1 { "the other one stays" } else { "the others stay" };
+    let refusal = CommandError::refused(match made {
+        0 => format!("none of {} was made", count(all, "task")),
+        _ => format!("{} of {all} failed, {stay}", failures.len()),
+    });
+    Err(refusal.code(if made == 0 { error::REFUSED } else { error::SOME_FAILED }).answered())
 }
 
 /// Brings the told states up to date.
@@ -213,98 +230,11 @@ fn view(context: &Context, spec: &TaskSpec, state: &str) -> SpawnedView {
     }
 }
 
-fn plan(context: &Context, wish: &Wish) -> Result<SpawnedView, CommandError> {
-    create::check(context.repo(), context.settings(), &wish.spec)
-        .map_err(|error| no_room(format!("`{}` could not be made", wish.spec.name), &error))?;
+fn planned(context: &Context, wish: &Wish) -> SpawnedView {
     let state = match (&wish.spec.agent, wish.after.is_empty()) {
         (None, _) => "open",
         (Some(_), true) => "running",
         (Some(_), false) => "queued",
     };
-    Ok(view(context, &wish.spec, state))
-}
-
-/// Turns what is in the way of a workspace into a refusal with a way out.
-fn no_room(what: String, error: &CreateError) -> CommandError {
-    let refusal = CommandError::caused(what, error);
-    match error {
-        CreateError::Plan(
-            PlanError::BranchExists { branch: there } | PlanError::BranchInTheWay { blocking: there, .. },
-        ) => refusal.hint(format!("git branch -m {there} {there}-kept")),
-        CreateError::Plan(PlanError::Tracked { name }) => refusal
-            .hint(format!("git rm -r --cached {name} && git commit -m \"Leave {name} to each workspace\"")),
-        _ => refusal,
-    }
-}
-
-fn spawn(context: &mut Context, wish: Wish) -> Result<SpawnedView, CommandError> {
-    let Wish { mut spec, prompt, after } = wish;
-    let name = spec.name.clone();
-    if let Err(error) = create::check(context.repo(), context.settings(), &spec) {
-        // What stands in the way may be the same task, which somebody else asked for in this very moment.
-        wish::check_free(context, &name)?;
-        return Err(no_room(format!("`{name}` cannot be made; nothing was made"), &error));
-    }
-    context.layout().prepare()?;
-    let roster = context.roster()?;
-    spec.after =
-        after.iter().filter_map(|parent| roster.newest(parent)).map(|task| task.id.clone()).collect();
-    let now = context.clock().now();
-    let layout = context.layout().clone();
-    let (id, lock) =
-        enqueue::enqueue(&layout, context.journal(), &spec, &prompt, now).map_err(|error| match error {
-            EnqueueError::Taken { .. } => {
-                CommandError::refused(format!("{error}; nothing was made")).hint(format!("wt status {name}"))
-            }
-            error => CommandError::caused(format!("`{name}` cannot be queued; nothing was made"), &error),
-        })?;
-    if starts_now(context, &id)? {
-        furnish(context, &id, &lock)?;
-        failpoint::hit("spawn.after_workspace");
-    }
-    drop(lock);
-    Ok(view(context, &spec, if spec.agent.is_some() { "queued" } else { "open" }))
-}
-
-/// Whether the workspace is made now: for a person, or for an agent that will get a slot.
-fn starts_now(context: &mut Context, id: &TaskId) -> Result<bool, CommandError> {
-    let now = context.clock().now();
-    let roster = context.roster()?;
-    let Some(task) = roster.get(id) else { return Ok(false) };
-    if task.spec.agent.is_none() {
-        return Ok(true);
-    }
-    let (site, journal) = context.parts();
-    let roster = journal.roster();
-    let line =
-        schedule::admitted(schedule::line(roster, now), roster, &BTreeSet::new(), &site.settings.profiles);
-    let first = line.first().is_some_and(|task| task.id == *id);
-    Ok(first && pass::used_slots(&site) < site.settings.limits.slots)
-}
-
-/// Makes the workspace; if that fails, the task is taken back and the error says so. A person's is set up at once.
-fn furnish(context: &mut Context, id: &TaskId, lock: &Lock) -> Result<(), CommandError> {
-    let (site, journal) = context.parts();
-    let task = journal.read()?.get(id).cloned().expect("it was queued a moment ago");
-    let name = &id.name;
-    match create::create(&site, journal, &task) {
-        Ok(_) if task.spec.agent.is_some() => Ok(()),
-        Ok(workspace) => {
-            let failed = by_hand::set_up(&site, &task, &workspace, lock)
-                .during(|| format!("the set-up of `{name}` cannot be run; its workspace stays"))?;
-            let Some(reason) = failed else { return Ok(()) };
-            let mut refusal =
-                CommandError::refused(format!("the set-up of `{name}` failed; its workspace stays"));
-            refusal.causes.push(reason);
-            let log = site.layout.task(id).setup_log();
-            Err(refusal.hint(format!("see what it said: `cat {}`", log.display())))
-        }
-        Err(error) => {
-            let reason = "its workspace could not be made".to_owned();
-            let removed = Event::Removed { reason, trash: None };
-            journal.append(site.clock.now(), vec![(Some(id.clone()), removed)])?;
-            let what = format!("the workspace of `{name}` cannot be made; what was made is undone");
-            Err(CommandError::caused(what, &error))
-        }
-    }
+    view(context, &wish.spec, state)
 }

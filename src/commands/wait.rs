@@ -99,9 +99,10 @@ enum Ended {
 }
 
 /// Whether waiting for the task makes sense: something will happen to it without a person.
-fn moving(task: &Task, context: &mut Context) -> bool {
+fn moving(task: &Task, context: &mut Context, stuck: bool) -> bool {
     match &task.state {
         State::Running { .. } | State::Landing { .. } | State::Lost { rebooted: false } => true,
+        State::Queued if stuck && task.workspace.is_none() => false,
         State::Queued => schedule::unlanded_parents(task, context.journal().roster()).is_empty(),
         State::Waiting { reason, .. } => *reason != WaitReason::Parked,
         _ => false,
@@ -123,8 +124,9 @@ fn wait(
             let roster = context.roster()?;
             ids.iter().filter_map(|id| roster.get(id).cloned()).collect()
         };
-        let awaited: Vec<&str> =
-            tasks.iter().filter(|task| moving(task, context)).map(|task| task.name().as_str()).collect();
+        let stuck = super::room::only_a_person_makes_some(context)?;
+        let awaited = tasks.iter().filter(|task| moving(task, context, stuck));
+        let awaited: Vec<&str> = awaited.map(|task| task.name().as_str()).collect();
         if awaited.is_empty() || (any && awaited.len() < tasks.len()) {
             return Ok(Ended::AtRest);
         }

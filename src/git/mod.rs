@@ -24,6 +24,7 @@ mod repo;
 pub mod snapshot;
 pub mod status;
 pub mod tree;
+pub mod weight;
 pub mod worktree;
 
 pub use error::{GitError, Unusable, WorktreeTrouble};

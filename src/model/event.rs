@@ -41,6 +41,8 @@ pub enum WaitReason {
     RateLimit,
     /// A question, a permission or the account needs a person.
     Parked,
+    /// The disk, or the bound of workspaces, has no room for its workspace.
+    Room,
 }
 
 impl WaitReason {
@@ -50,6 +52,7 @@ impl WaitReason {
             Self::Backoff => "backoff",
             Self::RateLimit => "rate_limit",
             Self::Parked => "parked",
+            Self::Room => "room",
         }
     }
 }

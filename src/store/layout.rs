@@ -8,6 +8,7 @@
 //!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
 //!   landings/ID/                one log a check
+//!   weights                     what checkouts of recent trees take on the disk
 //! ```
 
 use std::io;
@@ -105,6 +106,11 @@ impl Layout {
     /// Returns the folder that holds the task folders.
     pub fn tasks(&self) -> PathBuf {
         self.root.join("tasks")
+    }
+
+    /// Returns what is remembered of the sizes of trees.
+    pub fn weights(&self) -> PathBuf {
+        self.root.join("weights")
     }
 
     /// Returns the folder of a landing's logs.

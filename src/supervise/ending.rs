@@ -9,7 +9,7 @@ use super::recovery::{self, Work, after_attempt};
 use super::runner::{Attempt, RunError};
 use crate::agent::call::Called;
 use crate::model::Event;
-use crate::model::event::Next;
+use crate::model::event::{Next, WaitReason};
 use crate::model::text::bytes;
 use crate::model::verdict::{Class, Exit, Verdict};
 
@@ -73,6 +73,12 @@ impl Attempt<'_> {
                 let (next, reason) = bounded(judgement, by, (next, reason), governor::tomorrow(self.site));
                 let reason = reason + &aside(&called);
                 (ended(called.exit, class, reason, used, called.swept, &next), next)
+            }
+            Err(RunError::Create(error)) if error.lacks_room() => {
+                let until = Some(now + recovery::room_rest(self.task, self.number));
+                let next = Next::Wait { reason: WaitReason::Room, until, counted: false };
+                let reason = chain(&RunError::Create(error));
+                (ended(Exit::NotStarted, Class::Retry, reason, Used::default(), 0, &next), next)
             }
             Err(error) => {
                 let verdict = Verdict::new(class_of(&error), chain(&error));

@@ -16,8 +16,8 @@ use crate::model::{Event, Roster, State, Task, TaskId};
 use crate::process::launch;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
-use crate::workspace::Site;
 use crate::workspace::create::{self, CreateError};
+use crate::workspace::{Site, room};
 
 /// The hidden command that becomes a runner.
 pub const RUNNER: &str = "__run";
@@ -105,6 +105,7 @@ fn furnish_open(site: &Site<'_>, journal: &mut Journal) -> Result<(), JournalErr
         match create::create(site, journal, &task) {
             // Busy or full: a later pass tries again.
             Ok(_) | Err(CreateError::Lock(_) | CreateError::Journal(_)) => {}
+            Err(error) if error.lacks_room() => {}
             Err(error) => {
                 let reason = format!("its workspace could not be made: {error}");
                 let removed = Event::Removed { reason, trash: None };
@@ -148,6 +149,8 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         .collect();
     let mut started = Vec::new();
     let mut waker = None;
+    // Before any lock is taken here: whoever is about to get a workspace is known by its lock.
+    let mut room = room_left(site, roster);
     for id in line {
         // Held: its spawn is still furnishing it, or a runner in back-off is about to queue it again.
         let Ok(Some(lock)) = Lock::try_take(&site.layout.task(&id).lock()) else { continue };
@@ -166,6 +169,14 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
             }
             *awaited = true;
         }
+        let fresh = roster.get(&id).is_some_and(|task| task.workspace.is_none());
+        let half_made = || site.layout.task(&id).making().exists();
+        if fresh && !half_made() {
+            if room == 0 {
+                continue;
+            }
+            room -= 1;
+        }
         let Some(slot) = free_slot(site) else { break };
         failpoint::hit("pass.before_launch");
         start(site, &id, &lock, &slot).map_err(|source| PassError::Launch { task: id.clone(), source })?;
@@ -173,6 +184,22 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         started.push(id);
     }
     Ok(started)
+}
+
+/// Returns how many tasks that have no workspace yet can get one. The others stay queued, and need no process for that:
+/// room is made by a landing or a sweep, which a pass follows, or is found again by the one that rests for it.
+pub fn room_left(site: &Site<'_>, roster: &Roster) -> usize {
+    if schedule::lacks_room(roster, site.clock.now()) {
+        return 0;
+    }
+    // Those that are launched may have no worktree in git's books yet.
+    let about_to = roster.live().filter(|task| {
+        task.workspace.is_none()
+            && !matches!(task.state, State::Waiting { .. })
+            && Lock::is_held(&site.layout.task(&task.id).lock())
+    });
+    // What git cannot tell, the runner will.
+    room::left(site.repo, site.settings, about_to.map(Task::name)).ok().flatten().unwrap_or(usize::MAX)
 }
 
 /// Returns why nothing starts today, if the day's budget is used up.

@@ -96,6 +96,12 @@ pub fn at_once(
     }
 }
 
+/// Returns how long a task rests whose `attempt` found no room for its workspace. It uses up no try, so that the number of
+/// the attempt tells how often that was so.
+pub fn room_rest(task: &Task, attempt: u32) -> Duration {
+    backoff(attempt.saturating_add(2), seed(task))
+}
+
 fn seed(task: &Task) -> u8 {
     (crc32fast::hash(task.id.to_string().as_bytes()) & 0xff) as u8
 }

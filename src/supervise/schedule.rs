@@ -20,9 +20,10 @@ pub fn unlanded_parents<'a>(task: &'a Task, roster: &Roster) -> Vec<&'a TaskId> 
 pub fn ready(task: &Task, roster: &Roster, now: Timestamp) -> bool {
     let waiting_is_over = match &task.state {
         State::Queued => roster.held_until(task).is_none_or(|until| until <= now),
-        State::Waiting { reason: WaitReason::Backoff | WaitReason::RateLimit, until: Some(until) } => {
-            *until <= now && roster.held_until(task).is_none_or(|until| until <= now)
-        }
+        State::Waiting {
+            reason: WaitReason::Backoff | WaitReason::RateLimit | WaitReason::Room,
+            until: Some(until),
+        } => *until <= now && roster.held_until(task).is_none_or(|until| until <= now),
         _ => false,
     };
     waiting_is_over && unlanded_parents(task, roster).is_empty()
@@ -61,6 +62,13 @@ pub fn admitted<'a>(
         room
     });
     line
+}
+
+/// Returns whether a task found no room for its workspace a moment ago and rests: another one would find none either.
+pub fn lacks_room(roster: &Roster, now: Timestamp) -> bool {
+    roster.live().any(|task| {
+        matches!(task.state, State::Waiting { reason: WaitReason::Room, until: Some(until) } if until > now)
+    })
 }
 
 /// Returns the moment at which the next waiting task becomes ready by time alone.

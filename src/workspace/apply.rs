@@ -1,8 +1,8 @@
 //! Making a workspace, with an undo for each step.
 //!
 //! ```text
-//!  record ▶ shared folder ▶ (clear debris) ▶ entry and branch ▶ base ref ─┐ git lock, a moment
-//!  files ▶ instructions ▶ environment ◀──────────────────────────────────┘ beside others
+//!  record ▶ shared folder ▶ (clear debris) ▶ entry and branch ─┐ git lock, a moment
+//!  base ref ▶ files ▶ instructions ▶ environment ◀────────────┘ beside others
 //! ```
 //!
 //! Invariant: after a failure everything that this run made is gone again, in reverse order, and the error says so; what an
@@ -174,7 +174,6 @@ impl Making<'_> {
         }
         let tree = self.worktree().map_err(at(Step::Worktree))?;
         failpoint::hit("spawn.after_entry");
-        self.base_ref().map_err(at(Step::BaseRef))?;
         Ok((tree, shared))
     }
 
@@ -187,6 +186,8 @@ impl Making<'_> {
         instructions: &str,
     ) -> Result<Made, (Step, StepError)> {
         let (repo, creation) = (self.site.repo, self.creation);
+        // Nobody else writes this ref, so that it needs no turn of its own under the git lock.
+        self.base_ref().map_err(at(Step::BaseRef))?;
         let whole = matches!(creation.begun, Begun::Worktree { .. });
         let hook_failed =
             if whole { None } else { worktree::complete(repo, tree, hooks).map_err(at(Step::Files))? };

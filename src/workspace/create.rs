@@ -1,12 +1,16 @@
 //! Making a task's workspace: planned under the git lock, told to the agent, made, and written into the journal.
 
+use std::error::Error;
+use std::io;
+
 use super::apply::{ApplyError, apply_creation};
 use super::briefing;
 use super::instructions::{self, Briefing, InstructionsError};
-use super::plan::{PlanError, plan_creation, require_room};
+use super::plan::{Creation, PlanError, Survey, plan_creation};
+use super::room::NoRoom;
 use super::{Site, briefing::Place};
-use crate::git::Repo;
 use crate::git::worktree::Hooks;
+use crate::git::{GitError, Repo};
 use crate::model::{Event, Settings, Task, TaskSpec, Workspace};
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
@@ -31,26 +35,67 @@ pub enum CreateError {
     Journal(#[from] JournalError),
 }
 
+impl CreateError {
+    /// Returns why there is no room, if that is what it is; a person, or time, can make some.
+    pub fn no_room(&self) -> Option<&NoRoom> {
+        match self {
+            Self::Plan(PlanError::NoRoom(no_room)) => Some(no_room),
+            _ => None,
+        }
+    }
+
+    /// Tells whether it would work with more room, found out before it began or while it went on.
+    pub fn lacks_room(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let full = |error: &io::Error| {
+                matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            };
+            if matches!(error.downcast_ref(), Some(GitError::NoSpace { .. }))
+                || error.downcast_ref().is_some_and(full)
+            {
+                return true;
+            }
+            cause = error.source();
+        }
+        self.no_room().is_some()
+    }
+}
+
 /// Checks whether the workspace of `spec` could be made; makes nothing.
 pub fn check(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result<(), CreateError> {
-    require_room(repo, settings, spec)?;
+    Survey::of(repo, settings).map_err(PlanError::from)?.require_place(spec)?;
     Ok(())
 }
 
 /// Makes the workspace of `task`, which has none, or finishes making it where that was cut short; the caller holds the
 /// task's lock.
 pub fn create(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Workspace, CreateError> {
+    // Whatever takes time is done before the git lock; under it, what was found is looked at again.
+    let foreseen = plan_creation(site, &task.id, &task.spec)?;
+    let mut text = told(site, journal, task, &foreseen)?;
     let lock = Lock::take(&site.layout.lock("git"), DEADLINE, "creating a workspace")?;
     let creation = plan_creation(site, &task.id, &task.spec)?;
-    let path = creation.path.display().to_string();
-    let place = Place { path: &path, branch: &creation.branch, base: &creation.base };
-    let told = briefing::of(site, journal.read()?, task, &place);
-    let text = instructions::render(site.template, &told)?;
+    if (&creation.path, &creation.base) != (&foreseen.path, &foreseen.base) {
+        text = told(site, journal, task, &creation)?;
+    }
     let made = apply_creation(site, lock, &creation, &Hooks::Common, &text)
         .map_err(|failed| CreateError::Apply(Box::new(failed)))?;
     let event = Event::WorkspaceMade { workspace: made.workspace.clone() };
     journal.append(site.clock.now(), vec![(Some(task.id.clone()), event)])?;
     Ok(made.workspace)
+}
+
+fn told(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    task: &Task,
+    creation: &Creation,
+) -> Result<String, CreateError> {
+    let path = creation.path.display().to_string();
+    let place = Place { path: &path, branch: &creation.branch, base: &creation.base };
+    let told = briefing::of(site, journal.read()?, task, &place);
+    Ok(instructions::render(site.template, &told)?)
 }
 
 /// Writes the instructions anew: who else works, and what the repository asks for, changes between attempts.

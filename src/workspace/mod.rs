@@ -15,12 +15,14 @@ pub mod plan;
 pub mod progress;
 pub mod remove;
 pub mod restore;
+pub mod room;
 pub mod shared;
 
 pub use apply::{ApplyError, Made, Step, apply_creation};
-pub use plan::{Begun, Creation, PlanError, plan_creation};
+pub use plan::{Begun, Creation, PlanError, Survey, plan_creation};
 pub use remove::{Removal, RemoveError, Removed, apply_removal, plan_removal};
 pub use restore::{Restoration, RestoreError, apply_restoration, plan_restoration};
+pub use room::NoRoom;
 
 use crate::git::Repo;
 use crate::model::{Clock, Settings};

@@ -3,6 +3,7 @@
 //! A creation that was killed left a record in the task's folder. If this task's own record is there, what it names is
 //! continued; everything else in the way is a refusal.
 
+use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -13,8 +14,10 @@ use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::Site;
+use super::room::{self, NoRoom};
 use super::shared::{self, SHARED};
-use crate::git::{GitError, Repo, worktree};
+use crate::git::worktree::{self, Entry};
+use crate::git::{GitError, Repo};
 use crate::model::{Oid, Settings, TaskId, TaskName, TaskSpec};
 
 /// How long a git that seems to be filling a worktree is waited for: it may have outlived the `wt` that started it.
@@ -63,6 +66,9 @@ pub enum PlanError {
         /// The branch, short.
         target: String,
     },
+    /// There is no room for one more.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// git failed.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -151,47 +157,94 @@ pub(super) fn place(repo: &Repo, settings: &Settings, name: &TaskName) -> (PathB
     (path, settings.branch.replace("{name}", name.as_str()))
 }
 
+/// What was read of a repository once, to look at many wishes: its worktrees, and the commits that were asked for.
+pub struct Survey<'a> {
+    repo: &'a Repo,
+    settings: &'a Settings,
+    entries: Vec<Entry>,
+    bases: HashMap<(Option<String>, String), Oid>,
+}
+
+impl<'a> Survey<'a> {
+    /// Reads git's books.
+    pub fn of(repo: &'a Repo, settings: &'a Settings) -> Result<Self, GitError> {
+        Ok(Self { repo, settings, entries: worktree::list(repo)?, bases: HashMap::new() })
+    }
+
+    /// Returns the commit that a new workspace would start from, or what stands in its way.
+    pub fn require_place(&mut self, spec: &TaskSpec) -> Result<Oid, PlanError> {
+        let repo = self.repo;
+        let (path, branch) = place(repo, self.settings, &spec.name);
+        let base = self.base(spec)?;
+        if let Some(blocking) = repo.branch_conflicts(&branch)?.into_iter().next() {
+            return Err(PlanError::BranchInTheWay { branch, blocking });
+        }
+        if repo.branch_tip(&branch)?.is_some() {
+            return Err(PlanError::BranchExists { branch });
+        }
+        if fs::symlink_metadata(&path).is_ok() {
+            return Err(PlanError::FolderExists { path });
+        }
+        if self.entries.iter().any(|entry| entry.path == path) {
+            return Err(PlanError::Registered { path });
+        }
+        Ok(base)
+    }
+
+    /// Makes sure that the disk has room for a workspace from each of `bases`.
+    pub fn require_disk(&self, bases: &[Oid]) -> Result<(), NoRoom> {
+        room::require_disk(self.repo, self.settings, &self.entries, bases)
+    }
+
+    /// Returns how many more workspaces may be made; `None`: as many as one likes.
+    pub fn left(&self) -> Option<usize> {
+        let most = self.settings.limits.worktrees as usize;
+        (most > 0).then(|| most.saturating_sub(room::standing(self.repo, &self.entries)))
+    }
+
+    fn require_one(&self, base: &Oid) -> Result<(), NoRoom> {
+        room::require_bound(self.repo, self.settings, &self.entries)?;
+        self.require_disk(std::slice::from_ref(base))
+    }
+
+    fn base(&mut self, spec: &TaskSpec) -> Result<Oid, PlanError> {
+        let key = (spec.base.clone(), spec.target.clone());
+        if let Some(base) = self.bases.get(&key) {
+            return Ok(base.clone());
+        }
+        let base = match &spec.base {
+            Some(rev) => self.repo.commit(rev)?,
+            None => self
+                .repo
+                .branch_tip(&spec.target)?
+                .ok_or_else(|| PlanError::NoTarget { target: spec.target.clone() })?,
+        };
+        if let Some(name) = shared::committed(self.repo, &base)? {
+            return Err(PlanError::Tracked { name });
+        }
+        self.bases.insert(key, base.clone());
+        Ok(base)
+    }
+}
+
 /// Returns how the workspace of a task will be made, or why it cannot. Changes nothing.
 pub fn plan_creation(site: &Site, id: &TaskId, spec: &TaskSpec) -> Result<Creation, PlanError> {
     let (path, branch) = place(site.repo, site.settings, &id.name);
-    if let Some(record) = Record::read(&site.layout.task(id).making()).map_err(PlanError::Record)?
-        && Path::new(&record.path) == path
-        && record.branch == branch
-    {
+    let record = Record::read(&site.layout.task(id).making()).map_err(PlanError::Record)?;
+    let ours = record.filter(|record| Path::new(&record.path) == path && record.branch == branch);
+    if let Some(record) = ours {
         let begun = begun(site.repo, &path, &record)?;
         if begun != Begun::Nothing {
+            if !matches!(begun, Begun::Worktree { .. }) {
+                Survey::of(site.repo, site.settings)?.require_disk(std::slice::from_ref(&record.base))?;
+            }
             return Ok(Creation { id: id.clone(), path, branch, base: record.base, begun });
         }
     }
-    let base = require_room(site.repo, site.settings, spec)?;
+    let mut survey = Survey::of(site.repo, site.settings)?;
+    let base = survey.require_place(spec)?;
+    survey.require_one(&base)?;
     Ok(Creation { id: id.clone(), path, branch, base, begun: Begun::Nothing })
-}
-
-/// Returns the commit that a new workspace would start from, or why there is no room for one.
-pub fn require_room(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result<Oid, PlanError> {
-    let (path, branch) = place(repo, settings, &spec.name);
-    let base = match &spec.base {
-        Some(rev) => repo.commit(rev)?,
-        None => repo
-            .branch_tip(&spec.target)?
-            .ok_or_else(|| PlanError::NoTarget { target: spec.target.clone() })?,
-    };
-    if let Some(name) = shared::committed(repo, &base)? {
-        return Err(PlanError::Tracked { name });
-    }
-    if let Some(blocking) = repo.branch_conflicts(&branch)?.into_iter().next() {
-        return Err(PlanError::BranchInTheWay { branch, blocking });
-    }
-    if repo.branch_tip(&branch)?.is_some() {
-        return Err(PlanError::BranchExists { branch });
-    }
-    if fs::symlink_metadata(&path).is_ok() {
-        return Err(PlanError::FolderExists { path });
-    }
-    if worktree::list(repo)?.iter().any(|entry| entry.path == path) {
-        return Err(PlanError::Registered { path });
-    }
-    Ok(base)
 }
 
 /// Returns what of a recorded creation is there.

@@ -79,6 +79,8 @@ const LAUNCH: &[(&str, bool)] = &[
     ("spawn.after_queued", true),
     ("spawn.after_entry", true),
     ("spawn.while_filling", true),
+    ("spawn.after_files", true),
+    ("spawn.after_hook", true),
     ("spawn.after_worktree", true),
     ("spawn.before_journal", true),
     ("journal.before_append:2", true),

@@ -1,6 +1,7 @@
 //! Fault rows of the machine: recycled process numbers, a full disk, killed writers, a reboot.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -203,6 +204,7 @@ fn row_10_disk_full_before_an_attempt() {
 #[test]
 fn row_10_making_a_workspace_on_a_full_disk() {
     let program = Program::new();
+    program.configure("[workspace]\nreserve = \"0B\"\n");
     let worktrees = program.env.root().join("repo-worktrees");
     let Some(disk) = Disk::mount(&worktrees, "2m") else { return };
     program.wt(&["spawn", "first", "--no-agent"]).ok();
@@ -210,17 +212,28 @@ fn row_10_making_a_workspace_on_a_full_disk() {
         program.repo.write(&format!("files/{n}"), crate::env::lines("text", 10_000));
     }
     program.repo.commit_all("many files");
+    // Whatever the figures say before, it can fill up while a workspace is made.
+    let refused = program.refuses(1, &["spawn", "a", "--no-agent"]);
+    assert!(refused.contains("nothing was made") && refused.contains("1 workspace needs"), "{refused}");
+    program.repo.git(&["rm", "-q", "-r", "files"]);
+    program.repo.git(&["commit", "-q", "-m", "none"]);
+    let filler = worktrees.join("filler");
+    let hook = program.repo.path().join(".git/hooks/post-checkout");
+    std::fs::write(&hook, format!("#!/bin/sh\ncat /dev/zero > '{}'\n", filler.display())).unwrap();
+    std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
     let refs = || program.repo.git(&["for-each-ref"]);
     let (before, listed) = (refs(), program.repo.git(&["worktree", "list"]));
     for args in [&["spawn", "a", "p"][..], &["spawn", "a", "--no-agent"]] {
         let said = program.wt(args).fails(1);
-        assert!(said.contains("what was made is undone") && said.contains("unable to write file"), "{said}");
+        assert!(said.contains("what was made is undone") && said.contains("No space left"), "{said}");
+        std::fs::remove_file(&filler).unwrap();
         assert_eq!((refs(), program.repo.git(&["worktree", "list"])), (before.clone(), listed.clone()));
         assert!(!worktrees.join("a").exists());
         assert_eq!(program.state_of("a"), "removed");
     }
     assert_eq!(program.state_of("first"), "open");
     drop(disk);
+    std::fs::remove_file(hook).unwrap();
     program.wt(&["spawn", "a", "--no-agent"]).ok();
 }
 

@@ -1,5 +1,6 @@
 //! What a spawn is asked for: words from the command line, a file or lines of JSON, checked before anything is made.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -181,8 +182,12 @@ fn prompt(args: &Args) -> Result<String, CommandError> {
     Ok(text)
 }
 
-/// Returns what `args` ask for.
-pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError> {
+/// Returns what `args` ask for; `bases` are the revisions that were found to be usable.
+pub(super) fn wish(
+    context: &Context,
+    args: &Args,
+    bases: &mut BTreeSet<String>,
+) -> Result<Wish, CommandError> {
     let given = args.name.as_deref().unwrap_or_default();
     let name: TaskName = given.parse().map_err(|error| {
         let refusal = CommandError::caused("not a task name; nothing was made", &error);
@@ -205,7 +210,7 @@ pub(super) fn wish(context: &Context, args: &Args) -> Result<Wish, CommandError>
         ))
         .hint("see the branches with `git branch`, and name one with `--into BRANCH`"));
     }
-    if let Some(base) = &args.base {
+    if let Some(base) = args.base.as_ref().filter(|base| bases.insert((*base).clone())) {
         repo.commit(base).during(|| "the base is not usable; nothing was made".to_owned())?;
     }
     let settings = context.settings();
@@ -309,27 +314,59 @@ fn check_agent(context: &Context, agent: &str, prompt: &str) -> Result<(), Comma
     Ok(())
 }
 
-/// Checks names against the roster and against each other, before anything is made.
+/// Checks names against the roster and against each other, before anything is made. Lines may name each other in any order.
 pub(super) fn check_names(context: &mut Context, wishes: &[Wish]) -> Result<(), CommandError> {
     let layout = context.layout().clone();
     let roster = context.roster()?;
-    for (n, wish) in wishes.iter().enumerate() {
+    let mut asked: BTreeMap<&TaskName, &Wish> = BTreeMap::new();
+    for wish in wishes {
         let name = &wish.spec.name;
         free(name, roster, &layout)?;
-        if wishes[..n].iter().any(|other| other.spec.name == *name) {
+        if asked.insert(name, wish).is_some() {
             return Err(CommandError::refused(format!("`{name}` is asked for twice; nothing was made")));
         }
-        for parent in &wish.after {
-            let earlier = wishes[..n].iter().any(|other| other.spec.name == *parent);
-            if !earlier && roster.newest(parent).is_none() {
-                return Err(CommandError::refused(format!(
-                    "`{name}` is to start after `{parent}`, which does not exist; nothing was made"
-                ))
-                .hint("see the tasks with `wt status`"));
-            }
+    }
+    for Wish { spec: TaskSpec { name, .. }, after, .. } in wishes {
+        let beside = |parent: &TaskName| parent != name && asked.contains_key(parent);
+        let known = |parent: &&TaskName| beside(parent) || roster.newest(parent).is_some();
+        if let Some(parent) = after.iter().find(|parent| !known(parent)) {
+            return Err(CommandError::refused(format!(
+                "`{name}` is to start after `{parent}`, which does not exist; nothing was made"
+            ))
+            .hint("see the tasks with `wt status`"));
         }
     }
-    Ok(())
+    let Some(circle) = circle(wishes, &asked) else { return Ok(()) };
+    let told: Vec<String> = circle.iter().map(|name| format!("`{name}`")).collect();
+    Err(CommandError::refused(format!(
+        "{} wait for each other, and none would ever start; nothing was made",
+        told.join(" after ")
+    )))
+}
+
+/// Returns a circle of tasks that start after each other, the first one again at its end.
+fn circle<'a>(wishes: &'a [Wish], asked: &BTreeMap<&'a TaskName, &'a Wish>) -> Option<Vec<&'a TaskName>> {
+    let mut done: BTreeSet<&TaskName> = BTreeSet::new();
+    for wish in wishes {
+        // Each step goes to the first parent that is not known to be harmless, so that a path never branches.
+        let mut path: Vec<&Wish> = vec![wish];
+        while let Some(last) = path.last() {
+            // Its own name is that of an earlier task.
+            let parents = last.after.iter().filter(|parent| **parent != last.spec.name);
+            let parents = parents.filter_map(|parent| asked.get(parent));
+            let Some(next) = parents.into_iter().find(|parent| !done.contains(&parent.spec.name)) else {
+                done.insert(&last.spec.name);
+                path.pop();
+                continue;
+            };
+            if let Some(at) = path.iter().position(|before| before.spec.name == next.spec.name) {
+                let names = path[at..].iter().chain([next]);
+                return Some(names.map(|wish| &wish.spec.name).collect());
+            }
+            path.push(next);
+        }
+    }
+    None
 }
 
 /// Refuses a name that a live task has by now.

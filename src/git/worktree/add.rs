@@ -15,6 +15,7 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::{LinkedWorktree, list, unlock};
+use crate::failpoint;
 use crate::git::command::Git;
 use crate::git::refs::{self, RefEdit};
 use crate::git::{GitError, Repo, WorktreeTrouble, checkout};
@@ -102,7 +103,12 @@ pub fn begin(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktre
             Ok(made) => return Ok(made),
             Err(cause) => {
                 undo(repo, &path, start, found_folder)?;
-                let race = matches!(&cause, GitError::Failed { stderr, .. } if is_race(stderr));
+                let race = match &cause {
+                    GitError::Failed { stderr, .. } => is_race(stderr),
+                    // A prune that looked before it was locked has taken the entry away.
+                    GitError::Worktree { reason: WorktreeTrouble::NoEntry(_), .. } => true,
+                    _ => false,
+                };
                 if attempt >= RACE_TRIES || !race {
                     return Err(cause);
                 }
@@ -127,7 +133,10 @@ fn begin_once(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktr
         path: path.to_owned(),
         reason: WorktreeTrouble::NoEntry(String::new()),
     })?;
-    LinkedWorktree::open(repo, &entry, path)
+    let made = LinkedWorktree::open(repo, &entry, path)?;
+    let whole = ["locked", "commondir"].iter().all(|file| made.checkout().git_dir().join(file).exists());
+    let taken = || GitError::Worktree { path: path.to_owned(), reason: WorktreeTrouble::NoEntry(entry) };
+    if whole { Ok(made) } else { Err(taken()) }
 }
 
 /// Fills a worktree that [`begin`] made, runs the hook and unlocks it. Returns the exit code of a hook that failed.
@@ -135,7 +144,9 @@ pub fn complete(repo: &Repo, worktree: &LinkedWorktree, hooks: &Hooks) -> Result
     let commit =
         worktree.checkout().head()?.ok_or_else(|| GitError::NoSuchRevision { rev: "HEAD".to_owned() })?;
     checkout::fill(repo, worktree, &commit)?;
+    failpoint::hit("spawn.after_files");
     let hook_failed = post_checkout(repo, worktree, &commit, hooks)?;
+    failpoint::hit("spawn.after_hook");
     unlock(worktree, MAKING)?;
     Ok(hook_failed)
 }
@@ -171,12 +182,14 @@ pub(in crate::git) fn post_checkout(
 
 const RACE_TRIES: u32 = 5;
 
-/// Tells the two messages of a race with another git that does not take our lock: it reads a half-made entry of ours, or we
-/// read one of its.
+/// Tells the messages of a race with another git that does not take our lock: it reads a half-made entry of ours, or we
+/// read one of its; or a prune that looked before git had locked the new entry takes it away, so that git finds no folder for
+/// the files of the entry that it has just made.
 fn is_race(stderr: &str) -> bool {
     (stderr.contains("failed to read") && stderr.contains("commondir"))
         || stderr.contains("could not lock config file")
         || (stderr.contains("could not open") && stderr.contains("/locked"))
+        || (stderr.contains("/worktrees/") && stderr.contains("No such file or directory"))
 }
 
 /// Grows with each try and differs between racers, without asking a clock or a dice.
@@ -218,4 +231,25 @@ fn real_parent(path: &Path) -> Result<PathBuf, GitError> {
 /// Returns the name of the entry whose folder is `path`.
 fn entry_of(repo: &Repo, path: &Path) -> Result<Option<String>, GitError> {
     Ok(list(repo)?.into_iter().find(|entry| entry.path == path).and_then(|entry| entry.entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_race;
+
+    #[test]
+    fn only_races_are_tried_again() {
+        let taken =
+            "fatal: could not open '/r/.git/worktrees/t7/gitdir' for writing: No such file or directory";
+        assert!(is_race(taken));
+        assert!(is_race("fatal: failed to read /r/.git/worktrees/t7/commondir: Success"));
+        for other in [
+            "fatal: could not open '/r/.git/worktrees/t7/gitdir' for writing: Permission denied",
+            "fatal: could not create leading directories of '/x/y': No such file or directory",
+            "fatal: 'wt/x' is already used by worktree at '/r-worktrees/x'",
+            "error: unable to write file f: No space left on device",
+        ] {
+            assert!(!is_race(other), "{other}");
+        }
+    }
 }
