@@ -20,6 +20,8 @@ use crate::table::{self, Aim};
 /// What `-c` makes git check out with two processes.
 pub const WORKERS: [&str; 4] = ["-c", "checkout.workers=2", "-c", "checkout.thresholdForParallelism=100"];
 
+const STATUS: [&str; 3] = ["status", "--porcelain=v2", "--branch"];
+
 /// How long it took, and where it is; or why there is none.
 type Done = Result<(Duration, PathBuf), String>;
 
@@ -36,7 +38,6 @@ struct Way {
     head: Option<String>,
     times: Times,
     first: Times,
-    second: Times,
     reread: usize,
     fault: Option<String>,
     made: Vec<PathBuf>,
@@ -53,7 +54,6 @@ impl Way {
             head: Some(head.to_owned()),
             times: Times::default(),
             first: Times::default(),
-            second: Times::default(),
             reread: 0,
             fault: None,
             made: Vec::new(),
@@ -67,15 +67,12 @@ impl Way {
         self.times.add(took);
         if let Some(head) = &self.head {
             self.reread = self.reread.max(reread(place, &path));
-            let status = ["status", "--porcelain=v2", "--branch"];
-            let first = place.git_in(&path, &status);
-            let second = place.git_in(&path, &status);
+            let first = place.git_in(&path, &STATUS);
             let right = first.out.contains(&format!("# branch.oid {head}\n"));
             if !right || first.out.lines().any(|line| !line.starts_with('#')) {
                 return Err(format!("WRONG in round {n}: {}", first.out.lines().next().unwrap_or_default()));
             }
             self.first.add(first.took);
-            self.second.add(second.took);
         }
         self.made.push(path);
         (self.settle)(n)
@@ -115,10 +112,12 @@ pub fn measure(subject: &Subject, rounds: usize) -> Made {
             None => table::line(&way.label, &way.times, git, way.aim),
         }
     }
-    table::head("the first `git status` in it, and the next one (ratio: first to next)");
+    let settled = settled(&subject.plain, &ways[0].made);
+    table::head("the first `git status` in it (ratio: to one in a worktree that has come to rest)");
+    table::line("git status, at rest", &settled, None, Aim::None);
     for way in ways.iter().filter(|way| way.fault.is_none() && way.head.is_some()) {
-        table::line(&way.label, &way.first, way.second.median(), Aim::None);
-        println!("  {:<44}{:>23} files are hashed again, aim 0", "", way.reread);
+        table::line(&way.label, &way.first, settled.median(), Aim::None);
+        println!("    git reads {} files again, aim 0", way.reread);
     }
     let tasks = (0..rounds).map(|n| format!("cold-{n}")).collect();
     let mut made = Made { tasks, ..Made::default() };
@@ -190,6 +189,16 @@ fn worktrunk(place: &Place, head: &str, program: Option<&str>) -> Way {
             place.attempt(program, &["switch", "--create", &name, "--base", &base, "--no-cd", "--yes"])?;
         Ok((ran.took, place.beside(&format!("repo.{name}"))))
     })
+}
+
+/// The status of worktrees whose files are older than their index.
+fn settled(place: &Place, made: &[PathBuf]) -> Times {
+    std::thread::sleep(Duration::from_millis(1100));
+    let status = |path: &PathBuf| {
+        place.git_in(path, &STATUS);
+        place.git_in(path, &STATUS).took
+    };
+    made.iter().map(status).collect()
 }
 
 /// Takes a spare and says so if it was none.

@@ -39,7 +39,9 @@ pub fn measure(subject: &Subject, place: &Place, count: usize, rounds: usize) {
                 1 => Ok(two_at_once(place, &folders)),
                 2 => listed(place, subject.worktrunk.as_deref()),
                 3 => told(place, &["status"], count),
-                _ => told(place, &["status", "--cached"], count),
+                _ => told(place, &["status", "--cached"], count).map_err(|why| {
+                    if why.contains("unexpected argument") { "not available".to_owned() } else { why }
+                }),
             };
             match took {
                 Ok(took) => times[at].add(took),
