@@ -119,20 +119,21 @@ fn main() {
         else {
             continue;
         };
-        let made = (wants(Part::Create) || wants(Part::Remove)).then(|| creation::measure(&subject, rounds));
+        let mut made = wants(Part::Create).then(|| creation::measure(&subject, rounds));
         if n == 0 {
+            let many = subject.another(&folder.join("many"), NO_POOL);
             if wants(Part::Batch) {
-                batch::measure(&subject, 10, if options.quick { 1 } else { 3 });
+                let ten = batch::ten(&subject, if options.quick { 1 } else { 3 });
                 if !options.quick {
-                    batch::measure(&subject, 50, 1);
+                    batch::fifty(&subject, &many, ten);
                 }
             }
             if wants(Part::Status) {
-                let place = subject.another(&folder.join("many"), NO_POOL);
-                many::measure(&subject, &place, if options.quick { 10 } else { 50 }, rounds);
+                many::measure(&subject, &many, if options.quick { 10 } else { 50 }, rounds);
             }
         }
-        if let Some(made) = made.filter(|_| wants(Part::Remove)) {
+        if wants(Part::Remove) && subject.whole {
+            let made = made.take().unwrap_or_else(|| creation::unmeasured(&subject, rounds));
             removals.push((subject, made));
         }
         if options.repo.is_some() {

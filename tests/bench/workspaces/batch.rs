@@ -21,19 +21,37 @@ struct Sum {
     wrong: usize,
 }
 
-/// Makes `count` at once, `rounds` times in each way.
-pub fn measure(subject: &Subject, count: usize, rounds: usize) {
-    let mut sums: [Sum; WAYS.len()] = Default::default();
+/// Makes ten at once, `rounds` times in each way; returns git's median for ten in sequence.
+pub fn ten(subject: &Subject, rounds: usize) -> Option<f64> {
+    let sums = measure(subject, 10, rounds, &WAYS, &subject.plain);
+    let git = sums.first()?.times.median();
+    print(subject, 10, rounds, &WAYS, &sums, git);
+    git
+}
+
+/// Makes fifty at once, once in each way but in sequence, which takes five times as long as `ten`. Those of `--from` are
+/// made in `place`, as `from50-0-0` and so on.
+pub fn fifty(subject: &Subject, place: &Place, ten: Option<f64>) {
+    let sums = measure(subject, 50, 1, &WAYS[1..], place);
+    print(subject, 50, 1, &WAYS[1..], &sums, ten.map(|ten| ten * 5.0));
+}
+
+fn measure(subject: &Subject, count: usize, rounds: usize, ways: &[&str], place: &Place) -> Vec<Sum> {
+    let mut sums: Vec<Sum> = ways.iter().map(|_| Sum::default()).collect();
     for n in 0..rounds {
-        for k in 0..WAYS.len() {
-            let at = (n + k) % WAYS.len();
+        for k in 0..ways.len() {
+            let at = (n + k) % ways.len();
             rustix::fs::sync();
-            one(subject, WAYS[at], count, n, &mut sums[at]);
+            let place = if ways[at] == FROM { place } else { &subject.plain };
+            one(subject, place, ways[at], count, n, &mut sums[at]);
         }
     }
-    let git = sums[0].times.median();
-    table::head(&format!("{count} at once, {} files each", subject.files));
-    for (label, sum) in WAYS.iter().zip(&sums) {
+    sums
+}
+
+fn print(subject: &Subject, count: usize, rounds: usize, ways: &[&str], sums: &[Sum], git: Option<f64>) {
+    table::head(&format!("{count} at once, {} files each (ratio: to git one after another)", subject.files));
+    for (label, sum) in ways.iter().zip(sums) {
         let ours = *label == SPAWNS || *label == FROM;
         let aim = if ours && count == 10 { Aim::Ratio(0.40) } else { Aim::None };
         table::line(label, &sum.times, git, aim);
@@ -44,8 +62,7 @@ pub fn measure(subject: &Subject, count: usize, rounds: usize) {
     }
 }
 
-fn one(subject: &Subject, way: &str, count: usize, n: usize, sum: &mut Sum) {
-    let place = &subject.plain;
+fn one(subject: &Subject, place: &Place, way: &str, count: usize, n: usize, sum: &mut Sum) {
     let word = match way {
         SEQUENCE => "row",
         GITS => "gits",

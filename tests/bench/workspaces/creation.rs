@@ -14,8 +14,8 @@ use crate::Subject;
 use crate::figures::Times;
 use crate::floor::Tree;
 use crate::place::{Place, wt};
-use crate::pool;
 use crate::table::{self, Aim};
+use crate::{batch, pool};
 
 /// What `-c` makes git check out with two processes.
 pub const WORKERS: [&str; 4] = ["-c", "checkout.workers=2", "-c", "checkout.thresholdForParallelism=100"];
@@ -128,6 +128,21 @@ pub fn measure(subject: &Subject, rounds: usize) -> Made {
             COLD if way.fault.is_some() => made.tasks.truncate(way.made.len()),
             _ => {}
         }
+    }
+    made
+}
+
+/// Makes without measuring what [`crate::removal`] needs.
+pub fn unmeasured(subject: &Subject, rounds: usize) -> Made {
+    let mut made = Made::default();
+    for (list, word) in [(&mut made.git, "git"), (&mut made.others, "workers")] {
+        let mut way = added(word, &subject.plain, &subject.head, &WORKERS, word);
+        list.extend((0..rounds).filter_map(|n| Some((way.make)(n).ok()?.1)));
+    }
+    made.tasks = (0..rounds).map(|n| format!("cold-{n}")).collect();
+    if let (_, Some(why)) = batch::from(&subject.plain, &made.tasks, "cold.jsonl") {
+        table::missing("wt spawn --from", &why);
+        made.tasks.clear();
     }
     made
 }

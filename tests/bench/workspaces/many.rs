@@ -18,15 +18,17 @@ const WAYS: [&str; 5] = [
     "wt status --cached",
 ];
 
-/// Makes `count` workspaces in a place of their own and asks for their status.
+/// Asks for the status of `count` workspaces, which [`batch::fifty`] has made or which are made now.
 pub fn measure(subject: &Subject, place: &Place, count: usize, rounds: usize) {
-    let names: Vec<String> = (0..count).map(|n| format!("many-{n}")).collect();
-    if let (_, Some(why)) = batch::from(place, &names, "many.jsonl") {
+    let names: Vec<String> = (0..count).map(|n| format!("from50-0-{n}")).collect();
+    let folders: Vec<PathBuf> = names.iter().map(|name| place.worktrees().join(name)).collect();
+    if !folders.iter().any(|folder| folder.exists())
+        && let (_, Some(why)) = batch::from(place, &names, "many.jsonl")
+    {
         table::missing("wt spawn --from", &why);
         return;
     }
     pool::rest(place);
-    let folders: Vec<PathBuf> = names.iter().map(|name| place.worktrees().join(name)).collect();
     std::thread::sleep(Duration::from_millis(1100));
     in_sequence(place, &folders);
     let mut times: [Times; WAYS.len()] = Default::default();
@@ -90,6 +92,6 @@ fn listed(place: &Place, program: Option<&str>) -> Result<Duration, String> {
 
 fn told(place: &Place, args: &[&str], count: usize) -> Result<Duration, String> {
     let ran = place.attempt(&wt(), args)?;
-    let lines = ran.out.lines().filter(|line| line.contains("many-")).count();
+    let lines = ran.out.lines().filter(|line| line.contains("from50-")).count();
     if lines == count { Ok(ran.took) } else { Err(format!("WRONG: {lines} of {count} are told")) }
 }

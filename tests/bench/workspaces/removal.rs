@@ -14,6 +14,9 @@ use crate::{batch, pool};
 const EDITED: usize = 5;
 const NEW: usize = 10;
 
+/// Rounds of what deletes the files itself, where there are many.
+const SLOW: usize = 3;
+
 /// What one way came to: the removal, and what of it is beyond a status.
 struct Way {
     label: &'static str,
@@ -68,14 +71,15 @@ pub fn measure(subject: &Subject, made: &Made) {
     let mut rm = Way::new("rm -rf, and the entry stays");
     let mut clean = Way::new("wt gc NAME, clean");
     let mut dirty = Way::new("wt gc NAME --force, 5 edited and 10 new files");
+    let slow = if subject.files > 10_000 { SLOW } else { rounds };
     for (n, unfinished) in unfinished.iter().enumerate() {
         for k in 0..4 {
             match (n + k) % 4 {
-                0 => git.round(place, &made.git[n], || {
+                0 if n < slow => git.round(place, &made.git[n], || {
                     let folder = made.git[n].display().to_string();
                     Ok(place.attempt("git", &["worktree", "remove", "--force", &folder])?.took)
                 }),
-                1 if n < made.others.len() => rm.round(place, &made.others[n], || {
+                1 if n < slow.min(made.others.len()) => rm.round(place, &made.others[n], || {
                     let begun = Instant::now();
                     std::fs::remove_dir_all(&made.others[n]).map_err(|error| error.to_string())?;
                     Ok(begun.elapsed())
