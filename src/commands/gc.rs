@@ -16,6 +16,8 @@ use crate::tidy::Grounds;
 use crate::tidy::gc::{self, Cleared, Force, Plan, Policy, Scope, Swept};
 use crate::ui::{self, message};
 
+const UNASKED: &str = "git cannot be asked about the workspaces; nothing was changed";
+
 /// Remove the workspaces of tasks that are landed or stale; lose nothing.
 ///
 /// A workspace with unlanded commits or uncommitted changes stays, and so does one that is in use or locked. Whatever goes
@@ -48,17 +50,25 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         context.pass();
     }
     let policy = policy(&mut context, args)?;
-    let plan = plan(&mut context, &policy)?;
     if args.dry_run {
+        context.roster()?;
         let swept =
-            with_grounds(&mut context, |grounds, journal| gc::preview(grounds, journal.roster(), &plan));
+            with_grounds(&mut context, |grounds, journal| gc::preview(grounds, journal.roster(), &policy))
+                .during(|| UNASKED.to_owned())?;
         return Ok(finish(args, swept));
     }
-    if args.force && !plan.remove.is_empty() {
-        ask(&plan)?;
-    }
-    let swept = with_grounds(&mut context, |grounds, journal| gc::apply_gc(grounds, journal, &plan))
-        .during(|| "the workspaces cannot be removed; what is gone can be restored".to_owned())?;
+    let shown = args.names.is_empty() || (args.force && somebody_answers());
+    let swept = if shown {
+        let plan = plan(&mut context, &policy)?;
+        if args.force && !plan.remove.is_empty() {
+            ask(&plan)?;
+        }
+        with_grounds(&mut context, |grounds, journal| gc::apply_gc(grounds, journal, &plan))
+    } else {
+        with_grounds(&mut context, |grounds, journal| gc::discard(grounds, journal, &policy))
+    };
+    let swept =
+        swept.during(|| "the workspaces cannot be removed; what is gone can be restored".to_owned())?;
     if args.names.is_empty() {
         let cleared = with_grounds(&mut context, gc::clear_expired)
             .during(|| "the trash cannot be cleared; nothing is lost".to_owned())?;
@@ -104,12 +114,16 @@ fn discardable(context: &mut Context, name: &str) -> Result<TaskId, CommandError
 fn plan(context: &mut Context, policy: &Policy) -> Result<Plan, CommandError> {
     context.roster()?;
     with_grounds(context, |grounds, journal| gc::plan_gc(grounds, journal.roster(), policy))
-        .during(|| "git cannot be asked about the workspaces; nothing was changed".to_owned())
+        .during(|| UNASKED.to_owned())
+}
+
+fn somebody_answers() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 /// Asks before work goes that is nowhere else; where nobody can answer, `--force` itself is the answer.
 fn ask(plan: &Plan) -> Result<(), CommandError> {
-    if !(std::io::stdin().is_terminal() && std::io::stderr().is_terminal()) {
+    if !somebody_answers() {
         return Ok(());
     }
     for (facts, why) in &plan.remove {

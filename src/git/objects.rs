@@ -55,6 +55,11 @@ fn write(repo: &Repo, kind: Kind, bytes: &[u8]) -> Result<Oid, GitError> {
     written.map(oid).map_err(|e| GitError::unreadable(format!("a new {kind}"), e))
 }
 
+/// Tells whether an object is there.
+pub(super) fn has(repo: &Repo, object: &Oid) -> bool {
+    id(object).is_ok_and(|id| repo.local().has_object(id))
+}
+
 /// The parents of a commit.
 pub(super) fn parents(repo: &Repo, commit: &Oid) -> Result<Vec<Oid>, GitError> {
     let local = repo.local();

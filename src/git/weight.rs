@@ -80,7 +80,7 @@ fn index(repo: &Repo) -> Option<gix::index::File> {
     repo.main_checkout()?;
     let path = repo.common_dir().join("index");
     let options = gix::index::decode::Options::default();
-    let index = gix::index::File::at(path, gix::hash::Kind::Sha1, true, options).ok()?;
+    let index = gix::index::File::at(path, repo.hash(), true, options).ok()?;
     (index.link().is_none() && !index.is_sparse()).then_some(index)
 }
 
@@ -135,7 +135,7 @@ impl Walk {
         }
         let data = self.local.find_object(tree).map_err(|e| unreadable(e.to_string()))?.detach().data;
         let mut sum = Weight::FOLDER;
-        for entry in gix::objs::TreeRefIter::from_bytes(&data, gix::hash::Kind::Sha1) {
+        for entry in gix::objs::TreeRefIter::from_bytes(&data, tree.kind()) {
             let entry = entry.map_err(|e| unreadable(e.to_string()))?;
             let child = entry.oid.to_owned();
             sum = sum.and(if entry.mode.is_tree() {

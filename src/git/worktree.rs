@@ -23,12 +23,13 @@ pub struct Checkout {
     path: PathBuf,
     git_dir: PathBuf,
     common_dir: PathBuf,
+    hash: gix::hash::Kind,
 }
 
 impl Checkout {
     pub(super) fn main(repo: &Repo, path: &Path) -> Self {
         let common_dir = repo.common_dir().to_owned();
-        Self { path: path.to_owned(), git_dir: common_dir.clone(), common_dir }
+        Self { path: path.to_owned(), git_dir: common_dir.clone(), common_dir, hash: repo.hash() }
     }
 
     /// Returns its folder.
@@ -39,6 +40,11 @@ impl Checkout {
     /// Returns its own git folder, with its `HEAD` and its index.
     pub fn git_dir(&self) -> &Path {
         &self.git_dir
+    }
+
+    /// Returns the kind of its repository's object ids.
+    pub(super) fn hash(&self) -> gix::hash::Kind {
+        self.hash
     }
 
     /// Returns the common folder of its repository.
@@ -94,7 +100,7 @@ impl LinkedWorktree {
         }
         let common_dir = repo.common_dir().to_owned();
         Ok(Self {
-            checkout: Checkout { path: path.to_owned(), git_dir, common_dir },
+            checkout: Checkout { path: path.to_owned(), git_dir, common_dir, hash: repo.hash() },
             entry: entry.to_owned(),
         })
     }

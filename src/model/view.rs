@@ -259,7 +259,8 @@ pub struct GcView {
     pub removed: Vec<GcRemoved>,
     /// What stays, and why.
     pub kept: Vec<GcKept>,
-    /// Bytes of the workspaces that went.
+    /// Bytes of the files that git sees in what went, tracked and untracked, each as whole blocks of 4 KiB; ignored files are
+    /// not counted.
     pub bytes: u64,
 }
 

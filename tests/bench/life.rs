@@ -10,11 +10,15 @@
     reason = "a benchmark prints, and one that cannot go on panics"
 )]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod figures;
+mod place;
+
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const WT: &str = env!("CARGO_BIN_EXE_wt");
+use figures::Times;
+use place::{Place, wt};
+
 const ROUNDS: usize = 10;
 const TASKS: usize = 20;
 const FILES: usize = 500;
@@ -22,64 +26,35 @@ const FILES: usize = 500;
 const CONFIG: &str = "[agent]\ndefault = \"clock\"\n[limits]\nslots = 4\n\
     [agents.clock]\ncommand = [\"date\", \"+%s%N\"]\n[agents.sleeper]\ncommand = [\"sleep\", \"1000\"]\n";
 
-struct Place {
-    root: tempfile::TempDir,
+/// A small repository, made file by file.
+fn small(folder: &Path) -> Place {
+    let place = Place::new(folder, CONFIG);
+    std::fs::create_dir_all(place.repo().join("src")).unwrap();
+    for n in 0..FILES {
+        std::fs::write(place.repo().join(format!("src/f{n}.txt")), format!("file {n}\n").repeat(20)).unwrap();
+    }
+    for args in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "-m", "files"]] {
+        place.run("git", args);
+    }
+    place
 }
 
-impl Place {
-    fn new() -> Self {
-        let place = Self { root: tempfile::tempdir().unwrap() };
-        let config = place.root.path().join("home/.config/wt");
-        std::fs::create_dir_all(&config).unwrap();
-        std::fs::write(config.join("config.toml"), CONFIG).unwrap();
-        let identity = "[user]\n\tname = bench\n\temail = bench@example.invalid\n";
-        std::fs::write(place.root.path().join("home/.gitconfig"), identity).unwrap();
-        std::fs::create_dir_all(place.repo().join("src")).unwrap();
-        for n in 0..FILES {
-            std::fs::write(place.repo().join(format!("src/f{n}.txt")), format!("file {n}\n").repeat(20))
-                .unwrap();
-        }
-        for args in [&["init", "-q", "-b", "main"][..], &["add", "-A"], &["commit", "-q", "-m", "files"]] {
-            place.run("git", args);
-        }
-        place
-    }
-
-    fn repo(&self) -> PathBuf {
-        self.root.path().join("repo")
-    }
-
-    fn command(&self, program: &str, args: &[&str]) -> Command {
-        let home = self.root.path().join("home");
-        let mut command = Command::new(program);
-        command.args(args).current_dir(self.repo()).stdin(Stdio::null());
-        command.env("HOME", &home).env("XDG_CONFIG_HOME", home.join(".config")).env_remove("GIT_DIR");
-        command
-    }
-
-    fn run(&self, program: &str, args: &[&str]) -> (Duration, String) {
-        let begun = Instant::now();
-        let output = self.command(program, args).output().unwrap();
-        let took = begun.elapsed();
-        assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        (took, String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-}
-
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1e3
-}
-
-fn line(what: &str, wt: f64, other: &str, theirs: f64, aim: &str) {
+fn line(what: &str, ours: &Times, other: &str, theirs: &Times, aim: &str) {
+    let ratio = median(ours) / median(theirs);
     println!(
-        "{what:<40} wt {wt:>8.2} ms   {other:<16} {theirs:>8.2} ms   ratio {:>6.2}   aim {aim}",
-        wt / theirs
+        "{what:<40} wt {:>22} ms   {other:<16} {:>22} ms   ratio {ratio:>6.2}   aim {aim}",
+        ours.told(),
+        theirs.told(),
     );
 }
 
+fn median(times: &Times) -> f64 {
+    times.median().unwrap_or(f64::NAN)
+}
+
 fn main() {
-    let place = Place::new();
+    let root = tempfile::tempdir().unwrap();
+    let place = small(root.path());
     println!("medians of {ROUNDS}, measured alternately; a repository of {FILES} files\n");
     start_up(&place);
     creation(&place);
@@ -89,72 +64,64 @@ fn main() {
 }
 
 fn start_up(place: &Place) {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut theirs) = (Times::default(), Times::default());
     for _ in 0..ROUNDS {
-        ours.push(place.run(WT, &["--version"]).0);
-        theirs.push(place.run("git", &["--version"]).0);
+        ours.add(place.run(&wt(), &["--version"]).took);
+        theirs.add(place.run("git", &["--version"]).took);
     }
-    line("start-up of `--version`", median(ours), "git", median(theirs), "< 3 ms");
+    line("start-up of `--version`", &ours, "git", &theirs, "< 3 ms");
 }
 
 fn creation(place: &Place) {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut theirs) = (Times::default(), Times::default());
     for n in 0..ROUNDS {
         let (path, branch) = (format!("../git-worktrees/g{n}"), format!("g{n}"));
-        theirs.push(place.run("git", &["worktree", "add", "-q", "--no-track", "-b", &branch, &path]).0);
-        ours.push(place.run(WT, &["spawn", &format!("open{n}"), "--no-agent"]).0);
+        theirs.add(place.run("git", &["worktree", "add", "-q", "--no-track", "-b", &branch, &path]).took);
+        ours.add(place.run(&wt(), &["spawn", &format!("open{n}"), "--no-agent"]).took);
     }
-    let (ours, theirs) = (median(ours), median(theirs));
-    line("`wt spawn --no-agent`", ours, "git worktree add", theirs, "own < 15 ms");
-    println!("{:<39} own {:>8.2} ms", "  own time beyond git's", ours - theirs);
+    line("`wt spawn --no-agent`", &ours, "git worktree add", &theirs, "own < 15 ms");
+    println!("{:<39} own {:>8.2} ms", "  own time beyond git's", median(&ours) - median(&theirs));
 }
 
 fn first_byte(place: &Place) {
-    let (mut whole, mut theirs) = (Vec::new(), Vec::new());
+    let (mut whole, mut theirs) = (Times::default(), Times::default());
     for n in 0..ROUNDS {
         let (path, branch) = (format!("../git-worktrees/b{n}"), format!("b{n}"));
-        theirs.push(place.run("git", &["worktree", "add", "-q", "--no-track", "-b", &branch, &path]).0);
+        theirs.add(place.run("git", &["worktree", "add", "-q", "--no-track", "-b", &branch, &path]).took);
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let name = format!("byte{n}");
-        place.run(WT, &["spawn", &name, "print the time", "--retries", "0"]);
-        place.command(WT, &["wait", &name]).output().unwrap();
-        let (_, printed) = place.run(WT, &["logs", &name, "--raw"]);
+        place.run(&wt(), &["spawn", &name, "print the time", "--retries", "0"]);
+        place.command(&wt(), &["wait", &name]).output().unwrap();
+        let printed = place.run(&wt(), &["logs", &name, "--raw"]).out;
         let at = Duration::from_nanos(printed.trim().parse().unwrap());
-        whole.push(at.saturating_sub(begun));
+        whole.add(at.saturating_sub(begun));
     }
-    let (whole, theirs) = (median(whole), median(theirs));
-    line("`wt spawn` to the agent's first byte", whole, "git worktree add", theirs, "beyond < 30 ms");
-    println!("{:<39} own {:>8.2} ms", "  beyond the worktree's creation", whole - theirs);
+    line("`wt spawn` to the agent's first byte", &whole, "git worktree add", &theirs, "beyond < 30 ms");
+    println!("{:<39} own {:>8.2} ms", "  beyond the worktree's creation", median(&whole) - median(&theirs));
 }
 
 fn status(place: &Place) {
-    let known = place.run(WT, &["status", "--json"]).1.matches("\"name\":").count();
+    let known = place.run(&wt(), &["status", "--json"]).out.matches("\"name\":").count();
     for n in known..TASKS {
-        place.run(WT, &["spawn", &format!("more{n}"), "--no-agent"]);
+        place.run(&wt(), &["spawn", &format!("more{n}"), "--no-agent"]);
     }
-    let folders: Vec<String> = std::fs::read_dir(place.root.path().join("repo-worktrees"))
+    let folders: Vec<String> = std::fs::read_dir(place.worktrees())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.join(".git").exists())
         .take(TASKS)
         .map(|path| path.to_string_lossy().into_owned())
         .collect();
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut theirs) = (Times::default(), Times::default());
     for _ in 0..ROUNDS {
-        ours.push(place.run(WT, &["status"]).0);
+        ours.add(place.run(&wt(), &["status"]).took);
         let begun = Instant::now();
         for folder in &folders {
             place.run("git", &["-C", folder, "status", "--porcelain=v2", "--branch"]);
         }
-        theirs.push(begun.elapsed());
+        theirs.add(begun.elapsed());
     }
-    line(
-        &format!("`wt status` of {TASKS} tasks"),
-        median(ours),
-        "git status each",
-        median(theirs),
-        "< 50 ms",
-    );
+    line(&format!("`wt status` of {TASKS} tasks"), &ours, "git status each", &theirs, "< 50 ms");
 }
 
 /// The proportional set size of a process, in KiB.
@@ -165,7 +132,7 @@ fn pss(pid: &str) -> f64 {
 }
 
 fn memory(place: &Place) {
-    place.run(WT, &["spawn", "sleeper", "sleep", "--agent", "sleeper"]);
+    place.run(&wt(), &["spawn", "sleeper", "sleep", "--agent", "sleeper"]);
     let begun = Instant::now();
     let roles = loop {
         let found: Vec<(String, String)> = std::fs::read_dir("/proc")
@@ -186,7 +153,7 @@ fn memory(place: &Place) {
         println!("{:<40}    {size:>8.0} KiB", format!("PSS of {role}"));
     }
     println!("{:<40}    {:>8.2} MiB   aim < 2 MiB", "PSS of the pair", sum / 1024.0);
-    place.run(WT, &["stop", "sleeper"]);
+    place.run(&wt(), &["stop", "sleeper"]);
 }
 
 /// The role and number of a process of `wt` that works for this repository.

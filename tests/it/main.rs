@@ -45,6 +45,7 @@ mod real_claude_loop;
 mod real_claude_resolve;
 mod real_codex;
 mod session;
+mod tidy_cost;
 mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;

@@ -15,18 +15,23 @@
 //! `W^1` makes files, index and flags equal again. Not part of it: a merge or rebase in progress, empty folders, times,
 //! and what lies inside repositories within the worktree, which are refused.
 
+mod look;
 mod restore;
 pub mod rewind;
 mod take;
 
+pub use look::Look;
 pub use restore::restore;
-pub use take::take;
+pub use take::{take, take_as_seen};
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use gix::bstr::ByteSlice as _;
+
 use super::command::Git;
+use super::repo::{id, oid};
 use super::{Checkout, GitError, Repo};
 use crate::model::Oid;
 
@@ -138,6 +143,34 @@ impl<'a> ScratchIndex<'a> {
         let said = self.call("write-tree").line()?;
         Oid::parse(&said).ok_or_else(|| GitError::unreadable("a new tree", said))
     }
+}
+
+/// Writes a tree anew, or one from nothing, without the paths of `gone` and with those of `items`; starts no process.
+fn changed_tree(repo: &Repo, tree: Option<&Oid>, gone: &[Vec<u8>], items: &[Item]) -> Result<Oid, GitError> {
+    use gix::objs::tree::{Editor, EntryKind};
+    let parts =
+        |path: &[u8]| path.split(|b| *b == b'/').map(|part| part.as_bstr().to_owned()).collect::<Vec<_>>();
+    let failed = |e: gix::Error| GitError::unreadable("a new tree", e);
+    let local = repo.local();
+    let root = match tree {
+        Some(tree) => local.find_tree(id(tree)?).and_then(|tree| Ok(tree.decode()?.to_owned())),
+        None => Ok(gix::objs::Tree::empty()),
+    };
+    let mut editor = Editor::new(root.map_err(failed)?, &local.objects, repo.hash());
+    for path in gone {
+        editor.remove(parts(path)).map_err(failed)?;
+    }
+    for Item { mode, oid, path } in items {
+        let kind = match mode.as_str() {
+            LINK => EntryKind::Link,
+            EXECUTABLE => EntryKind::BlobExecutable,
+            "160000" => EntryKind::Commit,
+            _ => EntryKind::Blob,
+        };
+        editor.upsert(parts(path), kind, id(oid)?).map_err(failed)?;
+    }
+    let written = editor.write(|tree| local.write_object(tree).map(gix::Id::detach));
+    written.map(oid).map_err(failed)
 }
 
 /// Returns the files of a tree, or nothing for no tree.

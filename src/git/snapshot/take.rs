@@ -1,4 +1,8 @@
 //! Taking a snapshot: reads the worktree, writes objects.
+//!
+//! A usual worktree costs one `git status` and no other process: the tree of its index stands in the index itself, and
+//! what differs from that is written in this process. Where the index holds anything unusual, or does not know its tree,
+//! git writes the trees.
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
@@ -6,13 +10,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path};
 
 use fs_err as fs;
-use gix::index::entry::{Flags, Mode, Stage};
 
-use super::super::objects::{blob, blob_of_file, own_commit};
-use super::super::repo::oid;
-use super::super::status::NOT_INSIDE;
-use super::{EXECUTABLE, Item, LINK, NOTES, Note, REGULAR, ScratchIndex, on_disk, shown, written};
-use crate::git::command::Git;
+use super::super::objects::{blob, blob_of_file, has, own_commit};
+use super::{
+    EXECUTABLE, Item, LINK, Look, NOTES, Note, REGULAR, ScratchIndex, changed_tree, on_disk, written,
+};
 use crate::git::{Checkout, GitError, Repo};
 use crate::model::Oid;
 
@@ -22,44 +24,45 @@ const LARGE: u64 = 8 << 20;
 /// Writes the state of a worktree as one commit, which no ref holds yet: `HEAD`, index, tracked edits, untracked files, and
 /// of the ignored files those below the paths of `ignored`. [`GitError::Nested`] names a repository inside it.
 pub fn take(repo: &Repo, checkout: &Checkout, ignored: &[String], message: &str) -> Result<Oid, GitError> {
+    take_as_seen(repo, checkout, &Look::at(checkout)?, ignored, message)
+}
+
+/// Does what [`take`] does, from a look that was just taken: what changed since is not in it.
+pub fn take_as_seen(
+    repo: &Repo,
+    checkout: &Checkout,
+    look: &Look,
+    ignored: &[String],
+    message: &str,
+) -> Result<Oid, GitError> {
+    look.require_no_repository()?;
     let scratch = tempfile::tempdir()?;
-    let mut worktree = Worktree::read(checkout)?;
-    worktree.read_index(repo.hash())?;
-
-    let index = ScratchIndex::new(checkout, scratch.path(), "index");
-    let own = checkout.git_dir().join("index");
-    if own.exists() {
-        fs::copy(own, &index.file)?;
-    }
-    index.change(&worktree.unmerged(), &[])?;
-    let index_tree = index.tree()?;
-
     let (mut edits, mut gone) = (Vec::new(), Vec::new());
-    for path in worktree.edited.iter().chain(&worktree.conflicted) {
+    for path in look.edited.iter().chain(&look.conflicted) {
         match capture(repo, checkout, path)? {
             Some((item, _)) => edits.push(item),
             None => gone.push(path.clone()),
         }
     }
-    index.change(&gone, &edits)?;
-    let files_tree = index.tree()?;
+    let (index_tree, files_tree) = match &look.index.tree {
+        Some(tree) if whole(repo, look, tree)? => {
+            (tree.clone(), changed_tree(repo, Some(tree), &gone, &edits)?)
+        }
+        _ => by_git(checkout, look, scratch.path(), &gone, &edits)?,
+    };
 
-    let mut notes = std::mem::take(&mut worktree.notes);
-    let untracked: Vec<Vec<u8>> = worktree.untracked.iter().cloned().collect();
-    let untracked_tree = tree_of_files(repo, checkout, scratch.path(), "untracked", &untracked, &mut notes)?;
+    let mut notes = look.index.notes.clone();
+    let untracked_tree = tree_of_files(repo, checkout, &look.untracked, &mut notes)?;
     let mut extra = BTreeSet::new();
     for path in ignored {
         files_below(checkout, Path::new(path), &mut extra)?;
     }
-    extra.retain(|path| !worktree.untracked.contains(path) && !worktree.tracked.contains(path));
-    let extra: Vec<Vec<u8>> = extra.into_iter().collect();
-    let extra_tree = tree_of_files(repo, checkout, scratch.path(), "extra", &extra, &mut notes)?;
+    extra.retain(|path| !look.untracked.contains(path) && !look.index.tracks(path));
+    let extra_tree = tree_of_files(repo, checkout, &extra, &mut notes)?;
 
-    let head = match checkout.head()? {
-        Some(head) => head,
-        None => {
-            own_commit(repo, &ScratchIndex::new(checkout, scratch.path(), "none").tree()?, &[], "wt: unborn")?
-        }
+    let head = match look.head() {
+        Some(head) => head.clone(),
+        None => own_commit(repo, &changed_tree(repo, None, &[], &[])?, &[], "wt: unborn")?,
     };
     let mut parents = vec![
         head.clone(),
@@ -67,102 +70,39 @@ pub fn take(repo: &Repo, checkout: &Checkout, ignored: &[String], message: &str)
         own_commit(repo, &untracked_tree, &[], "wt: untracked files")?,
         own_commit(repo, &extra_tree, &[], "wt: ignored files")?,
     ];
-    if !(worktree.stages.is_empty() && notes.is_empty()) {
-        let state = ScratchIndex::new(checkout, scratch.path(), "state");
-        let mut items = worktree.stages.clone();
+    if !(look.index.stages.is_empty() && notes.is_empty()) {
+        let mut items = look.index.stages.clone();
         let oid = blob(repo, &written(&notes))?;
         items.push(Item { mode: REGULAR.to_owned(), oid, path: NOTES.into() });
-        state.change(&[], &items)?;
-        parents.push(own_commit(repo, &state.tree()?, &[], "wt: state of the index")?);
+        let state = changed_tree(repo, None, &[], &items)?;
+        parents.push(own_commit(repo, &state, &[], "wt: state of the index")?);
     }
     own_commit(repo, &files_tree, &parents, message)
 }
 
-/// What git says of a worktree, in bytes.
-struct Worktree<'a> {
-    checkout: &'a Checkout,
-    /// Tracked, and on disk other than in the index.
-    edited: BTreeSet<Vec<u8>>,
-    conflicted: BTreeSet<Vec<u8>>,
-    untracked: BTreeSet<Vec<u8>>,
-    tracked: BTreeSet<Vec<u8>>,
-    /// Entries of conflicts, their paths below `1`, `2`, `3`.
-    stages: Vec<Item>,
-    notes: Vec<(Note, Vec<u8>)>,
+/// Tells whether all of the tree that the index names is there, which git makes sure of too before it believes it.
+fn whole(repo: &Repo, look: &Look, tree: &Oid) -> Result<bool, GitError> {
+    let of_head = look.head().map(|head| repo.tree_of(head)).transpose()?;
+    Ok(of_head.as_ref() == Some(tree) || look.index.trees().all(|tree| has(repo, &tree)))
 }
 
-impl<'a> Worktree<'a> {
-    fn read(checkout: &'a Checkout) -> Result<Self, GitError> {
-        let mut found = Self {
-            checkout,
-            edited: BTreeSet::new(),
-            conflicted: BTreeSet::new(),
-            untracked: BTreeSet::new(),
-            tracked: BTreeSet::new(),
-            stages: Vec::new(),
-            notes: Vec::new(),
-        };
-        // The worktree's own index, not a copy of it: whether an entry is racy is told by the age of the index file.
-        let call = Git::at(checkout, "status").polling();
-        let call = call.args(["--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", NOT_INSIDE]);
-        for line in call.output()?.split(|b| *b == 0).filter(|line| line.len() > 2) {
-            let field = |n: usize| line.splitn(n + 1, |b| *b == b' ').nth(n).unwrap_or_default().to_owned();
-            match line[0] {
-                // 1 XY sub mH mI mW hH hI path
-                b'1' if line.get(3) != Some(&b'.') => drop(found.edited.insert(field(8))),
-                // u XY sub m1 m2 m3 mW h1 h2 h3 path
-                b'u' => drop(found.conflicted.insert(field(10))),
-                b'?' if line.ends_with(b"/") => {
-                    return Err(GitError::Nested { path: shown(line[2..].trim_ascii_end()) });
-                }
-                b'?' => drop(found.untracked.insert(line[2..].to_owned())),
-                _ => {}
-            }
-        }
-        Ok(found)
+/// Has git write the trees of index and files, whatever is in the index.
+fn by_git(
+    checkout: &Checkout,
+    look: &Look,
+    scratch: &Path,
+    gone: &[Vec<u8>],
+    edits: &[Item],
+) -> Result<(Oid, Oid), GitError> {
+    let index = ScratchIndex::new(checkout, scratch, "index");
+    let own = checkout.git_dir().join("index");
+    if own.exists() {
+        fs::copy(own, &index.file)?;
     }
-
-    /// Adds what only the index knows: stages of conflicts, flags, submodules.
-    fn read_index(&mut self, hash: gix::hash::Kind) -> Result<(), GitError> {
-        let path = self.checkout.git_dir().join("index");
-        if !path.exists() {
-            return Ok(());
-        }
-        let read = gix::index::File::at(&path, hash, true, gix::index::decode::Options::default());
-        let index = read.map_err(|e| GitError::unreadable(path.display().to_string(), e))?;
-        for entry in index.entries() {
-            let path = entry.path(&index).to_vec();
-            if entry.mode == Mode::COMMIT && on_disk(self.checkout, &path).join(".git").exists() {
-                return Err(GitError::Nested { path: shown(&path) });
-            }
-            let mode = format!("{:06o}", entry.mode.bits());
-            if entry.stage() != Stage::Unconflicted {
-                let mut below = format!("{}/", entry.stage_raw()).into_bytes();
-                below.extend_from_slice(&path);
-                self.stages.push(Item { mode, oid: oid(entry.id), path: below });
-                continue;
-            }
-            for (flag, note) in [
-                (Flags::INTENT_TO_ADD, Note::Intent(mode)),
-                (Flags::SKIP_WORKTREE, Note::Skip),
-                (Flags::ASSUME_VALID, Note::Assume),
-            ] {
-                if entry.flags.contains(flag) && entry.mode != Mode::DIR {
-                    // git does not look at the files of the latter two: they may be anything.
-                    if note == Note::Skip || note == Note::Assume {
-                        self.edited.insert(path.clone());
-                    }
-                    self.notes.push((note, path.clone()));
-                }
-            }
-            self.tracked.insert(path);
-        }
-        Ok(())
-    }
-
-    fn unmerged(&self) -> Vec<Vec<u8>> {
-        self.conflicted.iter().cloned().collect()
-    }
+    index.change(&look.conflicted.iter().cloned().collect::<Vec<_>>(), &[])?;
+    let index_tree = index.tree()?;
+    index.change(gone, edits)?;
+    Ok((index_tree, index.tree()?))
 }
 
 /// Writes the content of a file or symlink as it is on disk; `None` where there is neither. Also returns its permissions.
@@ -186,9 +126,7 @@ fn capture(repo: &Repo, checkout: &Checkout, path: &[u8]) -> Result<Option<(Item
 fn tree_of_files(
     repo: &Repo,
     checkout: &Checkout,
-    scratch: &Path,
-    name: &str,
-    paths: &[Vec<u8>],
+    paths: &BTreeSet<Vec<u8>>,
     notes: &mut Vec<(Note, Vec<u8>)>,
 ) -> Result<Oid, GitError> {
     let mut items = Vec::new();
@@ -199,9 +137,7 @@ fn tree_of_files(
         }
         items.push(item);
     }
-    let index = ScratchIndex::new(checkout, scratch, name);
-    index.change(&[], &items)?;
-    index.tree()
+    changed_tree(repo, None, &[], &items)
 }
 
 /// Collects the files at or below a path of the worktree. A path that leaves it, or goes through a symlink, has none.

@@ -13,8 +13,9 @@ use serde::Deserialize;
 
 use super::plan::{Changes, Facts, Left, Tie, Work};
 use crate::git::landed::{Landed, landed};
+use crate::git::snapshot::Look;
 use crate::git::worktree::{self, Entry};
-use crate::git::{Checkout, GitError, LinkedWorktree, Repo, status};
+use crate::git::{Checkout, GitError, LinkedWorktree, Repo};
 use crate::model::text::one_line;
 use crate::model::{Oid, Roster, State, Task, TaskId, Workspace};
 use crate::workspace::Site;
@@ -47,12 +48,23 @@ pub fn workspace_of(site: &Site<'_>, task: &Task) -> Option<Workspace> {
     })
 }
 
+/// What is true of a workspace, with the look into its worktree that told it; `None` where there is nothing to look into.
+#[derive(Debug)]
+pub struct Seen {
+    /// The facts.
+    pub facts: Facts,
+    /// The look.
+    pub look: Option<Look>,
+    /// The bytes of its files, as [`Look::bytes`] counts them.
+    pub bytes: u64,
+}
+
 /// Returns the facts of those of `ids` that the roster knows, in order.
-pub fn gather(site: &Site<'_>, roster: &Roster, ids: &[TaskId]) -> Result<Vec<Facts>, GitError> {
+pub fn gather(site: &Site<'_>, roster: &Roster, ids: &[TaskId]) -> Result<Vec<Seen>, GitError> {
     let entries = worktree::list(site.repo)?;
     let tasks: Vec<&Task> = ids.iter().filter_map(|id| roster.get(id)).collect();
     let now = site.clock.now();
-    let found: Mutex<Vec<Option<Facts>>> = Mutex::new(tasks.iter().map(|_| None).collect());
+    let found: Mutex<Vec<Option<Seen>>> = Mutex::new(tasks.iter().map(|_| None).collect());
     let next = AtomicUsize::new(0);
     let workers = std::thread::available_parallelism().map_or(2, usize::from).min(tasks.len());
     let repo = site.repo;
@@ -63,11 +75,11 @@ pub fn gather(site: &Site<'_>, roster: &Roster, ids: &[TaskId]) -> Result<Vec<Fa
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let Some(task) = tasks.get(n) else { break };
-                    let mut facts = bare(task, roster, now);
+                    let mut seen = Seen { facts: bare(task, roster, now), look: None, bytes: 0 };
                     if let Some(workspace) = &workspaces[n] {
-                        look(repo, task, workspace, &entries, now, &mut facts);
+                        look(repo, task, workspace, &entries, now, &mut seen);
                     }
-                    found.lock().expect("no worker panics while it holds this")[n] = Some(facts);
+                    found.lock().expect("no worker panics while it holds this")[n] = Some(seen);
                 }
             });
         }
@@ -97,14 +109,8 @@ fn age(since: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
-fn look(
-    repo: &Repo,
-    task: &Task,
-    workspace: &Workspace,
-    entries: &[Entry],
-    now: Timestamp,
-    facts: &mut Facts,
-) {
+fn look(repo: &Repo, task: &Task, workspace: &Workspace, entries: &[Entry], now: Timestamp, seen: &mut Seen) {
+    let facts = &mut seen.facts;
     let path = PathBuf::from(&workspace.path);
     if let Some(how) = misplaced(repo, task, workspace, &path) {
         facts.ties.push(Tie::Misplaced(how));
@@ -129,7 +135,8 @@ fn look(
     facts.tips.extend(tip.clone());
     if let Some(tree) = tree.as_ref().filter(|_| stands) {
         facts.idle = facts.idle.min(quiet(tree.checkout(), now));
-        look_inside(tree.checkout(), facts);
+        seen.look = look_inside(tree.checkout(), facts);
+        seen.bytes = seen.look.as_ref().map_or(0, |look| look.bytes(tree.checkout()));
     } else {
         // Its `HEAD` may have left the branch before the folder went.
         facts
@@ -177,26 +184,26 @@ fn quiet(checkout: &Checkout, now: Timestamp) -> Duration {
     ["HEAD", "index", "logs/HEAD"].into_iter().filter_map(changed).min().unwrap_or(Duration::MAX)
 }
 
-fn look_inside(checkout: &Checkout, facts: &mut Facts) {
-    let said = checkout.head().and_then(|head| Ok((head, status::status(checkout)?)));
-    let (head, status) = match said {
-        Ok(said) => said,
+fn look_inside(checkout: &Checkout, facts: &mut Facts) -> Option<Look> {
+    let look = match Look::at(checkout) {
+        Ok(look) => look,
         Err(error) => {
             facts.changes = Changes::Unknown(one_line(&error.to_string(), 100));
-            return;
+            return None;
         }
     };
-    facts.tips.extend(head.filter(|head| !facts.tips.contains(head)));
-    facts.changes = match status.in_progress {
+    facts.tips.extend(look.head().filter(|head| !facts.tips.contains(head)).cloned());
+    facts.changes = match look.in_progress() {
         Some(what) => Changes::Unfinished(what.words()),
-        None if status.dirty() => Changes::Uncommitted,
+        None if look.dirty() => Changes::Uncommitted,
         None => Changes::Nothing,
     };
-    let folders = status.untracked.iter().filter(|path| path.ends_with('/'));
-    let inner = folders.into_iter().find_map(|path| repository_in(checkout.path(), path, DEPTH));
+    let folders = look.untracked_folders();
+    let inner = folders.iter().find_map(|path| repository_in(checkout.path(), path, DEPTH));
     // git keeps the repositories of submodules here once they are initialised.
     let submodules = checkout.git_dir().join("modules").is_dir().then(|| "a submodule".to_owned());
     facts.ties.extend(inner.or(submodules).map(|path| Tie::Nested(one_line(&path, 100))));
+    Some(look)
 }
 
 fn repository_in(root: &Path, path: &str, depth: usize) -> Option<String> {

@@ -6,7 +6,7 @@
 //!
 //! Invariants: what moved or became dirty since the plan stays; a removal that was killed is finished by the next sweep;
 //! one that fails is told and does not stop the others. While a landing is under way only what has landed goes, because
-//! the landing may take up anything else at any moment.
+//! the landing may take up anything else at any moment. What nobody is shown a plan of is looked at once.
 
 pub(super) mod facts;
 mod plan;
@@ -15,12 +15,9 @@ mod trash;
 pub use plan::{Changes, Decision, Facts, Force, Left, Plan, Policy, Scope, Tie, Work, decide, plan};
 pub use trash::{Cleared, clear_expired, orphan_bases};
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::time::Duration;
 
-use fs_err as fs;
-
+use self::facts::Seen;
 use super::Grounds;
 use crate::git::GitError;
 use crate::model::view::{GcKept, GcRemoved};
@@ -54,7 +51,7 @@ pub struct Swept {
     pub removed: Vec<GcRemoved>,
     /// What stays, and why.
     pub kept: Vec<GcKept>,
-    /// Bytes of what went, as it stood on the disk.
+    /// Bytes of what went: of the files that git sees, each as whole blocks of 4 KiB; ignored files are not counted.
     pub bytes: u64,
 }
 
@@ -67,7 +64,7 @@ pub enum Fate {
         why: String,
         /// The ref that brings it back; `None`: there was nothing to keep.
         trash: Option<String>,
-        /// Its size on the disk.
+        /// The size of its files, counted as in [`Swept::bytes`].
         bytes: u64,
     },
     /// It stays, and why.
@@ -76,23 +73,33 @@ pub enum Fate {
 
 /// Returns what a sweep would do. Changes nothing.
 pub fn plan_gc(grounds: &Grounds<'_>, roster: &Roster, policy: &Policy) -> Result<Plan, GitError> {
-    let ids = match &policy.scope {
-        Scope::All => facts::candidates(&grounds.site, roster),
-        Scope::Named(ids) => ids.clone(),
-    };
-    Ok(plan(facts::gather(&grounds.site, roster, &ids)?, policy))
+    let ids = scope(grounds, roster, policy);
+    let seen = facts::gather(&grounds.site, roster, &ids)?;
+    Ok(plan(seen.into_iter().map(|seen| seen.facts).collect(), policy))
 }
 
-/// Returns what a plan would do, with sizes, for people. Changes nothing.
-pub fn preview(grounds: &Grounds<'_>, roster: &Roster, plan: &Plan) -> Swept {
-    let mut swept = Swept { kept: kept(&plan.keep), ..Swept::default() };
-    for (facts, why) in &plan.remove {
-        let name = facts.id.name.to_string();
-        swept.removed.push(GcRemoved { name, why: why.clone(), trash: None });
-        let workspace = roster.get(&facts.id).and_then(|task| facts::workspace_of(&grounds.site, task));
-        swept.bytes += workspace.map_or(0, |workspace| size(workspace.path.as_ref()));
+fn scope(grounds: &Grounds<'_>, roster: &Roster, policy: &Policy) -> Vec<TaskId> {
+    match &policy.scope {
+        Scope::All => facts::candidates(&grounds.site, roster),
+        Scope::Named(ids) => ids.clone(),
     }
-    swept
+}
+
+/// Returns what a sweep would do, with sizes, for people. Changes nothing.
+pub fn preview(grounds: &Grounds<'_>, roster: &Roster, policy: &Policy) -> Result<Swept, GitError> {
+    let seen = facts::gather(&grounds.site, roster, &scope(grounds, roster, policy))?;
+    let mut swept = Swept::default();
+    for Seen { facts, bytes, .. } in seen {
+        let name = facts.id.name.to_string();
+        match decide(&facts, policy) {
+            Decision::Remove(why) => {
+                swept.removed.push(GcRemoved { name, why, trash: None });
+                swept.bytes += bytes;
+            }
+            Decision::Keep(why) => swept.kept.push(GcKept { name, why }),
+        }
+    }
+    Ok(swept)
 }
 
 fn kept(keep: &[(TaskId, String)]) -> Vec<GcKept> {
@@ -102,17 +109,41 @@ fn kept(keep: &[(TaskId, String)]) -> Vec<GcKept> {
 /// Does what was planned, looking at each workspace again first.
 pub fn apply_gc(grounds: &Grounds<'_>, journal: &mut Journal, plan: &Plan) -> Result<Swept, GcError> {
     let mut swept = Swept { kept: kept(&plan.keep), ..Swept::default() };
-    if plan.remove.is_empty() {
-        return Ok(swept);
+    let planned = plan.remove.iter().map(|(facts, _)| (facts.id.clone(), Some(facts))).collect();
+    sweep_all(grounds, journal, planned, &plan.policy, &mut swept)?;
+    Ok(swept)
+}
+
+/// Discards the tasks that a policy names: each is looked at once, under its locks, and goes or stays by what was seen. For
+/// callers that have nobody to show a plan to.
+pub fn discard(grounds: &Grounds<'_>, journal: &mut Journal, policy: &Policy) -> Result<Swept, GcError> {
+    let ids = scope(grounds, journal.read()?, policy);
+    let mut swept = Swept::default();
+    let asked = ids.into_iter().map(|id| (id, None)).collect();
+    sweep_all(grounds, journal, asked, policy, &mut swept)?;
+    Ok(swept)
+}
+
+/// Sweeps one after another; only what has landed while a landing is under way.
+fn sweep_all(
+    grounds: &Grounds<'_>,
+    journal: &mut Journal,
+    all: Vec<(TaskId, Option<&Facts>)>,
+    policy: &Policy,
+    swept: &mut Swept,
+) -> Result<(), GcError> {
+    if all.is_empty() {
+        return Ok(());
     }
     let no_landing = Lock::try_take(&grounds.site.layout.lock("land")).map_err(LockError::from)?;
-    for (facts, _) in &plan.remove {
-        let name = facts.id.name.to_string();
+    for (id, planned) in all {
+        let name = id.name.to_string();
         grounds.observer.step(&format!("removing `{name}`"));
-        let fate = if no_landing.is_none() && facts.state != State::Landed {
+        let state = planned.map(|facts| &facts.state).or_else(|| Some(&journal.roster().get(&id)?.state));
+        let fate = if no_landing.is_none() && state != Some(&State::Landed) {
             Fate::Kept("a landing is under way, and may take it up".to_owned())
         } else {
-            sweep(grounds, journal, &facts.id, &plan.policy, Some(facts))?
+            sweep(grounds, journal, &id, policy, planned)?
         };
         match fate {
             Fate::Removed { why, trash, bytes } => {
@@ -122,7 +153,7 @@ pub fn apply_gc(grounds: &Grounds<'_>, journal: &mut Journal, plan: &Plan) -> Re
             Fate::Kept(why) => swept.kept.push(GcKept { name, why }),
         }
     }
-    Ok(swept)
+    Ok(())
 }
 
 /// Removes the workspace of one landed task, as a landing does at its end; whatever else it holds by now keeps it.
@@ -156,7 +187,7 @@ fn sweep(
     let roster = journal.read()?;
     let task = roster.get(id).cloned();
     let mut found = facts::gather(site, roster, std::slice::from_ref(id))?;
-    let (Some(task), Some(facts)) = (task, found.pop()) else {
+    let (Some(task), Some(Seen { facts, bytes, .. })) = (task, found.pop()) else {
         return Ok(Fate::Kept("it is no longer known".to_owned()));
     };
     let workspace = facts::workspace_of(site, &task);
@@ -197,12 +228,8 @@ fn sweep(
     let entries = event.map(|event| (Some(id.clone()), event)).into_iter().collect();
     journal.append(site.clock.now(), entries)?;
     drop(git);
-    let mut bytes = 0;
-    if let Some((removed, branch)) = &gone {
-        bytes = removed.folder.as_deref().map_or(0, size);
-        if removed.branch == BranchAfter::Kept {
-            grounds.observer.warn(&format!("branch `{branch}` stays: it is in use, or it moved meanwhile"));
-        }
+    if let Some((_, branch)) = gone.iter().find(|(removed, _)| removed.branch == BranchAfter::Kept) {
+        grounds.observer.warn(&format!("branch `{branch}` stays: it is in use, or it moved meanwhile"));
     }
     Ok(Fate::Removed { why, trash, bytes })
 }
@@ -219,15 +246,4 @@ fn in_words(error: &RemoveError) -> String {
         cause = error.source();
     }
     crate::model::text::one_line(&words, 200)
-}
-
-/// Returns the bytes that a folder takes on the disk, links not followed.
-fn size(folder: &Path) -> u64 {
-    let Ok(about) = fs::symlink_metadata(folder) else { return 0 };
-    let own = about.blocks() * 512;
-    if !about.is_dir() {
-        return own;
-    }
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    own + entries.map(|entry| size(&entry.path())).sum::<u64>()
 }
