@@ -5,7 +5,7 @@
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
 //!   journal.lock git.lock sched.lock land.lock slots/N
-//!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json lock control exit live.json
+//!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json ports.json lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
 //!   landings/ID/                one log a check
 //! ```
@@ -148,6 +148,11 @@ impl TaskFolder {
     /// Returns the record of a workspace that is being made: what a kill may have left behind.
     pub fn making(&self) -> PathBuf {
         self.root.join("making.json")
+    }
+
+    /// Returns the record of the TCP ports that the task holds, or held.
+    pub fn ports(&self) -> PathBuf {
+        self.root.join("ports.json")
     }
 
     /// Returns the lock that a runner (and its guard) holds.

@@ -229,7 +229,7 @@ pub fn finish(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<Fin
     let (log, token) = (folder.verify_log(attempt), uuid::Uuid::new_v4().to_string());
     let shared = [std::os::fd::AsFd::as_fd(&lock)];
     let around = Surroundings {
-        env: &[("WT_TASK".to_owned(), task.name().to_string())],
+        env: &setup::environment(site, &task, &workspace),
         without: command::REDIRECTING,
         token: &token,
         shared: &shared,

@@ -10,14 +10,14 @@ use super::order::Orders;
 use crate::model::settings::VerifyStep;
 use crate::model::{Task, TaskId, Workspace};
 use crate::process::run::{Shell, shell};
-use crate::workspace::Site;
+use crate::workspace::{Site, ports};
 
 /// Returns the variables that an agent and its checks see beside the inherited ones.
 pub fn environment(site: &Site<'_>, task: &Task, workspace: &Workspace) -> Vec<(String, String)> {
     let trace = Uuid::new_v4().simple().to_string();
     let span = Uuid::new_v4().simple().to_string();
     let shared = site.repo.worktrees_root().join(".shared");
-    [
+    let named = [
         ("WT_TASK", task.name().to_string()),
         ("WT_WORKTREE", workspace.path.clone()),
         ("WT_BRANCH", workspace.branch.clone()),
@@ -25,8 +25,8 @@ pub fn environment(site: &Site<'_>, task: &Task, workspace: &Workspace) -> Vec<(
         ("WT_ITERATION", task.next_iteration().to_string()),
         ("TRACEPARENT", format!("00-{trace}-{}-01", &span[..16])),
     ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .map(|(name, value)| (name.to_owned(), value));
+    named.into_iter().chain(ports::variables(&workspace.ports)).collect()
 }
 
 /// Runs the configured set-up commands, once in the life of a workspace; returns why one failed, if one did.

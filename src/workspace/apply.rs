@@ -18,6 +18,7 @@ use super::Site;
 use super::environment::{self, EnvironmentError};
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, Creation, Record};
+use super::ports::{self, PortsError};
 use super::shared::{self, SharedError, TRASH};
 use crate::failpoint;
 use crate::git::refs::{self, RefEdit};
@@ -75,6 +76,9 @@ pub enum StepError {
     /// The instructions.
     #[error(transparent)]
     Instructions(#[from] InstructionsError),
+    /// Its ports.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
     /// The environment.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -134,6 +138,9 @@ pub fn apply_creation(
     instructions: &str,
 ) -> Result<Made, ApplyError> {
     let mut making = Making { site, creation, done: Vec::new() };
+    if !creation.ports.is_empty() {
+        making.done.push((Step::Record, Undo::Ports));
+    }
     let made = making.admit().and_then(|(tree, shared)| {
         drop(git);
         making.furnish(&tree, &shared, hooks, instructions)
@@ -147,6 +154,7 @@ pub fn apply_creation(
 /// What can be taken back.
 enum Undo {
     Record,
+    Ports,
     Worktree(LinkedWorktree),
     Branch,
     BaseRef,
@@ -206,7 +214,7 @@ impl Making<'_> {
                 base: creation.base.clone(),
                 entry: tree.entry().to_owned(),
                 copied: furnished.brought,
-                ports: Vec::new(),
+                ports: creation.ports.clone(),
             },
             setup: settings.setup.clone(),
             hook_failed,
@@ -281,6 +289,7 @@ impl Making<'_> {
         let (repo, creation) = (self.site.repo, self.creation);
         let folder = self.site.layout.task(&creation.id);
         match undo {
+            Undo::Ports => ports::release(self.site, &creation.id)?,
             Undo::Record => gone(fs::remove_file(folder.making()))?,
             Undo::Instructions => gone(fs::remove_file(folder.instructions()))?,
             Undo::BaseRef => {

@@ -4,6 +4,7 @@ use super::apply::{ApplyError, apply_creation};
 use super::briefing;
 use super::instructions::{self, Briefing, InstructionsError};
 use super::plan::{PlanError, plan_creation, require_room};
+use super::ports::{self, PortsError};
 use super::{Site, briefing::Place};
 use crate::git::Repo;
 use crate::git::worktree::Hooks;
@@ -23,6 +24,9 @@ pub enum CreateError {
     /// The instructions cannot be told; nothing was made, or nothing changed.
     #[error(transparent)]
     Instructions(#[from] InstructionsError),
+    /// There are no ports for it; nothing was made.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
     /// A step failed; what was made is undone.
     #[error(transparent)]
     Apply(Box<ApplyError>),
@@ -41,11 +45,13 @@ pub fn check(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result<(), Cr
 /// task's lock.
 pub fn create(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Workspace, CreateError> {
     let lock = Lock::take(&site.layout.lock("git"), DEADLINE, "creating a workspace")?;
-    let creation = plan_creation(site, &task.id, &task.spec)?;
+    let mut creation = plan_creation(site, &task.id, &task.spec)?;
+    creation.ports = ports::lease(site, &task.id)?;
     let path = creation.path.display().to_string();
-    let place = Place { path: &path, branch: &creation.branch, base: &creation.base };
+    let place = Place { path: &path, branch: &creation.branch, base: &creation.base, ports: &creation.ports };
     let told = briefing::of(site, journal.read()?, task, &place);
-    let text = instructions::render(site.template, &told)?;
+    let rendered = instructions::render(site.template, &told);
+    let text = rendered.inspect_err(|_| drop(ports::release(site, &task.id)))?;
     let made = apply_creation(site, lock, &creation, &Hooks::Common, &text)
         .map_err(|failed| CreateError::Apply(Box::new(failed)))?;
     let event = Event::WorkspaceMade { workspace: made.workspace.clone() };
@@ -60,7 +66,7 @@ pub fn refresh(
     task: &Task,
     workspace: &Workspace,
 ) -> Result<(), CreateError> {
-    let place = Place { path: &workspace.path, branch: &workspace.branch, base: &workspace.base };
+    let place = Place::of(workspace);
     let told = briefing::of(site, journal.read()?, task, &place);
     let text = instructions::render(site.template, &told)?;
     instructions::write(workspace.path.as_ref(), &site.layout.task(&task.id), &text)?;
@@ -74,7 +80,7 @@ pub fn context(
     task: &Task,
     workspace: &Workspace,
 ) -> Result<String, CreateError> {
-    let place = Place { path: &workspace.path, branch: &workspace.branch, base: &workspace.base };
+    let place = Place::of(workspace);
     let told = briefing::of(site, journal.read()?, task, &place);
     Ok(instructions::render(site.template, &Briefing { prompt: String::new(), ..told })?)
 }

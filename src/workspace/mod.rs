@@ -12,6 +12,7 @@ pub mod create;
 pub mod environment;
 pub mod instructions;
 pub mod plan;
+pub mod ports;
 pub mod progress;
 pub mod remove;
 pub mod restore;

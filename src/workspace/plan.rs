@@ -103,6 +103,8 @@ pub struct Creation {
     pub base: Oid,
     /// What is there already.
     pub begun: Begun,
+    /// The TCP ports that it gets; none where nobody leased any.
+    pub ports: Vec<u16>,
 }
 
 impl Creation {
@@ -160,11 +162,18 @@ pub fn plan_creation(site: &Site, id: &TaskId, spec: &TaskSpec) -> Result<Creati
     {
         let begun = begun(site.repo, &path, &record)?;
         if begun != Begun::Nothing {
-            return Ok(Creation { id: id.clone(), path, branch, base: record.base, begun });
+            return Ok(Creation {
+                id: id.clone(),
+                path,
+                branch,
+                base: record.base,
+                begun,
+                ports: Vec::new(),
+            });
         }
     }
     let base = require_room(site.repo, site.settings, spec)?;
-    Ok(Creation { id: id.clone(), path, branch, base, begun: Begun::Nothing })
+    Ok(Creation { id: id.clone(), path, branch, base, begun: Begun::Nothing, ports: Vec::new() })
 }
 
 /// Returns the commit that a new workspace would start from, or why there is no room for one.

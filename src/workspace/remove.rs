@@ -18,6 +18,7 @@ use fs_err as fs;
 
 use super::apply::{base_ref, free_place, gone, trash_folder};
 use super::beneath::Beneath;
+use super::ports::{self, PortsError};
 use super::shared::{self, TRASH};
 use super::{GitLock, Site};
 use crate::failpoint;
@@ -49,6 +50,9 @@ pub enum RemoveError {
     /// git failed.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// Its ports cannot be let go; everything else of it is gone.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
     /// A folder cannot be moved.
     #[error("the worktree cannot be moved to the trash")]
     Io(#[from] io::Error),
@@ -136,6 +140,7 @@ pub fn apply_removal(site: &Site, _lock: GitLock, removal: &Removal) -> Result<R
     let branch = forget(repo, name, &removal.branch, tip.as_ref())?;
     failpoint::hit("remove.after_branch");
     gone(fs::remove_file(site.layout.task(&removal.id).making()))?;
+    ports::release(site, &removal.id)?;
     Ok(Removed { trash: kept.map(|n| trash_ref(name, n)), folder, branch })
 }
 

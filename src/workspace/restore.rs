@@ -12,6 +12,7 @@ use super::apply::{Made, StepError, base_ref, clear};
 use super::environment;
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, PlanError, Record, begun, place};
+use super::ports;
 use super::remove::branch_ref;
 use super::shared::{self, INSTRUCTIONS, SharedError};
 use super::{GitLock, Site};
@@ -223,6 +224,7 @@ fn restore(
     }
     let settings = &site.settings.workspace;
     let furnished = environment::furnish(repo, settings, head, tree.path())?;
+    let leased = ports::lease(site, id)?;
     // The record stays until the journal knows: a kill in between is found and cleared by it.
     Ok(Made {
         workspace: Workspace {
@@ -231,7 +233,7 @@ fn restore(
             base: record.base,
             entry: tree.entry().to_owned(),
             copied: furnished.brought,
-            ports: Vec::new(),
+            ports: leased,
         },
         setup: settings.setup.clone(),
         hook_failed: None,
