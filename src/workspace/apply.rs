@@ -23,7 +23,7 @@ use super::shared::{self, SharedError, TRASH};
 use crate::failpoint;
 use crate::git::refs::{self, RefEdit};
 use crate::git::worktree::{self, Hooks, Start};
-use crate::git::{GitError, LinkedWorktree, Repo};
+use crate::git::{GitError, LinkedWorktree, Repo, submodule};
 use crate::model::{Oid, TaskId, TaskName, Workspace};
 use crate::store::layout::private_folder;
 use crate::store::lock::{DEADLINE, Lock, LockError};
@@ -126,6 +126,8 @@ pub struct Made {
     pub hook_failed: Option<i32>,
     /// Files that were asked for and not brought in.
     pub left_out: Vec<String>,
+    /// What came of its submodules.
+    pub submodules: submodule::Brought,
 }
 
 /// Makes a workspace as planned. `instructions` is the rendered text of `CLAUDE.local.md`; `git` is the git lock, which is
@@ -199,6 +201,8 @@ impl Making<'_> {
         let hook_failed =
             if whole { None } else { worktree::complete(repo, tree, hooks).map_err(at(Step::Files))? };
         failpoint::hit("spawn.after_worktree");
+        let modules = submodule::bring(repo, tree, &creation.base).map_err(at(Step::Files))?;
+        failpoint::hit("spawn.after_submodules");
         shared::link(tree.path(), shared).map_err(at(Step::Instructions))?;
         let folder = self.site.layout.task(&creation.id);
         self.done.push((Step::Instructions, Undo::Instructions));
@@ -219,6 +223,7 @@ impl Making<'_> {
             setup: settings.setup.clone(),
             hook_failed,
             left_out: furnished.left,
+            submodules: modules,
         })
     }
 

@@ -24,7 +24,7 @@ use super::{GitLock, Site};
 use crate::failpoint;
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::worktree::Entry;
-use crate::git::{GitError, LinkedWorktree, Repo, snapshot, worktree};
+use crate::git::{GitError, LinkedWorktree, Repo, snapshot, submodule, worktree};
 use crate::model::{Oid, TaskId, TaskName, Workspace};
 
 /// How often a trash ref is tried that somebody else just made.
@@ -170,6 +170,10 @@ pub fn trash_of(repo: &Repo, name: &TaskName) -> Result<Vec<(u32, Oid)>, GitErro
 fn put_away(repo: &Repo, removal: &Removal, tip: Option<&Oid>) -> Result<Option<u32>, RemoveError> {
     let name = &removal.id.name;
     let stands = fs::symlink_metadata(&removal.path).is_ok_and(|found| found.is_dir());
+    if let Some(tree) = &removal.worktree {
+        submodule::keep(repo, tree.checkout(), &removal.id.to_string())?;
+        failpoint::hit("remove.after_submodules");
+    }
     let taken = match &removal.worktree {
         Some(tree) if stands => {
             let mut edited = edited(repo, &removal.path, &removal.copied);

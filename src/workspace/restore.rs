@@ -18,7 +18,7 @@ use super::shared::{self, INSTRUCTIONS, SharedError};
 use super::{GitLock, Site};
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::worktree::{self, Hooks};
-use crate::git::{GitError, LinkedWorktree, snapshot};
+use crate::git::{GitError, LinkedWorktree, snapshot, submodule};
 use crate::model::{Oid, TaskId, Workspace};
 
 /// Why a workspace was not restored.
@@ -213,6 +213,8 @@ fn restore(
     if let Some(snapshot) = &restoration.snapshot {
         snapshot::restore(repo, tree.checkout(), snapshot)?;
     }
+    // As its files were, whatever its index or its branch say.
+    let modules = submodule::bring(repo, &tree, restoration.snapshot.as_ref().unwrap_or(head))?;
     refs::apply(repo, &[RefEdit { name: base_ref(&id.name), new: Some(base.clone()), old: Expected::Any }])?;
     match shared::link(tree.path(), &shared) {
         // The agent had put something of its own there; it is back as it was.
@@ -238,6 +240,7 @@ fn restore(
         setup: settings.setup.clone(),
         hook_failed: None,
         left_out: furnished.left,
+        submodules: modules,
     })
 }
 

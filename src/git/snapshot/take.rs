@@ -1,6 +1,6 @@
 //! Taking a snapshot: reads the worktree, writes objects.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path};
@@ -11,7 +11,8 @@ use gix::index::entry::{Flags, Mode, Stage};
 use super::super::objects::{blob, blob_of_file, own_commit};
 use super::super::repo::oid;
 use super::super::status::NOT_INSIDE;
-use super::{EXECUTABLE, Item, LINK, NOTES, Note, REGULAR, ScratchIndex, on_disk, shown, written};
+use super::super::submodule;
+use super::{EXECUTABLE, GITLINK, Item, LINK, NOTES, Note, REGULAR, ScratchIndex, on_disk, shown, written};
 use crate::git::command::Git;
 use crate::git::{Checkout, GitError, Repo};
 use crate::model::Oid;
@@ -36,6 +37,10 @@ pub fn take(repo: &Repo, checkout: &Checkout, ignored: &[String], message: &str)
 
     let (mut edits, mut gone) = (Vec::new(), Vec::new());
     for path in worktree.edited.iter().chain(&worktree.conflicted) {
+        if let Some(head) = worktree.submodules.get(path) {
+            edits.push(Item { mode: GITLINK.to_owned(), oid: head.clone(), path: path.clone() });
+            continue;
+        }
         match capture(repo, checkout, path)? {
             Some((item, _)) => edits.push(item),
             None => gone.push(path.clone()),
@@ -86,6 +91,8 @@ struct Worktree<'a> {
     conflicted: BTreeSet<Vec<u8>>,
     untracked: BTreeSet<Vec<u8>>,
     tracked: BTreeSet<Vec<u8>>,
+    /// Submodules with files, and where they are.
+    submodules: BTreeMap<Vec<u8>, Oid>,
     /// Entries of conflicts, their paths below `1`, `2`, `3`.
     stages: Vec<Item>,
     notes: Vec<(Note, Vec<u8>)>,
@@ -99,6 +106,7 @@ impl<'a> Worktree<'a> {
             conflicted: BTreeSet::new(),
             untracked: BTreeSet::new(),
             tracked: BTreeSet::new(),
+            submodules: BTreeMap::new(),
             stages: Vec::new(),
             notes: Vec::new(),
         };
@@ -134,7 +142,11 @@ impl<'a> Worktree<'a> {
         for entry in index.entries() {
             let path = entry.path(&index).to_vec();
             if entry.mode == Mode::COMMIT && on_disk(self.checkout, &path).join(".git").exists() {
-                return Err(GitError::Nested { path: shown(&path) });
+                // Its commits are kept by whoever takes the worktree away.
+                let Some(head) = submodule::head(self.checkout, &path) else {
+                    return Err(GitError::Nested { path: shown(&path) });
+                };
+                self.submodules.insert(path.clone(), head);
             }
             let mode = format!("{:06o}", entry.mode.bits());
             if entry.stage() != Stage::Unconflicted {

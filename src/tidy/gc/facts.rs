@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::plan::{Changes, Facts, Left, Tie, Work};
 use crate::git::landed::{Landed, landed};
 use crate::git::worktree::{self, Entry};
-use crate::git::{Checkout, GitError, LinkedWorktree, Repo, status};
+use crate::git::{Checkout, GitError, LinkedWorktree, Repo, status, submodule};
 use crate::model::text::one_line;
 use crate::model::{Oid, Roster, State, Task, TaskId, Workspace};
 use crate::workspace::Site;
@@ -129,7 +129,7 @@ fn look(
     facts.tips.extend(tip.clone());
     if let Some(tree) = tree.as_ref().filter(|_| stands) {
         facts.idle = facts.idle.min(quiet(tree.checkout(), now));
-        look_inside(tree.checkout(), facts);
+        look_inside(repo, tree.checkout(), facts);
     } else {
         // Its `HEAD` may have left the branch before the folder went.
         facts
@@ -177,7 +177,7 @@ fn quiet(checkout: &Checkout, now: Timestamp) -> Duration {
     ["HEAD", "index", "logs/HEAD"].into_iter().filter_map(changed).min().unwrap_or(Duration::MAX)
 }
 
-fn look_inside(checkout: &Checkout, facts: &mut Facts) {
+fn look_inside(repo: &Repo, checkout: &Checkout, facts: &mut Facts) {
     let said = checkout.head().and_then(|head| Ok((head, status::status(checkout)?)));
     let (head, status) = match said {
         Ok(said) => said,
@@ -194,9 +194,13 @@ fn look_inside(checkout: &Checkout, facts: &mut Facts) {
     };
     let folders = status.untracked.iter().filter(|path| path.ends_with('/'));
     let inner = folders.into_iter().find_map(|path| repository_in(checkout.path(), path, DEPTH));
-    // git keeps the repositories of submodules here once they are initialised.
-    let submodules = checkout.git_dir().join("modules").is_dir().then(|| "a submodule".to_owned());
-    facts.ties.extend(inner.or(submodules).map(|path| Tie::Nested(one_line(&path, 100))));
+    facts.ties.extend(inner.map(|path| Tie::Nested(one_line(&path, 100))));
+    match submodule::obstacle(repo, checkout) {
+        Ok(obstacle) => {
+            facts.ties.extend(obstacle.map(|found| Tie::Submodule(one_line(&found.path, 100), found.why)))
+        }
+        Err(error) => facts.changes = Changes::Unknown(one_line(&error.to_string(), 100)),
+    }
 }
 
 fn repository_in(root: &Path, path: &str, depth: usize) -> Option<String> {
