@@ -22,8 +22,8 @@ use crate::store::Lock;
 use crate::supervise::enqueue::{self, EnqueueError};
 use crate::supervise::{by_hand, pass, schedule};
 use crate::ui;
-use crate::workspace::PlanError;
 use crate::workspace::create::{self, CreateError};
+use crate::workspace::{PlanError, Site, notes};
 
 /// Give a task a worktree and branch of its own and start an agent in it; returns at once.
 ///
@@ -282,12 +282,35 @@ fn starts_now(context: &mut Context, id: &TaskId) -> Result<bool, CommandError> 
     Ok(first && pass::used_slots(&site) < site.settings.limits.slots)
 }
 
+/// Tells what was left out of a workspace, and where its hook's output is.
+fn tell_notes(site: &Site<'_>, id: &TaskId) {
+    for line in notes::read(&site.layout.task(id)) {
+        let barred = line.contains("not approved");
+        let told = site.layout.hooks_told();
+        if barred && fs_err::read_to_string(&told).is_ok_and(|before| before == line) {
+            continue;
+        }
+        ui::message::warning(&format!("`{}`: {line}", id.name));
+        if barred {
+            // Once for this folder; a mark that cannot be kept is told again.
+            drop(fs_err::write(&told, &line));
+            ui::message::hint("see and approve them with `wt trust --approve`");
+        } else if line.contains("hook") {
+            ui::message::hint(&format!("see what it said with `wt logs {} --setup`", id.name));
+        }
+    }
+}
+
 /// Makes the workspace; if that fails, the task is taken back and the error says so. A person's is set up at once.
 fn furnish(context: &mut Context, id: &TaskId, lock: &Lock) -> Result<(), CommandError> {
     let (site, journal) = context.parts();
     let task = journal.read()?.get(id).cloned().expect("it was queued a moment ago");
     let name = &id.name;
-    match create::create(&site, journal, &task) {
+    let created = create::create(&site, journal, &task);
+    if created.is_ok() {
+        tell_notes(&site, id);
+    }
+    match created {
         Ok(_) if task.spec.agent.is_some() => Ok(()),
         Ok(workspace) => {
             let failed = by_hand::set_up(&site, &task, &workspace, lock)

@@ -82,6 +82,11 @@ impl Layout {
         self.root.join("journal.jsonl")
     }
 
+    /// Returns the record of the hooks that a person was told are not approved.
+    pub fn hooks_told(&self) -> PathBuf {
+        self.root.join("hooks.told")
+    }
+
     /// Returns the `n`th rolled part of the journal.
     pub fn rolled(&self, n: u32) -> PathBuf {
         self.root.join(format!("journal-{n:04}.jsonl"))
@@ -148,6 +153,16 @@ impl TaskFolder {
     /// Returns the record of a workspace that is being made: what a kill may have left behind.
     pub fn making(&self) -> PathBuf {
         self.root.join("making.json")
+    }
+
+    /// Returns what is to be told of how the workspace was made.
+    pub fn making_log(&self) -> PathBuf {
+        self.root.join("making.log")
+    }
+
+    /// Returns the output of the hook that ran when the workspace was made.
+    pub fn hook_log(&self) -> PathBuf {
+        self.root.join("hook.log")
     }
 
     /// Returns the record of the TCP ports that the task holds, or held.

@@ -16,6 +16,7 @@ use fs_err as fs;
 
 use super::Site;
 use super::environment::{self, EnvironmentError};
+use super::hook;
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, Creation, Record};
 use super::ports::{self, PortsError};
@@ -122,8 +123,8 @@ pub struct Made {
     pub workspace: Workspace,
     /// The set-up commands that are to be run in it, for `sh -c`.
     pub setup: Vec<String>,
-    /// The exit code of a post-checkout hook that failed.
-    pub hook_failed: Option<i32>,
+    /// What its post-checkout hook came to; `None`: there was none.
+    pub hook: Option<hook::Ended>,
     /// Files that were asked for and not brought in.
     pub left_out: Vec<String>,
     /// What came of its submodules.
@@ -198,8 +199,14 @@ impl Making<'_> {
     ) -> Result<Made, (Step, StepError)> {
         let (repo, creation) = (self.site.repo, self.creation);
         let whole = matches!(creation.begun, Begun::Worktree { .. });
-        let hook_failed =
-            if whole { None } else { worktree::complete(repo, tree, hooks).map_err(at(Step::Files))? };
+        let mut hook = None;
+        if !whole {
+            let run = |commit: &Oid| {
+                hook = hook::run(self.site, &creation.id, tree, commit, hooks)?;
+                Ok(())
+            };
+            worktree::complete_with(repo, tree, run).map_err(at(Step::Files))?;
+        }
         failpoint::hit("spawn.after_worktree");
         let modules = submodule::bring(repo, tree, &creation.base).map_err(at(Step::Files))?;
         failpoint::hit("spawn.after_submodules");
@@ -221,7 +228,7 @@ impl Making<'_> {
                 ports: creation.ports.clone(),
             },
             setup: settings.setup.clone(),
-            hook_failed,
+            hook,
             left_out: furnished.left,
             submodules: modules,
         })

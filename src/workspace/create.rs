@@ -2,7 +2,9 @@
 
 use super::apply::{ApplyError, apply_creation};
 use super::briefing;
+use super::hook::{self, Choice, Ended};
 use super::instructions::{self, Briefing, InstructionsError};
+use super::notes;
 use super::plan::{PlanError, plan_creation, require_room};
 use super::ports::{self, PortsError};
 use super::{Site, briefing::Place};
@@ -46,14 +48,21 @@ pub fn check(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result<(), Cr
 pub fn create(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Workspace, CreateError> {
     let lock = Lock::take(&site.layout.lock("git"), DEADLINE, "creating a workspace")?;
     let mut creation = plan_creation(site, &task.id, &task.spec)?;
+    let (hooks, barred) = match hook::choose(site, &creation.base).map_err(PlanError::from)? {
+        Choice::Run(hooks) => (hooks, None),
+        Choice::NotApproved(folder) => (Hooks::Off, Some(Ended::NotApproved { folder })),
+    };
     creation.ports = ports::lease(site, &task.id)?;
     let path = creation.path.display().to_string();
     let place = Place { path: &path, branch: &creation.branch, base: &creation.base, ports: &creation.ports };
     let told = briefing::of(site, journal.read()?, task, &place);
     let rendered = instructions::render(site.template, &told);
     let text = rendered.inspect_err(|_| drop(ports::release(site, &task.id)))?;
-    let made = apply_creation(site, lock, &creation, &Hooks::Common, &text)
+    let mut made = apply_creation(site, lock, &creation, &hooks, &text)
         .map_err(|failed| CreateError::Apply(Box::new(failed)))?;
+    made.hook = made.hook.or(barred);
+    // Words only: a disk that cannot take them takes nothing else either, and says so next.
+    drop(notes::write(&site.layout.task(&task.id), &made));
     let event = Event::WorkspaceMade { workspace: made.workspace.clone() };
     journal.append(site.clock.now(), vec![(Some(task.id.clone()), event)])?;
     Ok(made.workspace)

@@ -238,7 +238,7 @@ fn restore(
             ports: leased,
         },
         setup: settings.setup.clone(),
-        hook_failed: None,
+        hook: None,
         left_out: furnished.left,
         submodules: modules,
     })

@@ -25,9 +25,18 @@ impl Field {
             }
         }
         add(&program.repo, "../lib", "deps/lib");
-        program.repo.git(&["-c", "protocol.file.allow=always", "submodule", "update", "-q", "--init", "--recursive"]);
+        program.repo.git(&[
+            "-c",
+            "protocol.file.allow=always",
+            "submodule",
+            "update",
+            "-q",
+            "--init",
+            "--recursive",
+        ]);
         for name in ["deep", "lib"] {
-            fs::rename(program.env.root().join(name), program.env.root().join(format!("{name}.gone"))).unwrap();
+            fs::rename(program.env.root().join(name), program.env.root().join(format!("{name}.gone")))
+                .unwrap();
         }
         Self { program }
     }
@@ -76,13 +85,20 @@ fn a_new_workspace_has_its_submodules_as_the_main_checkout_has_them() {
     assert_eq!(tree.read("deps/lib/lib.txt"), "lib");
     assert_eq!(tree.read("deps/lib/inner/deep.txt"), "deep");
     assert_eq!(tree.git(&["status", "--porcelain"]), "");
-    let (own, main) = (tree.git(&["submodule", "status", "--recursive"]), field.program.repo.git(&["submodule", "status", "--recursive"]));
-    let ids = |text: &str| text.lines().map(|line| line.split(" (").next().unwrap().to_owned()).collect::<Vec<_>>();
+    let (own, main) = (
+        tree.git(&["submodule", "status", "--recursive"]),
+        field.program.repo.git(&["submodule", "status", "--recursive"]),
+    );
+    let ids =
+        |text: &str| text.lines().map(|line| line.split(" (").next().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(ids(&own), ids(&main));
     let lib = field.sub("x", "deps/lib");
     assert_eq!(lib.git(&["status", "--porcelain"]), "");
     assert_eq!(lib.git(&["fsck", "--connectivity-only"]), "");
-    assert_eq!(lib.git(&["config", "remote.origin.url"]), field.store("deps/lib").git(&["config", "remote.origin.url"]));
+    assert_eq!(
+        lib.git(&["config", "remote.origin.url"]),
+        field.store("deps/lib").git(&["config", "remote.origin.url"])
+    );
     assert_eq!(lib.rev("origin/main"), lib.head());
     // What an agent does there stays there.
     configure(&lib);
@@ -109,7 +125,11 @@ fn a_commit_that_the_main_checkout_lacks_is_told_and_the_folder_is_empty() {
     field.program.repo.git(&["update-index", "--cacheinfo", &cacheinfo]);
     field.program.repo.git(&["commit", "-q", "-m", "a commit of elsewhere"]);
     let said = field.program.wt(&["spawn", "x", "--no-agent"]);
-    assert!(said.err.contains("`deps/lib` is empty: the main checkout's copy of it lacks commit"), "{}", said.err);
+    assert!(
+        said.err.contains("`deps/lib` is empty: the main checkout's copy of it lacks commit"),
+        "{}",
+        said.err
+    );
     said.ok();
     assert_eq!(fs::read_dir(field.tree("x").path().join("deps/lib")).unwrap().count(), 0);
     assert!(!field.program.repo.path().join(".git/worktrees/x/modules/deps/lib").exists());
@@ -159,7 +179,10 @@ fn hostile_submodules_run_nothing_and_reach_nothing() {
     fs::write(tree.path().join("deps/lib/.gitattributes"), "* filter=x\n").unwrap();
     fs::remove_file(&trap).unwrap_or_default();
     let said = field.program.wt(&["gc", "x", "--force"]);
-    assert!(said.out.contains("its submodule `deps/lib` cannot be put away: it has uncommitted changes"), "{said:?}");
+    assert!(
+        said.out.contains("its submodule `deps/lib` cannot be put away: it has uncommitted changes"),
+        "{said:?}"
+    );
     fs::remove_file(tree.path().join("deps/lib/.gitattributes")).unwrap();
     field.program.wt(&["gc", "x", "--force"]).ok();
     field.program.wt(&["restore", "x"]).ok();
@@ -240,7 +263,10 @@ fn commits_of_a_submodule_outlive_its_workspace() {
         assert_ne!(store.git(&["for-each-ref", "--contains", commit, "refs/wt/kept"]), "", "{commit}");
     }
     let refs = store.git(&["for-each-ref", "--format=%(refname)", "refs/wt/kept"]);
-    assert!(refs.contains("refs/wt/kept/x@1/1/HEAD") && refs.contains("refs/wt/kept/x@1/1/heads/side"), "{refs}");
+    assert!(
+        refs.contains("refs/wt/kept/x@1/1/HEAD") && refs.contains("refs/wt/kept/x@1/1/heads/side"),
+        "{refs}"
+    );
     assert_eq!(field.store("deps/lib/modules/inner").git(&["cat-file", "-t", &inner]), "commit");
     field.program.wt(&["restore", "x"]).ok();
     assert_eq!(field.sub("x", "deps/lib").head(), tip);
@@ -259,7 +285,9 @@ fn uncommitted_work_in_a_submodule_keeps_the_workspace_whatever_is_asked() {
         assert!(tree.path().join("deps/lib/lib.txt").exists());
     };
     tree.write("deps/lib/inner/note", "untracked\n");
-    kept("its submodule `deps/lib/inner` cannot be put away: it has uncommitted changes; commit or discard it there");
+    kept(
+        "its submodule `deps/lib/inner` cannot be put away: it has uncommitted changes; commit or discard it there",
+    );
     fs::remove_file(tree.path().join("deps/lib/inner/note")).unwrap();
     tree.write("deps/lib/lib.txt", "edited\n");
     kept("its submodule `deps/lib` cannot be put away: it has uncommitted changes");
@@ -304,7 +332,9 @@ fn killed_at_any_step_nothing_is_lost_and_the_next_try_is_whole() {
         field.spawn("x");
         assert_eq!(field.tree("x").read("deps/lib/inner/deep.txt"), "deep", "{point}");
     }
-    for point in ["remove.after_submodules", "remove.after_trash", "remove.after_rename", "remove.after_entry"] {
+    for point in
+        ["remove.after_submodules", "remove.after_trash", "remove.after_rename", "remove.after_entry"]
+    {
         let field = Field::new();
         field.spawn("x");
         let made = field.work("x");

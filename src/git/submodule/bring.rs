@@ -109,6 +109,9 @@ impl Level<'_> {
             match one.bring() {
                 Err(why) => brought.left.push((shown, why)),
                 Ok(git_dir) => {
+                    if !self.prefix.is_empty() {
+                        known_to(self.git_dir, &name, url)?;
+                    }
                     brought.there.push(shown.clone());
                     let inner = Level {
                         repo: self.repo,
@@ -310,6 +313,17 @@ impl One<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes a submodule's own repository know a submodule of it as initialised, as the main repository knows the outer ones.
+fn known_to(git_dir: &Path, name: &str, url: &str) -> Result<(), GitError> {
+    let section = format!("[submodule {}]\n", quoted(name));
+    let path = git_dir.join("config");
+    let config = fs::read_to_string(&path)?;
+    if !config.contains(&section) {
+        fs::write(path, format!("{config}{section}\tactive = true\n\turl = {}\n", quoted(url)))?;
+    }
+    Ok(())
 }
 
 fn link_files(from: &Path, to: &Path) -> Result<(), GitError> {
