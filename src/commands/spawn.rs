@@ -15,6 +15,7 @@ use super::budget::BudgetArgs;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::failpoint;
+use crate::model::observer::Observer as _;
 use crate::model::view::SCHEMA;
 use crate::model::{Clock as _, Event, TaskId, TaskSpec};
 use crate::observe::status::words;
@@ -303,6 +304,7 @@ fn tell_notes(site: &Site<'_>, id: &TaskId) {
 
 /// Makes the workspace; if that fails, the task is taken back and the error says so. A person's is set up at once.
 fn furnish(context: &mut Context, id: &TaskId, lock: &Lock) -> Result<(), CommandError> {
+    let progress = context.progress();
     let (site, journal) = context.parts();
     let task = journal.read()?.get(id).cloned().expect("it was queued a moment ago");
     let name = &id.name;
@@ -313,14 +315,18 @@ fn furnish(context: &mut Context, id: &TaskId, lock: &Lock) -> Result<(), Comman
     match created {
         Ok(_) if task.spec.agent.is_some() => Ok(()),
         Ok(workspace) => {
-            let failed = by_hand::set_up(&site, &task, &workspace, lock)
+            let begun = |command: &str| progress.step(&format!("setting up `{name}`: {command}"));
+            let failed = by_hand::set_up(&site, &task, &workspace, lock, &begun)
                 .during(|| format!("the set-up of `{name}` cannot be run; its workspace stays"))?;
-            let Some(reason) = failed else { return Ok(()) };
+            drop(progress);
+            let Some(failed) = failed else { return Ok(()) };
+            for line in &failed.said {
+                ui::message::note(&format!("  {line}"));
+            }
             let mut refusal =
                 CommandError::refused(format!("the set-up of `{name}` failed; its workspace stays"));
-            refusal.causes.push(reason);
-            let log = site.layout.task(id).setup_log();
-            Err(refusal.hint(format!("see what it said: `cat {}`", log.display())))
+            refusal.causes.push(failed.reason);
+            Err(refusal.hint(format!("see all that it said with `wt logs {name} --setup`")))
         }
         Err(error) => {
             let reason = "its workspace could not be made".to_owned();

@@ -97,6 +97,8 @@ pub struct WorkspaceSettings {
     pub symlink: Vec<String>,
     /// Shell commands that run in the workspace before its first attempt.
     pub setup: Vec<String>,
+    /// The time limit of each of them.
+    pub setup_timeout: Duration,
     /// Free TCP ports that each workspace gets.
     pub ports: u32,
     /// Spare workspaces that are kept ready.
@@ -216,6 +218,7 @@ impl Default for Settings {
                 pool_disk: 20_000_000_000,
                 caches: vec!["target/".to_owned(), "node_modules/".to_owned()],
                 reserve: 1_000_000_000,
+                setup_timeout: Duration::from_secs(30 * 60),
                 ..WorkspaceSettings::default()
             },
             agent: AgentSettings { default: "claude".to_owned(), commit: CommitBy::Auto },

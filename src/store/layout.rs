@@ -221,9 +221,15 @@ impl TaskFolder {
         self.root.join("setup.done")
     }
 
-    /// Returns the output of the set-up commands.
+    /// Returns the output of the first set-up command; [`nth_log`] has the others.
     pub fn setup_log(&self) -> PathBuf {
         self.root.join("setup.log")
+    }
+
+    /// Returns the logs of the set-up commands that there are, in the order in which they ran.
+    pub fn setup_logs(&self) -> Vec<PathBuf> {
+        let first = self.setup_log();
+        (0..usize::MAX).map(|step| nth_log(&first, step)).take_while(|log| log.exists()).collect()
     }
 }
 

@@ -140,6 +140,8 @@ pub fn apply_removal(site: &Site, _lock: GitLock, removal: &Removal) -> Result<R
     let branch = forget(repo, name, &removal.branch, tip.as_ref())?;
     failpoint::hit("remove.after_branch");
     gone(fs::remove_file(site.layout.task(&removal.id).making()))?;
+    // A workspace that comes back is a new one to its set-up commands: what they made was ignored, and is gone.
+    gone(fs::remove_file(site.layout.task(&removal.id).setup_done()))?;
     ports::release(site, &removal.id)?;
     Ok(Removed { trash: kept.map(|n| trash_ref(name, n)), folder, branch })
 }
