@@ -11,13 +11,13 @@
 //! `refs/wt/trash/NAME/N` is the snapshot. `refs/wt/trash/NAME/N.branch` stands beside it only where the branch held commits
 //! that the worktree's `HEAD` did not; both at the same commit mean that there was no worktree any more, only a branch.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use super::apply::{base_ref, free_place, gone, trash_folder};
-use super::beneath::Beneath;
+use super::environment;
 use super::ports::{self, PortsError};
 use super::shared::{self, TRASH};
 use super::{GitLock, Site};
@@ -178,7 +178,7 @@ fn put_away(repo: &Repo, removal: &Removal, tip: Option<&Oid>) -> Result<Option<
     }
     let taken = match &removal.worktree {
         Some(tree) if stands => {
-            let mut edited = edited(repo, &removal.path, &removal.copied);
+            let mut edited = environment::edited(repo, &removal.path, &removal.copied);
             edited.extend(shared::own(&removal.path));
             let message = format!("wt: workspace of {}", removal.id);
             Some(snapshot::take(repo, tree.checkout(), &edited, &message)?)
@@ -224,22 +224,6 @@ fn moved_there(removal: &Removal, n: u32) -> bool {
 /// Tells whether the trash ref holds the commit `tip`.
 fn holds(repo: &Repo, trash: &str, snapshot: &Oid, tip: &Oid) -> Result<bool, GitError> {
     Ok(repo.ref_tip(&branch_ref(trash))?.as_ref() == Some(tip) || repo.is_ancestor(tip, snapshot)?)
-}
-
-/// Returns the copied-in files that are not what the main checkout has: only these are put away, so that secrets that
-/// nobody changed do not get into git's objects.
-fn edited(repo: &Repo, worktree: &Path, copied: &[String]) -> Vec<String> {
-    let Ok(here) = Beneath::open(worktree) else { return Vec::new() };
-    let main = repo.main_checkout().and_then(|main| Beneath::open(main).ok());
-    let content = |beneath: &Beneath, path: &str| {
-        let mut bytes = Vec::new();
-        beneath.read(Path::new(path)).and_then(|mut file| file.read_to_end(&mut bytes)).ok().map(|_| bytes)
-    };
-    let changed = |path: &&String| match content(&here, path) {
-        Some(own) => main.as_ref().and_then(|main| content(main, path)) != Some(own),
-        None => false,
-    };
-    copied.iter().filter(changed).cloned().collect()
 }
 
 /// Deletes the branch, if it is still where it was put away from and nobody else uses it, and the base ref.

@@ -13,6 +13,7 @@ mod architecture;
 mod bad_input;
 mod config;
 mod env;
+mod environment;
 mod fake_agent;
 mod fake_api;
 mod fault_agent;
