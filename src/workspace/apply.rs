@@ -202,7 +202,7 @@ impl Making<'_> {
         let mut hook = None;
         if !whole {
             let run = |commit: &Oid| {
-                hook = hook::run(self.site, &creation.id, tree, commit, hooks)?;
+                hook = hook::run(self.site, &creation.id, tree, commit, hooks);
                 Ok(())
             };
             worktree::complete_with(repo, tree, run).map_err(at(Step::Files))?;
@@ -302,7 +302,10 @@ impl Making<'_> {
         let folder = self.site.layout.task(&creation.id);
         match undo {
             Undo::Ports => ports::release(self.site, &creation.id)?,
-            Undo::Record => gone(fs::remove_file(folder.making()))?,
+            Undo::Record => {
+                gone(fs::remove_file(folder.making()))?;
+                gone(fs::remove_file(folder.hook_log()))?;
+            }
             Undo::Instructions => gone(fs::remove_file(folder.instructions()))?,
             Undo::BaseRef => {
                 let edit = RefEdit::delete(base_ref(&creation.id.name), creation.base.clone());

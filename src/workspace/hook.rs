@@ -3,9 +3,8 @@
 //! Invariant: a hook that `core.hooksPath` names runs only while it is, byte for byte, what a person approved. A hook that
 //! fails fails nothing: for git too the worktree is made then.
 
-use std::io;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fs_err as fs;
@@ -17,7 +16,7 @@ use crate::model::settings::HooksPath;
 use crate::model::text::duration;
 use crate::model::verdict::Exit;
 use crate::model::{Oid, TaskId};
-use crate::process::run::{Shell, shell_blocking};
+use crate::process::brief::{self, Brief};
 
 /// The longest that a hook may take.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -75,40 +74,33 @@ pub(super) fn run(
     tree: &LinkedWorktree,
     commit: &Oid,
     hooks: &Hooks,
-) -> io::Result<Option<Ended>> {
+) -> Option<Ended> {
     let folder = match hooks {
-        Hooks::Off => return Ok(None),
+        Hooks::Off => return None,
         Hooks::Common => site.repo.common_dir().join("hooks"),
         Hooks::At(folder) => tree.path().join(folder),
     };
     let hook = folder.join(NAME);
     if !fs::metadata(&hook).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0) {
-        return Ok(None);
+        return None;
     }
     let nothing = "0".repeat(commit.as_str().len());
     let limit = site.settings.limits.timeout.min(LIMIT);
-    let outcome = shell_blocking(&Shell {
-        command: &format!("exec {} {nothing} {commit} 1", quoted(&hook)),
+    let ended = brief::run(&Brief {
+        program: &hook,
+        arguments: &[&nothing, commit.as_str(), "1"],
         folder: tree.path(),
-        env: &[],
         without: command::REDIRECTING,
         timeout: limit,
         log: &site.layout.task(id).hook_log(),
-        token: &uuid::Uuid::new_v4().simple().to_string(),
-        shared: &[],
-        then: &[],
-    })?;
-    let how = match outcome.end.exit {
-        _ if outcome.timed_out => format!("was ended after its time limit of {}", duration(limit)),
-        Exit::Code(0) => return Ok(Some(Ended::Well)),
-        Exit::Code(code) => format!("exited with code {code}"),
-        Exit::Signal(signal) => format!("was ended by signal {signal}"),
-        Exit::NotStarted | Exit::Lost => "could not be run".to_owned(),
+    });
+    let how = match ended {
+        Ok(brief::Ended::With(Exit::Code(0))) => return Some(Ended::Well),
+        Ok(brief::Ended::With(Exit::Code(code))) => format!("exited with code {code}"),
+        Ok(brief::Ended::With(Exit::Signal(signal))) => format!("was ended by signal {signal}"),
+        Ok(brief::Ended::TimedOut) => format!("was ended after its time limit of {}", duration(limit)),
+        Ok(brief::Ended::With(Exit::NotStarted | Exit::Lost)) => "was lost".to_owned(),
+        Err(error) => format!("could not be run: {error}"),
     };
-    Ok(Some(Ended::Failed { how }))
-}
-
-/// Returns a path as one word of a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+    Some(Ended::Failed { how })
 }

@@ -223,7 +223,7 @@ fn everything_that_runs_in_a_workspace_knows_its_ports() {
         "[workspace]\nports = 2\nsetup = [\"echo $WT_PORT_0 $WT_PORT_1 > \\\"$WT_SHARED/setup\\\"\"]\n\
          [[verify]]\nname = \"v\"\nrun = \"echo $WT_PORT_0 $WT_PORT_1 > \\\"$WT_SHARED/verify\\\"\"\n",
     );
-    program.spawn("x", &["write a=one", "commit a", "env-to ../agent"], &["--wait"]).ok();
+    program.spawn("x", &["write:a=one", "commit:a", "env-to:../agent"], &["--wait"]).ok();
     let task = program.task("x");
     let ports = format!("{} {}", task["ports"][0], task["ports"][1]);
     let shared = program.env.root().join("repo-worktrees/.shared");
