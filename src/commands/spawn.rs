@@ -304,11 +304,13 @@ fn tell_notes(site: &Site<'_>, id: &TaskId) {
 
 /// Makes the workspace; if that fails, the task is taken back and the error says so. A person's is set up at once.
 fn furnish(context: &mut Context, id: &TaskId, lock: &Lock) -> Result<(), CommandError> {
-    let progress = context.progress();
+    let (making, progress) = (context.progress(), context.progress());
+    making.waiting(&format!("making the workspace of `{}`", id.name));
     let (site, journal) = context.parts();
     let task = journal.read()?.get(id).cloned().expect("it was queued a moment ago");
     let name = &id.name;
     let created = create::create(&site, journal, &task);
+    drop(making);
     if created.is_ok() {
         tell_notes(&site, id);
     }

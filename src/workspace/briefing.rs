@@ -69,7 +69,6 @@ pub fn of(site: &Site<'_>, roster: &Roster, task: &Task, place: &Place<'_>) -> B
         // A prompt that cannot be read fails where it is given to the agent, with a better word.
         prompt: prompt(site, task).trim_end().to_owned(),
         user_notes: instructions::user_notes(site.repo.main_checkout()),
-        ..Briefing::default()
     }
 }
 

@@ -290,7 +290,7 @@ fn from(start: u16) -> impl Iterator<Item = u16> {
     (start..=LAST).chain(FIRST..start)
 }
 
-/// Reads "32768	60999".
+/// Reads the two ends of a range, with white space between them.
 fn span(text: &str) -> Option<(u16, u16)> {
     let mut numbers = text.split_whitespace().map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))

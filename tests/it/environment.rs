@@ -220,13 +220,14 @@ fn hooks_of_the_repository_run_only_as_they_were_approved() {
 
     // Another base with other hooks, and a change beside the hook, are not what was approved.
     script(&repo.path().join(".husky/post-checkout"), "touch evil");
-    repo.git(&["checkout", "-q", "-b", "evil"]);
+    let no_hooks = "core.hooksPath=/dev/null";
+    repo.git(&["-c", no_hooks, "checkout", "-q", "-b", "evil"]);
     repo.commit_all("evil hooks");
     program.wt(&["spawn", "v", "--no-agent", "--base", "evil"]).ok();
     let said = program.wt(&["logs", "v", "--setup"]).ok();
     assert!(said.contains("not approved"), "{said}");
     assert!(!tree(&program, "v").path().join("evil").exists());
-    repo.git(&["checkout", "-q", "main"]);
+    repo.git(&["-c", no_hooks, "checkout", "-q", "main"]);
     repo.commit(".husky/lib.sh", "y\n");
     program.wt(&["spawn", "w", "--no-agent"]).ok();
     assert!(!tree(&program, "w").path().join("hooked").exists());

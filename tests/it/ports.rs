@@ -100,12 +100,12 @@ fn what_somebody_listens_on_is_not_handed_out_on_any_address() {
         let table = Table::at(22_000);
         let first = table.lease("one", "a", 1)[0];
         table.leases().release(&table.task("one", "a")).unwrap();
-        let Ok(_listening) = TcpListener::bind((address, first)) else { continue };
+        let Ok(listening) = TcpListener::bind((address, first)) else { continue };
         fs::write(table.root.path().join("ports/next"), first.to_string()).unwrap();
         let next = table.lease("one", "b", 1)[0];
         assert_ne!(next, first, "{address}");
         // Its own server may run while it asks again.
-        drop(_listening);
+        drop(listening);
         let _own = TcpListener::bind((address, next)).unwrap();
         assert_eq!(table.lease("one", "b", 1), [next], "{address}");
     }

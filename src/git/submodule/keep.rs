@@ -213,7 +213,7 @@ fn keep_one(repo: &Repo, one: &Populated, owner: &str) -> Result<(), GitError> {
         .keys()
         .filter_map(|name| name.strip_prefix(&format!("{KEPT}/{owner}/"))?.split('/').next())
         .collect();
-    let number = (1_u32..).find(|n| !taken.contains(n.to_string().as_str())).unwrap_or(u32::MAX);
+    let number = 1 + taken.iter().filter_map(|n| n.parse::<u32>().ok()).max().unwrap_or(0);
     let mut script = Vec::new();
     for (name, oid) in kept {
         script.extend_from_slice(format!("create {KEPT}/{owner}/{number}/{name}\0{oid}\0").as_bytes());

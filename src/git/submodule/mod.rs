@@ -13,6 +13,7 @@ mod bring;
 mod keep;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
@@ -203,7 +204,8 @@ impl Borrower {
         skeleton(own.path(), head, "\tbare = false\n")?;
         let mut text = String::new();
         for lender in lenders {
-            text += &format!("{}\n", quoted_path(&lender.join("objects")));
+            // git takes a line as it is, unless it begins with a quote or a `#`; ours begin with a slash.
+            let _ = writeln!(text, "{}", lender.join("objects").display());
         }
         fs::write(own.path().join("objects/info/alternates"), text)?;
         for lender in lenders {
@@ -221,11 +223,6 @@ impl Borrower {
     fn call(&self, verb: &str) -> Git {
         Git::alone(self.path(), verb)
     }
-}
-
-/// git reads a line of `alternates` as it is, unless it begins with a quote or a `#`; ours begin with a slash.
-fn quoted_path(path: &Path) -> String {
-    path.display().to_string()
 }
 
 /// Writes the least that is a git folder.

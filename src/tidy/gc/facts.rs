@@ -197,7 +197,8 @@ fn look_inside(repo: &Repo, checkout: &Checkout, facts: &mut Facts) {
     facts.ties.extend(inner.map(|path| Tie::Nested(one_line(&path, 100))));
     match submodule::obstacle(repo, checkout) {
         Ok(obstacle) => {
-            facts.ties.extend(obstacle.map(|found| Tie::Submodule(one_line(&found.path, 100), found.why)))
+            let tie = obstacle.map(|found| Tie::Submodule(one_line(&found.path, 100), found.why));
+            facts.ties.extend(tie);
         }
         Err(error) => facts.changes = Changes::Unknown(one_line(&error.to_string(), 100)),
     }
