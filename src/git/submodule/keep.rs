@@ -86,7 +86,8 @@ fn store_of(repo: &Repo, one: &Populated) -> std::path::PathBuf {
 fn in_the_way(repo: &Repo, checkout: &Checkout, one: &Populated) -> Result<Option<String>, GitError> {
     let why = |text: &str| Ok(Some(text.to_owned()));
     let Some(head) = head_of(&one.git_dir) else {
-        return if tips(one).is_empty() { Ok(None) } else { why("it is on a branch without a commit") };
+        let nothing = one.path.is_none() && tips(one).is_empty();
+        return if nothing { Ok(None) } else { why("it is on a branch without a commit") };
     };
     let store = store_of(repo, one);
     if !super::is_repository(&store) && !tips(one).is_empty() {
