@@ -112,9 +112,11 @@ impl Context {
             narration,
             barred_told: false,
         };
-        context.settings.workspace.hooks = match context.hooks()? {
-            Err(settled) => settled,
-            Ok(found) => found.judged(&approvals()?),
+        // What cannot be read is approved by nobody, and stops no command.
+        context.settings.workspace.hooks = match context.hooks() {
+            Err(_) => HooksPath::Nothing,
+            Ok(Err(settled)) => settled,
+            Ok(Ok(found)) => found.judged(approvals().ok().as_ref()),
         };
         if trust == Trust::Required {
             context.require_trust(&committed)?;

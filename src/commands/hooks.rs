@@ -50,10 +50,12 @@ pub fn find(repo: &Repo, target: Option<&Oid>) -> Result<Result<Found, HooksPath
 
 impl Found {
     /// Returns what the hooks are, by what was approved; approvals that cannot be read approve nothing.
-    pub fn judged(self, approvals: &Approvals) -> HooksPath {
-        match approvals.approved(&self.executable.hash) {
-            Ok(true) => self.approved,
-            Ok(false) | Err(_) => HooksPath::NotApproved { folder: self.folder },
+    pub fn judged(self, approvals: Option<&Approvals>) -> HooksPath {
+        let approved = |approvals: &Approvals| approvals.approved(&self.executable.hash).unwrap_or(false);
+        if approvals.is_some_and(approved) {
+            self.approved
+        } else {
+            HooksPath::NotApproved { folder: self.folder }
         }
     }
 }
