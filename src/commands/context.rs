@@ -3,12 +3,14 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use super::hooks::{self, Found};
 use crate::agent::BUILT_IN;
 use crate::config::{self, Approvals, Executable, Layers};
 use crate::error::{CommandError, During as _};
 use crate::git::{GitError, Repo, Unusable};
 use crate::land;
 use crate::model::clock::SystemClock;
+use crate::model::settings::HooksPath;
 use crate::model::text::{count, one_line};
 use crate::model::{Clock as _, Roster, Settings, Task, TaskName};
 use crate::store::{Journal, Layout};
@@ -109,6 +111,12 @@ impl Context {
             clock: SystemClock,
             narration,
             barred_told: false,
+        };
+        // What cannot be read is approved by nobody, and stops no command.
+        context.settings.workspace.hooks = match context.hooks() {
+            Err(_) => HooksPath::Nothing,
+            Ok(Err(settled)) => settled,
+            Ok(Ok(found)) => found.judged(approvals().ok().as_ref()),
         };
         if trust == Trust::Required {
             context.require_trust(&committed)?;
@@ -292,6 +300,14 @@ impl Context {
             return Ok(());
         }
         Err(CommandError::refused(format!("{UNAPPROVED}; nothing was made")).hint(APPROVE))
+    }
+
+    /// Returns the hooks that git's configuration names, as they are now.
+    pub fn hooks(&self) -> Result<Result<Found, HooksPath>, CommandError> {
+        let home = self.home.as_deref();
+        let tip = home.and_then(|home| self.repo.branch_tip(home).transpose()).transpose();
+        let found = tip.and_then(|tip| hooks::find(&self.repo, tip.as_ref()));
+        found.during(|| "the hooks of `core.hooksPath` cannot be read".to_owned())
     }
 
     /// Returns what the repository's configuration makes `wt` run, as committed on the target.

@@ -11,6 +11,7 @@ use super::context::{Context, Global, Trust};
 use super::path::require_workspace;
 use crate::error::{self, CommandError};
 use crate::git::command::REDIRECTING;
+use crate::workspace::ports;
 
 /// Run a command in a task's worktree.
 #[derive(Debug, ClapArgs)]
@@ -33,6 +34,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     command.args(arguments).current_dir(&workspace.path);
     command.env("WT_TASK", task.name().as_str());
     command.env("WT_WORKTREE", &workspace.path).env("WT_BRANCH", &workspace.branch);
+    command.envs(ports::variables(&workspace.ports));
     for name in REDIRECTING {
         command.env_remove(name);
     }

@@ -18,6 +18,7 @@ use crate::model::{Event, State, Task};
 use crate::process::capture;
 use crate::store::layout::TaskFolder;
 use crate::ui;
+use crate::workspace::notes;
 
 /// Show what the agent of a task said and did.
 ///
@@ -38,8 +39,11 @@ pub struct Args {
     /// The output of the checks instead.
     #[arg(long, conflicts_with_all = ["follow", "raw"])]
     verify: bool,
+    /// How the workspace was made instead: what was left out, and the output of hook and set-up commands.
+    #[arg(long, conflicts_with_all = ["follow", "raw", "verify", "attempt"])]
+    setup: bool,
     /// What the resolver of its conflicts was given and said, in its last landing, instead.
-    #[arg(long, conflicts_with_all = ["follow", "verify", "attempt"])]
+    #[arg(long, conflicts_with_all = ["follow", "verify", "attempt", "setup"])]
     landing: bool,
     /// With `--landing`: print JSON.
     #[arg(long, requires = "landing", conflicts_with = "raw")]
@@ -72,6 +76,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     if args.landing {
         return landing::show(&mut context, &task, args.form(), args.json);
     }
+    if args.setup {
+        return setup(&task, &folder);
+    }
     if args.verify {
         return verify(&task, &folder, args.attempt);
     }
@@ -99,6 +106,21 @@ fn nothing(task: &Task, attempt: u32) -> CommandError {
     }
     CommandError::refused(format!("`{name}` has no attempt {attempt}, its last is {}", task.attempt))
         .hint(format!("wt logs {name} --attempt {}", task.attempt))
+}
+
+fn setup(task: &Task, folder: &TaskFolder) -> Result<u8, CommandError> {
+    let notes: String = notes::read(folder).into_iter().map(|line| line + "\n").collect();
+    let logs = std::iter::once(folder.hook_log()).chain(folder.setup_logs());
+    let said = logs.filter_map(|log| capture::read(&log).ok()).flatten();
+    let output = [notes.into_bytes(), said.collect()].concat();
+    if output.is_empty() {
+        let name = task.name();
+        return Err(CommandError::refused(format!(
+            "nothing was said when the workspace of `{name}` was made"
+        )));
+    }
+    ui::answer_text(&crate::model::text::neutralised(&String::from_utf8_lossy(&output)));
+    Ok(error::DONE)
 }
 
 fn verify(task: &Task, folder: &TaskFolder, attempt: Option<u32>) -> Result<u8, CommandError> {

@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod done;
 pub mod exec;
 pub mod gc;
+pub mod hooks;
 pub mod logs;
 pub mod merge;
 pub mod path;

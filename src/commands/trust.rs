@@ -18,7 +18,8 @@ use crate::ui;
 /// Show, approve or revoke the commands of this repository's `.wt.toml`.
 ///
 /// What `.wt.toml` makes `wt` run (set-up, checks, agents, templates) counts only after a person has approved exactly
-/// that, as committed on the target. Any change asks again. The user's own configuration needs no approval.
+/// that, as committed on the target; likewise the post-checkout hook in the folder that git's `core.hooksPath` names, with
+/// everything beside it. Any change asks again. The user's own configuration needs no approval.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// Approve without asking.
@@ -50,31 +51,42 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         let n = approvals.revoke(&repository).during(kept)?;
         context.note(&format!("forgot {}", crate::model::text::count(n, "approval")));
     }
-    let Some(executable) = context.executable()? else {
-        if args.json {
-            ui::json(&TrustView { schema: SCHEMA, approved: true, hash: None, commands: &[] });
-        } else {
-            ui::answer("this repository's configuration runs nothing of its own");
-        }
+    // What `.wt.toml` runs, and the hooks that git's own configuration names: approved each by itself.
+    let hooks = context.hooks()?.ok().map(|found| found.executable);
+    let all: Vec<Executable> = context.executable()?.into_iter().chain(hooks).collect();
+    if all.is_empty() && !args.json {
+        ui::answer("this repository's configuration runs nothing of its own");
         return Ok(error::DONE);
-    };
-    if args.approve {
-        approve(context.repo(), &executable, &approvals, context.clock().now())?;
     }
-    let mut approved = approvals.approved(&executable.hash).during(kept)?;
+    if args.approve {
+        for executable in &all {
+            approve(context.repo(), executable, &approvals, context.clock().now())?;
+        }
+    }
+    let mut open = Vec::new();
+    for executable in &all {
+        if !approvals.approved(&executable.hash).during(kept)? {
+            open.push(executable);
+        }
+    }
     if args.json {
-        let (hash, commands) = (Some(executable.hash.as_str()), executable.items.as_slice());
-        ui::json(&TrustView { schema: SCHEMA, approved, hash, commands });
+        let commands: Vec<_> = all.iter().flat_map(|executable| executable.items.clone()).collect();
+        let hash = all.first().map(|executable| executable.hash.as_str());
+        ui::json(&TrustView { schema: SCHEMA, approved: open.is_empty(), hash, commands: &commands });
         return Ok(error::DONE);
     }
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stdin());
-    if !approved && !args.revoke && terminal {
-        ask(context.repo(), &executable, &approvals, context.clock())?;
-        approved = true;
-    } else {
-        show(&executable);
+    if !open.is_empty() && !args.revoke && terminal {
+        for executable in open {
+            ask(context.repo(), executable, &approvals, context.clock())?;
+        }
+        ui::answer("approved");
+        return Ok(error::DONE);
     }
-    ui::answer(if approved { "approved" } else { "not approved" });
+    for executable in &all {
+        show(executable);
+    }
+    ui::answer(if open.is_empty() { "approved" } else { "not approved" });
     Ok(error::DONE)
 }
 
@@ -91,7 +103,7 @@ pub fn ask(
     approvals: &Approvals,
     clock: &SystemClock,
 ) -> Result<(), CommandError> {
-    ui::message::warning("this repository's `.wt.toml` makes `wt` run:");
+    ui::message::warning("this repository's configuration makes `wt` run:");
     for (key, text) in &executable.items {
         ui::message::note(&format!("  {key} = {text}"));
     }

@@ -78,6 +78,7 @@ struct Workspace {
     copy: Option<Vec<String>>,
     symlink: Option<Vec<String>>,
     setup: Option<Vec<String>>,
+    setup_timeout: Option<Span>,
     ports: Option<u32>,
     pool: Option<u32>,
     pool_disk: Option<Bytes>,
@@ -159,6 +160,7 @@ pub(super) const KEYS: &[&str] = &[
     "workspace.copy",
     "workspace.symlink",
     "workspace.setup",
+    "workspace.setup_timeout",
     "workspace.ports",
     "workspace.pool",
     "workspace.pool_disk",
@@ -244,6 +246,7 @@ impl File {
         globs("workspace.copy", self.workspace.copy.as_ref())?;
         inside("workspace.copy", self.workspace.copy.as_ref())?;
         inside("workspace.symlink", self.workspace.symlink.as_ref())?;
+        limit("workspace.setup_timeout", self.workspace.setup_timeout)?;
         within("workspace.ports", self.workspace.ports, 0, 100, "0 to 100")?;
         within("workspace.pool", self.workspace.pool, 0, 100, "0 to 100")?;
         globs("workspace.caches", self.workspace.caches.as_ref())?;
@@ -308,6 +311,7 @@ impl File {
         set(&mut s.workspace.copy, self.workspace.copy);
         set(&mut s.workspace.symlink, self.workspace.symlink);
         set(&mut s.workspace.setup, self.workspace.setup);
+        set(&mut s.workspace.setup_timeout, span(self.workspace.setup_timeout));
         set(&mut s.workspace.ports, self.workspace.ports);
         set(&mut s.workspace.pool, self.workspace.pool);
         set(&mut s.workspace.pool_disk, self.workspace.pool_disk.map(|Bytes(bytes)| bytes));

@@ -114,6 +114,11 @@ pub fn user_folder() -> Option<PathBuf> {
     etcetera::base_strategy::Xdg::new().ok().map(|base| base.config_dir().join("wt"))
 }
 
+/// Returns the folder of the user's state (`$XDG_STATE_HOME/wt`), if there is a home.
+pub fn state_folder() -> Option<PathBuf> {
+    etcetera::base_strategy::Xdg::new().ok()?.state_dir().map(|state| state.join("wt"))
+}
+
 /// Returns what the layers come to.
 pub fn load(layers: &Layers) -> Result<Loaded, ConfigError> {
     let mut warnings = Vec::new();

@@ -8,5 +8,5 @@ pub mod layers;
 mod range;
 pub mod trust;
 
-pub use layers::{ConfigError, Layers, Loaded, Warning, load, user_folder};
+pub use layers::{ConfigError, Layers, Loaded, Warning, load, state_folder, user_folder};
 pub use trust::{Approvals, Executable, TrustError, executable};

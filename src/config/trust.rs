@@ -98,6 +98,24 @@ pub fn executable(
     Ok(Some(Executable { items, hash }))
 }
 
+/// Returns the hooks of git's `core.hooksPath` as something to approve: `folder` as configured, `content` the identity of
+/// all that is in it, `text` the one that `wt` would run.
+pub fn hooks(common_dir: &Path, folder: &str, content: &[u8], text: &[u8]) -> Executable {
+    let parts: [&[u8]; 4] =
+        [b"wt trust hooks 1", common_dir.as_os_str().as_encoded_bytes(), folder.as_bytes(), content];
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let hash = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    let text = String::from_utf8_lossy(text).into_owned();
+    Executable { items: vec![(format!("core.hooksPath {folder}/post-checkout"), text)], hash }
+}
+
 /// Keys that start a program, choose which one is started, or speak to an agent.
 const RUN: &[&str] =
     &["workspace.setup", "verify", "agent.default", "agents", "profiles", "merge.agent", "merge.structural"];

@@ -105,6 +105,13 @@ impl Git {
         call
     }
 
+    /// A call on a git folder of its own: one that was written by `wt`, or where nothing of its configuration is obeyed.
+    /// Neither is anything fetched for it, whatever that says.
+    pub(super) fn alone(git_dir: &Path, verb: &str) -> Self {
+        let call = Self::new(verb, git_dir, git_dir);
+        call.env("GIT_NO_LAZY_FETCH", "1").env("GIT_ALLOW_PROTOCOL", "none")
+    }
+
     fn new(verb: &str, git_dir: &Path, cwd: &Path) -> Self {
         Self::bare(verb, cwd).env("GIT_DIR", git_dir)
     }
@@ -224,6 +231,12 @@ impl Git {
     /// Runs the call and returns what it wrote as one trimmed line.
     pub(super) fn line(self) -> Result<String, GitError> {
         Ok(String::from_utf8_lossy(&self.output()?).trim_end().to_owned())
+    }
+
+    /// Runs the call in another folder and returns how it ended.
+    pub(super) fn finish_in(mut self, cwd: &Path) -> Result<Finished, GitError> {
+        cwd.clone_into(&mut self.cwd);
+        self.finish()
     }
 
     /// Runs the call in another folder, fed with `bytes`, for its effect.

@@ -97,6 +97,14 @@ pub enum GitError {
         /// Its folder, relative to the worktree.
         path: String,
     },
+    /// A submodule with what cannot be put away.
+    #[error("the submodule `{path}` cannot be put away: {why}")]
+    Submodule {
+        /// Its folder, relative to the worktree.
+        path: String,
+        /// Why.
+        why: String,
+    },
     /// A worktree that cannot be what was asked for: the main checkout, without entry, still in place, locked.
     #[error("the worktree {} {reason}", .path.display())]
     Worktree {

@@ -23,6 +23,7 @@ pub mod replay;
 mod repo;
 pub mod snapshot;
 pub mod status;
+pub mod submodule;
 pub mod tree;
 pub mod weight;
 pub mod worktree;

@@ -180,6 +180,22 @@ impl Repo {
         }
     }
 
+    /// Returns the id of what stands at `path` in a commit: a file, a folder, the commit of a submodule.
+    pub fn object_at(&self, commit: &Oid, path: &str) -> Result<Option<Oid>, GitError> {
+        Ok(self.entry_at(commit, path)?.map(|(_, found)| oid(found)))
+    }
+
+    /// Returns the folder of hooks that the configuration names, as it stands there but for `~`.
+    pub fn hooks_path(&self) -> Option<PathBuf> {
+        let config = self.gix.to_thread_local();
+        let told = config.config_snapshot().string("core.hooksPath")?.to_string();
+        let home = || std::env::var_os("HOME").map(PathBuf::from);
+        match told.strip_prefix("~/") {
+            Some(rest) => Some(home()?.join(rest)),
+            None => (!told.is_empty()).then(|| PathBuf::from(told)),
+        }
+    }
+
     fn entry_at(
         &self,
         commit: &Oid,

@@ -18,7 +18,7 @@ use super::Landing;
 use super::passed::{self, Passed};
 use super::place::{self, Keep, PlaceError};
 use crate::git::worktree::LinkedWorktree;
-use crate::git::{GitError, command::REDIRECTING, detached};
+use crate::git::{GitError, command::REDIRECTING, detached, submodule};
 use crate::model::settings::{Settings, VerifyStep};
 use crate::model::text::duration;
 use crate::model::verdict::Exit;
@@ -281,6 +281,8 @@ impl Bench<'_> {
             PlaceError::Lock(source) => VerifyError::Lock(source),
             PlaceError::Io(source) => VerifyError::Io(source),
         })?;
+        let renewed = submodule::renew(self.landing.repo, &place, commit);
+        renewed.map_err(|source| VerifyError::Worktree { commit: commit.clone(), source })?;
         if !self.furnished.get() {
             self.furnish(&place, commit)?;
             self.furnished.set(true);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::adapter::AdapterSpec;
 use super::budget::Budget;
+use super::task::Oid;
 
 /// Everything that can be configured, resolved.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,15 +59,46 @@ pub struct Limits {
     pub day: Budget,
 }
 
+/// The folder of hooks that git's `core.hooksPath` names, and what a person said of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum HooksPath {
+    /// There is no such setting: git's own folder of hooks counts.
+    #[default]
+    NotSet,
+    /// A folder without a hook that `wt` would run.
+    Nothing,
+    /// Nobody approved the hooks as they are.
+    NotApproved {
+        /// The folder, as configured.
+        folder: String,
+    },
+    /// A folder that the repository tracks, approved as this tree.
+    Tracked {
+        /// The folder, relative to a worktree.
+        folder: String,
+        /// Its tree.
+        tree: Oid,
+    },
+    /// A folder elsewhere, approved as it is now.
+    Outside {
+        /// The folder, absolute.
+        folder: String,
+    },
+}
+
 /// How a workspace is furnished.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct WorkspaceSettings {
+    /// The hooks that `core.hooksPath` names; not from any file of `wt`.
+    pub hooks: HooksPath,
     /// Globs of git-ignored files that are copied from the main checkout.
     pub copy: Vec<String>,
     /// Git-ignored paths of the main checkout that workspaces share by a symbolic link, relative.
     pub symlink: Vec<String>,
     /// Shell commands that run in the workspace before its first attempt.
     pub setup: Vec<String>,
+    /// The time limit of each of them.
+    pub setup_timeout: Duration,
     /// Free TCP ports that each workspace gets.
     pub ports: u32,
     /// Spare workspaces that are kept ready.
@@ -186,6 +218,7 @@ impl Default for Settings {
                 pool_disk: 20_000_000_000,
                 caches: vec!["target/".to_owned(), "node_modules/".to_owned()],
                 reserve: 1_000_000_000,
+                setup_timeout: Duration::from_secs(30 * 60),
                 ..WorkspaceSettings::default()
             },
             agent: AgentSettings { default: "claude".to_owned(), commit: CommitBy::Auto },

@@ -87,6 +87,9 @@ pub struct TaskView {
     pub branch: Option<String>,
     /// Its worktree, likewise.
     pub worktree: Option<String>,
+    /// The TCP ports that are its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
     /// The branch that it lands on.
     pub target: String,
     /// The commit that its branch started from.

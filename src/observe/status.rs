@@ -106,6 +106,7 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
         reason,
         branch: task.workspace.as_ref().map(|workspace| workspace.branch.clone()),
         worktree: task.workspace.as_ref().map(|workspace| workspace.path.clone()),
+        ports: task.workspace.as_ref().map(|workspace| workspace.ports.clone()).unwrap_or_default(),
         target: task.spec.target.clone(),
         base: task.workspace.as_ref().map(|workspace| workspace.base.clone()),
         head: facts.heads.get(&task.id).cloned(),

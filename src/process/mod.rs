@@ -15,6 +15,7 @@
 //! Invariant: only children that were not reaped yet, or processes pinned by a pidfd, are ever signalled.
 
 pub mod boot;
+pub mod brief;
 pub mod capture;
 pub mod child;
 mod footprint;

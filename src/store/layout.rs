@@ -5,7 +5,7 @@
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
 //!   journal.lock git.lock sched.lock land.lock slots/N
-//!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json lock control exit live.json
+//!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json ports.json lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
 //!   landings/ID/                one log a check
 //!   weights                     what checkouts of recent trees take on the disk
@@ -81,6 +81,11 @@ impl Layout {
     /// Returns the journal.
     pub fn journal(&self) -> PathBuf {
         self.root.join("journal.jsonl")
+    }
+
+    /// Returns the record of the hooks that a person was told are not approved.
+    pub fn hooks_told(&self) -> PathBuf {
+        self.root.join("hooks.told")
     }
 
     /// Returns the `n`th rolled part of the journal.
@@ -161,6 +166,21 @@ impl TaskFolder {
         self.root.join("making.json")
     }
 
+    /// Returns what is to be told of how the workspace was made.
+    pub fn making_log(&self) -> PathBuf {
+        self.root.join("making.log")
+    }
+
+    /// Returns the output of the hook that ran when the workspace was made.
+    pub fn hook_log(&self) -> PathBuf {
+        self.root.join("hook.log")
+    }
+
+    /// Returns the record of the TCP ports that the task holds, or held.
+    pub fn ports(&self) -> PathBuf {
+        self.root.join("ports.json")
+    }
+
     /// Returns the lock that a runner (and its guard) holds.
     pub fn lock(&self) -> PathBuf {
         self.root.join("lock")
@@ -212,9 +232,15 @@ impl TaskFolder {
         self.root.join("setup.done")
     }
 
-    /// Returns the output of the set-up commands.
+    /// Returns the output of the first set-up command; [`nth_log`] has the others.
     pub fn setup_log(&self) -> PathBuf {
         self.root.join("setup.log")
+    }
+
+    /// Returns the logs of the set-up commands that there are, in the order in which they ran.
+    pub fn setup_logs(&self) -> Vec<PathBuf> {
+        let first = self.setup_log();
+        (0..usize::MAX).map(|step| nth_log(&first, step)).take_while(|log| log.exists()).collect()
     }
 }
 

@@ -164,7 +164,8 @@ pub fn set_up(
     task: &Task,
     workspace: &Workspace,
     lock: &Lock,
-) -> Result<Option<String>, ByHandError> {
+    begun: &dyn Fn(&str),
+) -> Result<Option<setup::Failed>, ByHandError> {
     let (log, token) = (site.layout.task(&task.id).setup_log(), uuid::Uuid::new_v4().to_string());
     let shared = [std::os::fd::AsFd::as_fd(lock)];
     let around = Surroundings {
@@ -176,7 +177,7 @@ pub fn set_up(
         log: &log,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    Ok(runtime.block_on(setup::run(site, &task.id, workspace, &around, &Orders::never()))?)
+    Ok(runtime.block_on(setup::run(site, &task.id, workspace, &around, &Orders::never(), begun))?)
 }
 
 /// What calling a task finished came to.
@@ -229,7 +230,7 @@ pub fn finish(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<Fin
     let (log, token) = (folder.verify_log(attempt), uuid::Uuid::new_v4().to_string());
     let shared = [std::os::fd::AsFd::as_fd(&lock)];
     let around = Surroundings {
-        env: &[("WT_TASK".to_owned(), task.name().to_string())],
+        env: &setup::environment(site, &task, &workspace),
         without: command::REDIRECTING,
         token: &token,
         shared: &shared,

@@ -231,8 +231,9 @@ impl<'a> Attempt<'a> {
         let env = setup::environment(self.site, self.task, &workspace);
         let log = self.folder.setup_log();
         let around = self.surroundings(&env, &log);
-        if let Some(reason) = setup::run(self.site, &self.task.id, &workspace, &around, orders).await? {
-            return Err(RunError::Setup(reason));
+        let set_up = setup::run(self.site, &self.task.id, &workspace, &around, orders, &|_| {});
+        if let Some(failed) = set_up.await? {
+            return Err(RunError::Setup(failed.in_a_line()));
         }
         self.begin_notes();
         let called = self.call(journal, &workspace, &worktree, &env, orders).await?;

@@ -176,7 +176,7 @@ fn instructions(grounds: &Grounds<'_>, roster: &Roster, task: &Task, branch: &st
         return text;
     }
     let path = site.repo.worktrees_root().join(task.name().as_str()).display().to_string();
-    let told = briefing::of(site, roster, task, &Place { path: &path, branch, base });
+    let told = briefing::of(site, roster, task, &Place { path: &path, branch, base, ports: &[] });
     // A template that fails now must not stand in the way of somebody's work.
     workspace::instructions::render(site.template, &told).unwrap_or_else(|_| told.prompt.clone())
 }

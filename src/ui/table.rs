@@ -174,6 +174,8 @@ pub fn task(task: &TaskView) -> String {
     row("priority", Some(task.priority.to_string()));
     row("after", Some(task.after.join(", ")));
     row("worktree", task.worktree.clone());
+    let ports: Vec<String> = task.ports.iter().map(ToString::to_string).collect();
+    row("ports", Some(ports.join(", ")));
     row("branch", task.branch.clone());
     row("target", Some(task.target.clone()));
     row("base", task.base.as_ref().map(|base| base.short().to_owned()));

@@ -16,13 +16,15 @@ use fs_err as fs;
 
 use super::Site;
 use super::environment::{self, EnvironmentError};
+use super::hook;
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, Creation, Record};
+use super::ports::{self, PortsError};
 use super::shared::{self, SharedError, TRASH};
 use crate::failpoint;
 use crate::git::refs::{self, RefEdit};
 use crate::git::worktree::{self, Hooks, Start};
-use crate::git::{GitError, LinkedWorktree, Repo};
+use crate::git::{GitError, LinkedWorktree, Repo, submodule};
 use crate::model::{Oid, TaskId, TaskName, Workspace};
 use crate::store::layout::private_folder;
 use crate::store::lock::{DEADLINE, Lock, LockError};
@@ -75,6 +77,9 @@ pub enum StepError {
     /// The instructions.
     #[error(transparent)]
     Instructions(#[from] InstructionsError),
+    /// Its ports.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
     /// The environment.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -118,10 +123,12 @@ pub struct Made {
     pub workspace: Workspace,
     /// The set-up commands that are to be run in it, for `sh -c`.
     pub setup: Vec<String>,
-    /// The exit code of a post-checkout hook that failed.
-    pub hook_failed: Option<i32>,
+    /// What its post-checkout hook came to; `None`: there was none.
+    pub hook: Option<hook::Ended>,
     /// Files that were asked for and not brought in.
     pub left_out: Vec<String>,
+    /// What came of its submodules.
+    pub submodules: submodule::Brought,
 }
 
 /// Makes a workspace as planned. `instructions` is the rendered text of `CLAUDE.local.md`; `git` is the git lock, which is
@@ -134,6 +141,9 @@ pub fn apply_creation(
     instructions: &str,
 ) -> Result<Made, ApplyError> {
     let mut making = Making { site, creation, done: Vec::new() };
+    if !creation.ports.is_empty() {
+        making.done.push((Step::Record, Undo::Ports));
+    }
     let made = making.admit().and_then(|(tree, shared)| {
         drop(git);
         making.furnish(&tree, &shared, hooks, instructions)
@@ -147,6 +157,7 @@ pub fn apply_creation(
 /// What can be taken back.
 enum Undo {
     Record,
+    Ports,
     Worktree(LinkedWorktree),
     Branch,
     BaseRef,
@@ -189,9 +200,17 @@ impl Making<'_> {
         // Nobody else writes this ref, so that it needs no turn of its own under the git lock.
         self.base_ref().map_err(at(Step::BaseRef))?;
         let whole = matches!(creation.begun, Begun::Worktree { .. });
-        let hook_failed =
-            if whole { None } else { worktree::complete(repo, tree, hooks).map_err(at(Step::Files))? };
+        let mut hook = None;
+        if !whole {
+            let run = |commit: &Oid| {
+                hook = hook::run(self.site, &creation.id, tree, commit, hooks);
+                Ok(())
+            };
+            worktree::complete_with(repo, tree, run).map_err(at(Step::Files))?;
+        }
         failpoint::hit("spawn.after_worktree");
+        let modules = submodule::bring(repo, tree, &creation.base).map_err(at(Step::Files))?;
+        failpoint::hit("spawn.after_submodules");
         shared::link(tree.path(), shared).map_err(at(Step::Instructions))?;
         let folder = self.site.layout.task(&creation.id);
         self.done.push((Step::Instructions, Undo::Instructions));
@@ -207,11 +226,12 @@ impl Making<'_> {
                 base: creation.base.clone(),
                 entry: tree.entry().to_owned(),
                 copied: furnished.brought,
-                ports: Vec::new(),
+                ports: creation.ports.clone(),
             },
             setup: settings.setup.clone(),
-            hook_failed,
+            hook,
             left_out: furnished.left,
+            submodules: modules,
         })
     }
 
@@ -282,7 +302,11 @@ impl Making<'_> {
         let (repo, creation) = (self.site.repo, self.creation);
         let folder = self.site.layout.task(&creation.id);
         match undo {
-            Undo::Record => gone(fs::remove_file(folder.making()))?,
+            Undo::Ports => ports::release(self.site, &creation.id)?,
+            Undo::Record => {
+                gone(fs::remove_file(folder.making()))?;
+                gone(fs::remove_file(folder.hook_log()))?;
+            }
             Undo::Instructions => gone(fs::remove_file(folder.instructions()))?,
             Undo::BaseRef => {
                 let edit = RefEdit::delete(base_ref(&creation.id.name), creation.base.clone());

@@ -7,7 +7,7 @@ use super::instructions::{self, Briefing, Check, Colleague};
 use super::shared::SHARED;
 use crate::model::settings::CommitBy;
 use crate::model::text::one_line;
-use crate::model::{Oid, Roster, State, Task};
+use crate::model::{Oid, Roster, State, Task, Workspace};
 
 /// How many others are named.
 const OTHERS: usize = 20;
@@ -23,6 +23,16 @@ pub struct Place<'a> {
     pub branch: &'a str,
     /// The commit that the branch started from.
     pub base: &'a Oid,
+    /// The TCP ports that are its own.
+    pub ports: &'a [u16],
+}
+
+impl<'a> Place<'a> {
+    /// Returns the place of a workspace that was made.
+    pub fn of(workspace: &'a Workspace) -> Self {
+        let Workspace { path, branch, base, ports, .. } = workspace;
+        Self { path, branch, base, ports }
+    }
 }
 
 /// Returns what is told to the agent of `task`.
@@ -55,10 +65,10 @@ pub fn of(site: &Site<'_>, roster: &Roster, task: &Task, place: &Place<'_>) -> B
         iteration: task.next_iteration(),
         max_iterations: spec.looping.as_ref().map_or(0, |looping| looping.max),
         until: spec.looping.as_ref().map_or_else(|| "COMPLETE".to_owned(), |looping| looping.until.clone()),
+        ports: place.ports.to_vec(),
         // A prompt that cannot be read fails where it is given to the agent, with a better word.
         prompt: prompt(site, task).trim_end().to_owned(),
         user_notes: instructions::user_notes(site.repo.main_checkout()),
-        ..Briefing::default()
     }
 }
 

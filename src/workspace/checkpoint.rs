@@ -43,7 +43,9 @@ pub fn take(
     about: &str,
 ) -> Result<String, GitError> {
     let message = format!("{OF}{}: {about}", task.id);
-    let kept = snapshot::take(site.repo, checkout, &workspace.copied, &message)?;
+    // A large folder that was brought in as one can be brought in again.
+    let copied: Vec<String> = workspace.copied.iter().filter(|path| !path.ends_with('/')).cloned().collect();
+    let kept = snapshot::take(site.repo, checkout, &copied, &message)?;
     make_room(site.repo, &task.id)?;
     let taken = list(site.repo, &task.id)?.last().map_or(0, |newest| newest.number);
     let name = format!("{REFS}{}/{}", task.name(), attempt.max(taken + 1));

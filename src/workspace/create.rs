@@ -5,8 +5,11 @@ use std::io;
 
 use super::apply::{ApplyError, apply_creation};
 use super::briefing;
+use super::hook::{self, Choice, Ended};
 use super::instructions::{self, Briefing, InstructionsError};
+use super::notes;
 use super::plan::{Creation, PlanError, Survey, plan_creation};
+use super::ports::{self, PortsError};
 use super::room::NoRoom;
 use super::{Site, briefing::Place};
 use crate::git::worktree::Hooks;
@@ -27,6 +30,9 @@ pub enum CreateError {
     /// The instructions cannot be told; nothing was made, or nothing changed.
     #[error(transparent)]
     Instructions(#[from] InstructionsError),
+    /// There are no ports for it; nothing was made.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
     /// A step failed; what was made is undone.
     #[error(transparent)]
     Apply(Box<ApplyError>),
@@ -73,14 +79,24 @@ pub fn check(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result<(), Cr
 pub fn create(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Workspace, CreateError> {
     // Whatever takes time is done before the git lock; under it, what was found is looked at again.
     let foreseen = plan_creation(site, &task.id, &task.spec)?;
-    let mut text = told(site, journal, task, &foreseen)?;
+    let mut hooks = hook::choose(site, &foreseen.base).map_err(PlanError::from)?;
     let lock = Lock::take(&site.layout.lock("git"), DEADLINE, "creating a workspace")?;
-    let creation = plan_creation(site, &task.id, &task.spec)?;
+    let mut creation = plan_creation(site, &task.id, &task.spec)?;
     if (&creation.path, &creation.base) != (&foreseen.path, &foreseen.base) {
-        text = told(site, journal, task, &creation)?;
+        hooks = hook::choose(site, &creation.base).map_err(PlanError::from)?;
     }
-    let made = apply_creation(site, lock, &creation, &Hooks::Common, &text)
+    creation.ports = ports::lease(site, &task.id)?;
+    let rendered = told(site, journal, task, &creation);
+    let text = rendered.inspect_err(|_| drop(ports::release(site, &task.id)))?;
+    let (hooks, barred) = match hooks {
+        Choice::Run(hooks) => (hooks, None),
+        Choice::NotApproved(folder) => (Hooks::Off, Some(Ended::NotApproved { folder })),
+    };
+    let mut made = apply_creation(site, lock, &creation, &hooks, &text)
         .map_err(|failed| CreateError::Apply(Box::new(failed)))?;
+    made.hook = made.hook.or(barred);
+    // Words only: a disk that cannot take them takes nothing else either, and says so next.
+    drop(notes::write(&site.layout.task(&task.id), &made));
     let event = Event::WorkspaceMade { workspace: made.workspace.clone() };
     journal.append(site.clock.now(), vec![(Some(task.id.clone()), event)])?;
     Ok(made.workspace)
@@ -93,7 +109,7 @@ fn told(
     creation: &Creation,
 ) -> Result<String, CreateError> {
     let path = creation.path.display().to_string();
-    let place = Place { path: &path, branch: &creation.branch, base: &creation.base };
+    let place = Place { path: &path, branch: &creation.branch, base: &creation.base, ports: &creation.ports };
     let told = briefing::of(site, journal.read()?, task, &place);
     Ok(instructions::render(site.template, &told)?)
 }
@@ -105,7 +121,7 @@ pub fn refresh(
     task: &Task,
     workspace: &Workspace,
 ) -> Result<(), CreateError> {
-    let place = Place { path: &workspace.path, branch: &workspace.branch, base: &workspace.base };
+    let place = Place::of(workspace);
     let told = briefing::of(site, journal.read()?, task, &place);
     let text = instructions::render(site.template, &told)?;
     instructions::write(workspace.path.as_ref(), &site.layout.task(&task.id), &text)?;
@@ -119,7 +135,7 @@ pub fn context(
     task: &Task,
     workspace: &Workspace,
 ) -> Result<String, CreateError> {
-    let place = Place { path: &workspace.path, branch: &workspace.branch, base: &workspace.base };
+    let place = Place::of(workspace);
     let told = briefing::of(site, journal.read()?, task, &place);
     Ok(instructions::render(site.template, &Briefing { prompt: String::new(), ..told })?)
 }

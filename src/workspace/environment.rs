@@ -3,8 +3,9 @@
 //! Invariant: only files that git ignores and does not track, in the main checkout and at the workspace's base; nothing is
 //! overwritten, no link is followed. What is brought in is listed, so that it is never committed for an agent.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fs_err as fs;
 use globset::{GlobBuilder, GlobMatcher};
@@ -21,6 +22,12 @@ pub const INCLUDE: &str = ".worktreeinclude";
 const INCLUDE_BYTES: usize = 64 * 1024;
 /// How deep an ignored folder is walked.
 const DEPTH: usize = 32;
+/// How many files one more thread is worth.
+const FEW: usize = 256;
+/// More threads than this only wait for the disk.
+const MOST_WORKERS: usize = 8;
+/// A folder of more files than this stands as one in the list of what was brought in.
+const MANY: usize = 1000;
 
 /// Why the environment cannot be brought in.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +52,8 @@ pub enum EnvironmentError {
 /// What was brought in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Furnished {
-    /// Copied files and links, relative, in order; also those that were there already from an earlier try.
+    /// Copied files and links, relative, in order; also those that were there already from an earlier try. A large folder
+    /// that was asked for as a whole is one entry, ending in `/`.
     pub brought: Vec<String>,
     /// What was asked for and left out: a link, something tracked, something that is not ignored.
     pub left: Vec<String>,
@@ -67,8 +75,8 @@ pub fn furnish(
     let ignored = ignored::list(&main)?;
     let mut furnishing =
         Furnishing { repo, base, source, target: Beneath::open(to)?, done: Furnished::default() };
-    for path in wanted(main.path(), &ignored, &patterns) {
-        furnishing.copy(&path)?;
+    for group in wanted(main.path(), &ignored, &patterns) {
+        furnishing.copy(&group)?;
     }
     for path in &settings.symlink {
         furnishing.link(main.path(), path.trim_end_matches('/'), &ignored)?;
@@ -78,7 +86,6 @@ pub fn furnish(
 }
 
 fn included(main: &Beneath) -> String {
-    use std::io::Read as _;
     let mut bytes = Vec::new();
     let read = main.read(Path::new(INCLUDE));
     let read = read.and_then(|file| file.take(INCLUDE_BYTES as u64).read_to_end(&mut bytes));
@@ -93,39 +100,70 @@ struct Furnishing<'a> {
     done: Furnished,
 }
 
+/// Whether a file that was asked for is there now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copied {
+    There,
+    Left,
+}
+
 impl Furnishing<'_> {
-    fn copy(&mut self, path: &str) -> Result<(), EnvironmentError> {
+    /// Copies a group: on all cores where there is much of it.
+    fn copy(&mut self, group: &Group) -> Result<(), EnvironmentError> {
+        // What a commit does not have as a folder, it does not have below it.
+        let looks = self.repo.tracks(self.base, &group.entry)?;
+        let tracked =
+            |path: &str| -> Result<bool, GitError> { Ok(looks && self.repo.tracks(self.base, path)?) };
+        let next = AtomicUsize::new(0);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers = cores.min(MOST_WORKERS).min(group.files.len().div_ceil(FEW));
+        let work = || -> Result<Vec<(usize, Copied)>, EnvironmentError> {
+            let mut done = Vec::new();
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                let Some(path) = group.files.get(n) else { return Ok(done) };
+                let copied = if tracked(path)? { Copied::Left } else { self.copy_file(path)? };
+                done.push((n, copied));
+            }
+        };
+        let done = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+            let mut done = vec![work()];
+            done.extend(others.into_iter().map(|other| other.join().expect("copying does not panic")));
+            done.into_iter().collect::<Result<Vec<_>, _>>()
+        })?;
+        let mut done: Vec<(usize, Copied)> = done.into_iter().flatten().collect();
+        done.sort_unstable_by_key(|(n, _)| *n);
+        let (there, left): (Vec<_>, Vec<_>) =
+            done.into_iter().partition(|(_, copied)| *copied == Copied::There);
+        self.done.left.extend(left.into_iter().map(|(n, _)| group.files[n].clone()));
+        if group.whole && there.len() > MANY {
+            self.done.brought.push(format!("{}/", group.entry));
+        } else {
+            self.done.brought.extend(there.into_iter().map(|(n, _)| group.files[n].clone()));
+        }
+        Ok(())
+    }
+
+    fn copy_file(&self, path: &str) -> Result<Copied, EnvironmentError> {
         let failed = |source| EnvironmentError::Copy { path: path.to_owned(), source };
         let at = Path::new(path);
-        if self.repo.tracks(self.base, path)? {
-            self.done.left.push(path.to_owned());
-            return Ok(());
-        }
         match self.target.look(at) {
             Ok(None) => {}
-            Ok(Some(there)) if !is_link(&there) => {
-                self.done.brought.push(path.to_owned());
-                return Ok(());
-            }
-            _ => {
-                self.done.left.push(path.to_owned());
-                return Ok(());
-            }
+            Ok(Some(there)) if !is_link(&there) => return Ok(Copied::There),
+            _ => return Ok(Copied::Left),
         }
         // A link, a pipe, or gone since the list was made.
-        let Ok(mut from) = self.source.read(at) else {
-            self.done.left.push(path.to_owned());
-            return Ok(());
-        };
+        let Ok(mut from) = self.source.read(at) else { return Ok(Copied::Left) };
         let mut to = self.target.create(at, 0o600, Missing::Make).map_err(failed)?;
+        // Shares its blocks where the file system can.
         let copied = io::copy(&mut from, &mut to).and_then(|_| {
             let found = from.metadata()?;
             to.set_permissions(found.permissions())?;
             to.set_modified(found.modified()?)
         });
         copied.map_err(failed)?;
-        self.done.brought.push(path.to_owned());
-        Ok(())
+        Ok(Copied::There)
     }
 
     fn link(&mut self, main: &Path, path: &str, ignored: &[String]) -> Result<(), EnvironmentError> {
@@ -152,20 +190,93 @@ impl Furnishing<'_> {
     }
 }
 
+/// What is copied of one entry of the list of ignored paths.
+struct Group {
+    /// The entry: a file, or a folder that git ignores with all that is in it.
+    entry: String,
+    files: Vec<String>,
+    /// Whether it is a folder that was asked for by its own name, or by one above it.
+    whole: bool,
+}
+
 /// Returns the files below `main` that the patterns ask for, out of what git ignores.
-fn wanted(main: &Path, ignored: &[String], patterns: &Patterns) -> Vec<String> {
+fn wanted(main: &Path, ignored: &[String], patterns: &Patterns) -> Vec<Group> {
     let mut found = Vec::new();
     for entry in ignored {
         match entry.strip_suffix('/') {
             Some(folder) if patterns.ask_for(folder) || patterns.reach_into(folder) => {
-                walk(main, folder, patterns, DEPTH, &mut found);
+                let mut files = Vec::new();
+                walk(main, folder, patterns, DEPTH, &mut files);
+                found.push(Group { entry: folder.to_owned(), files, whole: patterns.ask_for(folder) });
             }
             None if entry == SHARED || entry == INSTRUCTIONS => {}
-            None if patterns.ask_for(entry) => found.push(entry.clone()),
+            None if patterns.ask_for(entry) => {
+                found.push(Group { entry: entry.clone(), files: vec![entry.clone()], whole: false });
+            }
             _ => {}
         }
     }
     found
+}
+
+/// Returns the copied-in files that are not what the main checkout has; of a folder that was brought in as one, those that
+/// are below it. Only these are put away with a workspace, so that secrets that nobody changed do not get into git's objects.
+pub(super) fn edited(repo: &Repo, worktree: &Path, copied: &[String]) -> Vec<String> {
+    let Ok(here) = Beneath::open(worktree) else { return Vec::new() };
+    let main = repo.main_checkout().and_then(|main| Beneath::open(main).ok());
+    let mut found = Vec::new();
+    for path in copied {
+        let (mut files, by) = match path.strip_suffix('/') {
+            Some(_) => (Vec::new(), Compare::Times),
+            None => (vec![path.clone()], Compare::Content),
+        };
+        if by == Compare::Times {
+            below(worktree, path.trim_end_matches('/'), DEPTH, &mut files);
+        }
+        files.retain(|path| is_edited(&here, main.as_ref(), path, by));
+        found.append(&mut files);
+    }
+    found
+}
+
+fn below(root: &Path, folder: &str, depth: usize, found: &mut Vec<String>) {
+    for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
+        let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
+        let path = format!("{folder}/{name}");
+        if kind.is_file() {
+            found.push(path);
+        } else if kind.is_dir() && depth > 0 && name != ".git" {
+            below(root, &path, depth - 1, found);
+        }
+    }
+}
+
+/// How a copy is told from what it was copied from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compare {
+    Content,
+    /// By size and time, and by content where these differ: a copy has the time of what it was copied from.
+    Times,
+}
+
+fn is_edited(here: &Beneath, main: Option<&Beneath>, path: &str, by: Compare) -> bool {
+    let at = Path::new(path);
+    let Ok(mut own) = here.read(at) else { return false };
+    let Some(mut theirs) = main.and_then(|main| main.read(at).ok()) else { return true };
+    let mut same = || -> io::Result<bool> {
+        let (a, b) = (own.metadata()?, theirs.metadata()?);
+        if a.len() != b.len() {
+            return Ok(false);
+        }
+        if by == Compare::Times && a.modified()? == b.modified()? {
+            return Ok(true);
+        }
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        own.read_to_end(&mut left)?;
+        theirs.read_to_end(&mut right)?;
+        Ok(left == right)
+    };
+    !same().unwrap_or(false)
 }
 
 fn walk(main: &Path, folder: &str, patterns: &Patterns, depth: usize, found: &mut Vec<String>) {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: what fails half-way is undone, what was killed half-way is found and continued; removal first puts
 //! everything below a trash ref and never names the main checkout; nothing is written through a link that somebody else
-//! may have placed. Whoever calls holds the git lock. This room prints nothing and runs no command of the user.
+//! may have placed. Whoever calls holds the git lock. This room prints nothing, and runs no command of the user but a hook.
 
 pub mod apply;
 mod beneath;
@@ -10,8 +10,11 @@ pub mod briefing;
 pub mod checkpoint;
 pub mod create;
 pub mod environment;
+pub mod hook;
 pub mod instructions;
+pub mod notes;
 pub mod plan;
+pub mod ports;
 pub mod progress;
 pub mod remove;
 pub mod restore;

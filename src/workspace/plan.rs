@@ -109,6 +109,8 @@ pub struct Creation {
     pub base: Oid,
     /// What is there already.
     pub begun: Begun,
+    /// The TCP ports that it gets; none where nobody leased any.
+    pub ports: Vec<u16>,
 }
 
 impl Creation {
@@ -238,13 +240,20 @@ pub fn plan_creation(site: &Site, id: &TaskId, spec: &TaskSpec) -> Result<Creati
             if !matches!(begun, Begun::Worktree { .. }) {
                 Survey::of(site.repo, site.settings)?.require_disk(std::slice::from_ref(&record.base))?;
             }
-            return Ok(Creation { id: id.clone(), path, branch, base: record.base, begun });
+            return Ok(Creation {
+                id: id.clone(),
+                path,
+                branch,
+                base: record.base,
+                begun,
+                ports: Vec::new(),
+            });
         }
     }
     let mut survey = Survey::of(site.repo, site.settings)?;
     let base = survey.require_place(spec)?;
     survey.require_one(&base)?;
-    Ok(Creation { id: id.clone(), path, branch, base, begun: Begun::Nothing })
+    Ok(Creation { id: id.clone(), path, branch, base, begun: Begun::Nothing, ports: Vec::new() })
 }
 
 /// Returns what of a recorded creation is there.

@@ -11,19 +11,20 @@
 //! `refs/wt/trash/NAME/N` is the snapshot. `refs/wt/trash/NAME/N.branch` stands beside it only where the branch held commits
 //! that the worktree's `HEAD` did not; both at the same commit mean that there was no worktree any more, only a branch.
 
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use super::apply::{base_ref, free_place, gone, trash_folder};
-use super::beneath::Beneath;
+use super::environment;
+use super::ports::{self, PortsError};
 use super::shared::{self, TRASH};
 use super::{GitLock, Site};
 use crate::failpoint;
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::worktree::Entry;
-use crate::git::{GitError, LinkedWorktree, Repo, snapshot, worktree};
+use crate::git::{GitError, LinkedWorktree, Repo, snapshot, submodule, worktree};
 use crate::model::{Oid, TaskId, TaskName, Workspace};
 
 /// How often a trash ref is tried that somebody else just made.
@@ -49,6 +50,9 @@ pub enum RemoveError {
     /// git failed.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// Its ports cannot be let go; everything else of it is gone.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
     /// A folder cannot be moved.
     #[error("the worktree cannot be moved to the trash")]
     Io(#[from] io::Error),
@@ -136,6 +140,9 @@ pub fn apply_removal(site: &Site, _lock: GitLock, removal: &Removal) -> Result<R
     let branch = forget(repo, name, &removal.branch, tip.as_ref())?;
     failpoint::hit("remove.after_branch");
     gone(fs::remove_file(site.layout.task(&removal.id).making()))?;
+    // A workspace that comes back is a new one to its set-up commands: what they made was ignored, and is gone.
+    gone(fs::remove_file(site.layout.task(&removal.id).setup_done()))?;
+    ports::release(site, &removal.id)?;
     Ok(Removed { trash: kept.map(|n| trash_ref(name, n)), folder, branch })
 }
 
@@ -165,9 +172,13 @@ pub fn trash_of(repo: &Repo, name: &TaskName) -> Result<Vec<(u32, Oid)>, GitErro
 fn put_away(repo: &Repo, removal: &Removal, tip: Option<&Oid>) -> Result<Option<u32>, RemoveError> {
     let name = &removal.id.name;
     let stands = fs::symlink_metadata(&removal.path).is_ok_and(|found| found.is_dir());
+    if let Some(tree) = &removal.worktree {
+        submodule::keep(repo, tree.checkout(), &removal.id.to_string())?;
+        failpoint::hit("remove.after_submodules");
+    }
     let taken = match &removal.worktree {
         Some(tree) if stands => {
-            let mut edited = edited(repo, &removal.path, &removal.copied);
+            let mut edited = environment::edited(repo, &removal.path, &removal.copied);
             edited.extend(shared::own(&removal.path));
             let message = format!("wt: workspace of {}", removal.id);
             Some(snapshot::take(repo, tree.checkout(), &edited, &message)?)
@@ -213,22 +224,6 @@ fn moved_there(removal: &Removal, n: u32) -> bool {
 /// Tells whether the trash ref holds the commit `tip`.
 fn holds(repo: &Repo, trash: &str, snapshot: &Oid, tip: &Oid) -> Result<bool, GitError> {
     Ok(repo.ref_tip(&branch_ref(trash))?.as_ref() == Some(tip) || repo.is_ancestor(tip, snapshot)?)
-}
-
-/// Returns the copied-in files that are not what the main checkout has: only these are put away, so that secrets that
-/// nobody changed do not get into git's objects.
-fn edited(repo: &Repo, worktree: &Path, copied: &[String]) -> Vec<String> {
-    let Ok(here) = Beneath::open(worktree) else { return Vec::new() };
-    let main = repo.main_checkout().and_then(|main| Beneath::open(main).ok());
-    let content = |beneath: &Beneath, path: &str| {
-        let mut bytes = Vec::new();
-        beneath.read(Path::new(path)).and_then(|mut file| file.read_to_end(&mut bytes)).ok().map(|_| bytes)
-    };
-    let changed = |path: &&String| match content(&here, path) {
-        Some(own) => main.as_ref().and_then(|main| content(main, path)) != Some(own),
-        None => false,
-    };
-    copied.iter().filter(changed).cloned().collect()
 }
 
 /// Deletes the branch, if it is still where it was put away from and nobody else uses it, and the base ref.

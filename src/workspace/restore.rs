@@ -12,12 +12,13 @@ use super::apply::{Made, StepError, base_ref, clear};
 use super::environment;
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, PlanError, Record, begun, place};
+use super::ports;
 use super::remove::branch_ref;
 use super::shared::{self, INSTRUCTIONS, SharedError};
 use super::{GitLock, Site};
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::worktree::{self, Hooks};
-use crate::git::{GitError, LinkedWorktree, snapshot};
+use crate::git::{GitError, LinkedWorktree, snapshot, submodule};
 use crate::model::{Oid, TaskId, Workspace};
 
 /// Why a workspace was not restored.
@@ -212,6 +213,8 @@ fn restore(
     if let Some(snapshot) = &restoration.snapshot {
         snapshot::restore(repo, tree.checkout(), snapshot)?;
     }
+    // As its files were, whatever its index or its branch say.
+    let modules = submodule::bring(repo, &tree, restoration.snapshot.as_ref().unwrap_or(head))?;
     refs::apply(repo, &[RefEdit { name: base_ref(&id.name), new: Some(base.clone()), old: Expected::Any }])?;
     match shared::link(tree.path(), &shared) {
         // The agent had put something of its own there; it is back as it was.
@@ -223,6 +226,7 @@ fn restore(
     }
     let settings = &site.settings.workspace;
     let furnished = environment::furnish(repo, settings, head, tree.path())?;
+    let leased = ports::lease(site, id)?;
     // The record stays until the journal knows: a kill in between is found and cleared by it.
     Ok(Made {
         workspace: Workspace {
@@ -231,11 +235,12 @@ fn restore(
             base: record.base,
             entry: tree.entry().to_owned(),
             copied: furnished.brought,
-            ports: Vec::new(),
+            ports: leased,
         },
         setup: settings.setup.clone(),
-        hook_failed: None,
+        hook: None,
         left_out: furnished.left,
+        submodules: modules,
     })
 }
 

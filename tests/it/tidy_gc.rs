@@ -252,7 +252,7 @@ fn the_main_checkout_is_refused_even_where_a_record_names_it() {
 fn a_kill_at_any_point_is_finished_by_the_next_gc_and_can_be_restored() {
     let points: Vec<&str> =
         wt::failpoint::POINTS.iter().copied().filter(|point| point.starts_with("remove.")).collect();
-    assert_eq!(points.len(), 4);
+    assert_eq!(points.len(), 5);
     for point in points {
         let program = Program::new();
         let tree = open(&program, "x");
@@ -263,7 +263,8 @@ fn a_kill_at_any_point_is_finished_by_the_next_gc_and_can_be_restored() {
         let killed = ran(command.env("WT_FAILPOINT", point).output().unwrap());
         assert_eq!(killed.code, -1, "{point}: {killed:?}");
         // Once everything is put away, force is no longer needed.
-        let more: &[&str] = if point == "remove.after_trash" { &["x", "--force"] } else { &[] };
+        let stands = ["remove.after_submodules", "remove.after_trash"].contains(&point);
+        let more: &[&str] = if stands { &["x", "--force"] } else { &[] };
         let answer = gc(&program, more);
         removed(&answer, "x");
         is_gone(&program, "x");

@@ -7,14 +7,16 @@ use crate::commands::context::Context;
 use crate::commands::room;
 use crate::error::{CommandError, During as _};
 use crate::failpoint;
+use crate::model::observer::Observer as _;
 use crate::model::text::count;
 use crate::model::{Clock as _, Event, Oid, TaskId, TaskName, TaskSpec};
 use crate::store::Lock;
 use crate::store::lock::DEADLINE;
 use crate::supervise::enqueue::{self, Asked, EnqueueError, Queued};
 use crate::supervise::{by_hand, pass, schedule};
+use crate::ui::message;
 use crate::workspace::create::{self, CreateError};
-use crate::workspace::{NoRoom, PlanError, Survey};
+use crate::workspace::{NoRoom, PlanError, Site, Survey, notes};
 
 /// Whether room may be made for what is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +182,25 @@ fn started_now(context: &mut Context, room: usize) -> Result<BTreeSet<TaskId>, C
     Ok(line.take(room).map(|task| task.id.clone()).collect())
 }
 
+/// Tells what was left out of a workspace, and where its hook's output is.
+fn tell_notes(site: &Site<'_>, id: &TaskId) {
+    for line in notes::read(&site.layout.task(id)) {
+        let barred = line.contains("not approved");
+        let told = site.layout.hooks_told();
+        if barred && fs_err::read_to_string(&told).is_ok_and(|before| before == line) {
+            continue;
+        }
+        message::warning(&format!("`{}`: {line}", id.name));
+        if barred {
+            // Once for this folder; a mark that cannot be kept is told again.
+            drop(fs_err::write(&told, &line));
+            message::hint("see and approve them with `wt trust --approve`");
+        } else if line.contains("hook") {
+            message::hint(&format!("see what it said with `wt logs {} --setup`", id.name));
+        }
+    }
+}
+
 /// Makes the workspace; if that fails, the task is taken back and the error says so. A person's is set up at once.
 fn furnish(context: &mut Context, id: &TaskId, lock: Option<Lock>) -> Result<(), CommandError> {
     let name = &id.name;
@@ -187,25 +208,34 @@ fn furnish(context: &mut Context, id: &TaskId, lock: Option<Lock>) -> Result<(),
         Some(lock) => lock,
         None => Lock::take(&context.layout().task(id).lock(), DEADLINE, "furnishing")?,
     };
+    let (making, progress) = (context.progress(), context.progress());
     let (site, journal) = context.parts();
     let task = journal.read()?.get(id).cloned().expect("it was queued a moment ago");
     if task.workspace.is_some() || task.state.ended() {
         return Ok(()); // A pass of somebody else was faster.
     }
-    match create::create(&site, journal, &task) {
+    making.waiting(&format!("making the workspace of `{name}`"));
+    let created = create::create(&site, journal, &task);
+    drop(making);
+    match created {
         Ok(workspace) => {
             failpoint::hit("spawn.after_workspace");
+            tell_notes(&site, id);
             if task.spec.agent.is_some() {
                 return Ok(());
             }
-            let failed = by_hand::set_up(&site, &task, &workspace, &lock)
+            let begun = |command: &str| progress.step(&format!("setting up `{name}`: {command}"));
+            let failed = by_hand::set_up(&site, &task, &workspace, &lock, &begun)
                 .during(|| format!("the set-up of `{name}` cannot be run; its workspace stays"))?;
-            let Some(reason) = failed else { return Ok(()) };
+            drop(progress);
+            let Some(failed) = failed else { return Ok(()) };
+            for line in &failed.said {
+                message::note(&format!("  {line}"));
+            }
             let mut refusal =
                 CommandError::refused(format!("the set-up of `{name}` failed; its workspace stays"));
-            refusal.causes.push(reason);
-            let log = site.layout.task(id).setup_log();
-            Err(refusal.hint(format!("see what it said: `cat {}`", log.display())))
+            refusal.causes.push(failed.reason);
+            Err(refusal.hint(format!("see all that it said with `wt logs {name} --setup`")))
         }
         // Others took the room since it was looked for: it stays queued, and is served when there is some.
         Err(error) if error.no_room().is_some() && task.spec.agent.is_some() => Ok(()),

@@ -41,6 +41,7 @@ day_time = "48h"
 copy = [".env*", "config/*.local"]
 symlink = ["node_modules"]
 setup = ["npm ci"]
+setup_timeout = "5m"
 ports = 2
 pool = 0
 pool_disk = "5GB"

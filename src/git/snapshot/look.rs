@@ -3,7 +3,7 @@
 //! It is taken once, to decide by and to put away by: on a large worktree nothing that `wt` does costs as much. Invariant:
 //! reads only. Index and files are read at the same time; where the index was written meanwhile, it is read again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -13,6 +13,7 @@ use gix::index::entry::{Flags, Mode, Stage};
 
 use super::super::repo::oid;
 use super::super::status::{InProgress, NOT_INSIDE, in_progress};
+use super::super::submodule;
 use super::{Item, Note, on_disk, shown};
 use crate::git::command::Git;
 use crate::git::{Checkout, GitError};
@@ -46,7 +47,9 @@ pub(super) struct Index {
     pub(super) notes: Vec<(Note, Vec<u8>)>,
     /// The tree that `git write-tree` would make of it, where the index itself says so and nothing in it is unusual.
     pub(super) tree: Option<Oid>,
-    /// A submodule whose repository is in its place.
+    /// Submodules with files, and where they are: their commits are kept by whoever takes the worktree away.
+    pub(super) submodules: BTreeMap<Vec<u8>, Oid>,
+    /// A submodule whose repository is in its place and cannot be read.
     nested: Option<Vec<u8>>,
     bytes: u64,
 }
@@ -181,11 +184,11 @@ impl Index {
     /// Notes a submodule, an entry of a conflict or one with flags.
     fn unusual(&mut self, checkout: &Checkout, index: &gix::index::File, entry: &gix::index::Entry) {
         let path = entry.path(index).to_vec();
-        if entry.mode == Mode::COMMIT
-            && self.nested.is_none()
-            && on_disk(checkout, &path).join(".git").exists()
-        {
-            self.nested = Some(path.clone());
+        if entry.mode == Mode::COMMIT && on_disk(checkout, &path).join(".git").exists() {
+            match submodule::head(checkout, &path) {
+                Some(head) => drop(self.submodules.insert(path.clone(), head)),
+                None => self.nested = Some(path.clone()),
+            }
         }
         let mode = format!("{:06o}", entry.mode.bits());
         if entry.stage() != Stage::Unconflicted {

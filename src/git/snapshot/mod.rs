@@ -38,6 +38,7 @@ use crate::model::Oid;
 /// git's modes, as they stand in trees.
 const LINK: &str = "120000";
 const EXECUTABLE: &str = "100755";
+const GITLINK: &str = "160000";
 const REGULAR: &str = "100644";
 
 /// The file of the fifth parent that holds [`Note`]s.

@@ -12,7 +12,7 @@ use fs_err::os::unix::fs::{OpenOptionsExt as _, symlink};
 
 use super::super::objects;
 use super::super::repo::id;
-use super::{EXECUTABLE, Item, LINK, NOTES, Note, items, on_disk, read, shown};
+use super::{EXECUTABLE, GITLINK, Item, LINK, NOTES, Note, items, on_disk, read, shown};
 use crate::git::command::Git;
 use crate::git::{Checkout, GitError, Repo};
 use crate::model::Oid;
@@ -171,6 +171,10 @@ fn write(repo: &Repo, checkout: &Checkout, item: &Item, permissions: Option<u32>
     let place = on_disk(checkout, &item.path);
     let folder = place.parent().unwrap_or(checkout.path());
     make_folder(checkout.path(), folder)?;
+    if item.mode == GITLINK && fs::symlink_metadata(&place).is_ok_and(|there| there.is_dir()) {
+        // A submodule that has its files stays as it is; its commit is told by the index.
+        return Ok(());
+    }
     match fs::symlink_metadata(&place) {
         Ok(there) if there.is_dir() => fs::remove_dir(&place)?,
         Ok(_) => fs::remove_file(&place)?,

@@ -13,7 +13,7 @@ use fs_err as fs;
 
 use super::super::objects::{blob, blob_of_file, has, own_commit};
 use super::{
-    EXECUTABLE, Item, LINK, Look, NOTES, Note, REGULAR, ScratchIndex, changed_tree, on_disk, written,
+    EXECUTABLE, GITLINK, Item, LINK, Look, NOTES, Note, REGULAR, ScratchIndex, changed_tree, on_disk, written,
 };
 use crate::git::{Checkout, GitError, Repo};
 use crate::model::Oid;
@@ -39,6 +39,10 @@ pub fn take_as_seen(
     let scratch = tempfile::tempdir()?;
     let (mut edits, mut gone) = (Vec::new(), Vec::new());
     for path in look.edited.iter().chain(&look.conflicted) {
+        if let Some(head) = look.index.submodules.get(path) {
+            edits.push(Item { mode: GITLINK.to_owned(), oid: head.clone(), path: path.clone() });
+            continue;
+        }
         match capture(repo, checkout, path)? {
             Some((item, _)) => edits.push(item),
             None => gone.push(path.clone()),

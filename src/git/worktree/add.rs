@@ -141,14 +141,27 @@ fn begin_once(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktr
 
 /// Fills a worktree that [`begin`] made, runs the hook and unlocks it. Returns the exit code of a hook that failed.
 pub fn complete(repo: &Repo, worktree: &LinkedWorktree, hooks: &Hooks) -> Result<Option<i32>, GitError> {
+    let mut hook_failed = None;
+    complete_with(repo, worktree, |commit| {
+        hook_failed = post_checkout(repo, worktree, commit, hooks)?;
+        Ok(())
+    })?;
+    Ok(hook_failed)
+}
+
+/// The same with something else to do between filling and unlocking: `then` gets the commit that the worktree is at.
+pub fn complete_with(
+    repo: &Repo,
+    worktree: &LinkedWorktree,
+    then: impl FnOnce(&Oid) -> Result<(), GitError>,
+) -> Result<(), GitError> {
     let commit =
         worktree.checkout().head()?.ok_or_else(|| GitError::NoSuchRevision { rev: "HEAD".to_owned() })?;
     checkout::fill(repo, worktree, &commit)?;
     failpoint::hit("spawn.after_files");
-    let hook_failed = post_checkout(repo, worktree, &commit, hooks)?;
+    then(&commit)?;
     failpoint::hit("spawn.after_hook");
-    unlock(worktree, MAKING)?;
-    Ok(hook_failed)
+    unlock(worktree, MAKING)
 }
 
 /// Runs the post-checkout hook as `git worktree add` does: in the worktree, from no commit to `commit`.

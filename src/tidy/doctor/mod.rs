@@ -6,6 +6,7 @@
 
 mod locks;
 pub mod machine;
+mod ports;
 mod state;
 mod worktrees;
 
@@ -18,6 +19,7 @@ use crate::model::view::Finding;
 use crate::process::sweep;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
+use crate::workspace::ports::PortsError;
 
 /// Why an examination stopped.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +30,9 @@ pub enum DoctorError {
     /// git cannot list what it has.
     #[error(transparent)]
     Git(#[from] GitError),
+    /// The leases of ports.
+    #[error(transparent)]
+    Ports(#[from] PortsError),
     /// The git lock, for mending.
     #[error("the repository is busy")]
     Lock(#[from] LockError),
@@ -79,6 +84,7 @@ pub fn examine(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<Report, D
     state::strays(&history, journal.roster(), &mut report);
     worktrees::examine(site, journal.roster(), &mut report)?;
     locks::examine(site.repo, site.clock, &mut report)?;
+    ports::examine(site, journal.roster(), &mut report)?;
     Ok(report)
 }
 
@@ -96,6 +102,7 @@ pub fn mend(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<(), DoctorEr
     let edits: Vec<RefEdit> = bases.into_iter().map(|(name, at)| RefEdit::delete(name, at)).collect();
     refs::apply(site.repo, &edits)?;
     worktrees::forget_missing(site, roster)?;
+    ports::mend(site, roster)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use fs_err as fs;
 
 use super::{DoctorError, Report, quoted};
 use crate::git::worktree::{self, Entry};
-use crate::git::{GitError, LinkedWorktree, Repo, refs};
+use crate::git::{GitError, LinkedWorktree, Repo, refs, submodule};
 use crate::model::text::count;
 use crate::model::{Roster, Task, TaskName, Workspace};
 use crate::tidy::gc::{facts, orphan_bases};
@@ -154,7 +154,12 @@ pub fn forget_missing(site: &Site<'_>, roster: &Roster) -> Result<(), GitError> 
     let known = workspaces(site, roster);
     for entry in strangers(&entries, &known, &root(site.repo)).filter(|entry| forgettable(entry)) {
         if let (Some(name), Err(_)) = (&entry.entry, fs::symlink_metadata(&entry.path)) {
-            worktree::remove_entry(&LinkedWorktree::open(site.repo, name, &entry.path)?)?;
+            let tree = LinkedWorktree::open(site.repo, name, &entry.path)?;
+            match submodule::keep(site.repo, tree.checkout(), &format!("entry-{name}")) {
+                Err(GitError::Submodule { .. }) => continue,
+                kept => kept?,
+            }
+            worktree::remove_entry(&tree)?;
         }
     }
     Ok(())

@@ -15,7 +15,7 @@ use super::plan::{Changes, Facts, Left, Tie, Work};
 use crate::git::landed::{Landed, landed};
 use crate::git::snapshot::Look;
 use crate::git::worktree::{self, Entry};
-use crate::git::{Checkout, GitError, LinkedWorktree, Repo};
+use crate::git::{Checkout, GitError, LinkedWorktree, Repo, submodule};
 use crate::model::text::one_line;
 use crate::model::{Oid, Roster, State, Task, TaskId, Workspace};
 use crate::workspace::Site;
@@ -135,7 +135,7 @@ fn look(repo: &Repo, task: &Task, workspace: &Workspace, entries: &[Entry], now:
     facts.tips.extend(tip.clone());
     if let Some(tree) = tree.as_ref().filter(|_| stands) {
         facts.idle = facts.idle.min(quiet(tree.checkout(), now));
-        seen.look = look_inside(tree.checkout(), facts);
+        seen.look = look_inside(repo, tree.checkout(), facts);
         seen.bytes = seen.look.as_ref().map_or(0, |look| look.bytes(tree.checkout()));
     } else {
         // Its `HEAD` may have left the branch before the folder went.
@@ -184,7 +184,7 @@ fn quiet(checkout: &Checkout, now: Timestamp) -> Duration {
     ["HEAD", "index", "logs/HEAD"].into_iter().filter_map(changed).min().unwrap_or(Duration::MAX)
 }
 
-fn look_inside(checkout: &Checkout, facts: &mut Facts) -> Option<Look> {
+fn look_inside(repo: &Repo, checkout: &Checkout, facts: &mut Facts) -> Option<Look> {
     let look = match Look::at(checkout) {
         Ok(look) => look,
         Err(error) => {
@@ -200,9 +200,14 @@ fn look_inside(checkout: &Checkout, facts: &mut Facts) -> Option<Look> {
     };
     let folders = look.untracked_folders();
     let inner = folders.iter().find_map(|path| repository_in(checkout.path(), path, DEPTH));
-    // git keeps the repositories of submodules here once they are initialised.
-    let submodules = checkout.git_dir().join("modules").is_dir().then(|| "a submodule".to_owned());
-    facts.ties.extend(inner.or(submodules).map(|path| Tie::Nested(one_line(&path, 100))));
+    facts.ties.extend(inner.map(|path| Tie::Nested(one_line(&path, 100))));
+    match submodule::obstacle(repo, checkout) {
+        Ok(obstacle) => {
+            let tie = obstacle.map(|found| Tie::Submodule(one_line(&found.path, 100), found.why));
+            facts.ties.extend(tie);
+        }
+        Err(error) => facts.changes = Changes::Unknown(one_line(&error.to_string(), 100)),
+    }
     Some(look)
 }
 

@@ -16,6 +16,8 @@ pub enum Tie {
     Locked(String),
     /// A repository inside, which no snapshot can hold.
     Nested(String),
+    /// A submodule with something that no commit has, and what.
+    Submodule(String, String),
     /// git does not know its folder any more, so its state cannot be put away.
     Unregistered,
     /// Its record does not fit the place where workspaces are made.
@@ -28,6 +30,9 @@ impl Tie {
             Self::Locked(reason) if reason.is_empty() => "locked by `git worktree lock`".to_owned(),
             Self::Locked(reason) => format!("locked by `git worktree lock`: {reason}"),
             Self::Nested(path) => format!("another repository is inside it: `{path}`"),
+            Self::Submodule(path, why) => {
+                format!("its submodule `{path}` cannot be put away: {why}; commit or discard it there")
+            }
             Self::Unregistered => "git does not know its folder any more".to_owned(),
             Self::Misplaced(how) => format!("its record names {how}"),
         }

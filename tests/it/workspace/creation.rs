@@ -36,7 +36,7 @@ fn a_workspace_has_everything_and_both_checkouts_are_clean() {
     assert_eq!(workspace.path, root.join("auth").display().to_string());
     assert_eq!((workspace.branch.as_str(), &workspace.base), ("wt/auth", &oid(&repo.head())));
     assert_eq!(workspace.copied, [".env", "packages/a/.env.local"]);
-    assert_eq!((made.hook_failed, made.left_out), (None, Vec::new()));
+    assert_eq!((made.hook, made.left_out), (None, Vec::new()));
     let tree = env.at(Path::new(&workspace.path));
     assert_eq!(tree.read(".env"), "SECRET=1\n");
     let copy = fs::metadata(tree.path().join(".env")).expect("the copy");
@@ -225,7 +225,8 @@ fn a_hook_that_fails_is_told_and_the_workspace_is_made() {
     let hook = repo.path().join(".git/hooks/post-checkout");
     fs::set_permissions(hook, std::fs::Permissions::from_mode(0o755)).expect("a mode");
     let made = place.try_make("x").expect("a workspace");
-    assert_eq!(made.hook_failed, Some(3));
+    let how = "exited with code 3".to_owned();
+    assert_eq!(made.hook, Some(wt::workspace::hook::Ended::Failed { how }));
     assert!(env.root().join("repo-worktrees/x/ran").exists());
 }
 
