@@ -47,16 +47,27 @@ pub enum Walked {
     Refused(Refusal),
 }
 
-/// Puts what changed from the tree `base` to the tree `theirs` onto the tree `ours`.
-pub fn walk(repo: &Repo, base: &Oid, ours: &Oid, theirs: &Oid) -> Result<Walked, GitError> {
-    let mut cache = Cache::new(repo);
-    Ok(match overlay(&mut cache, id(base)?, id(ours)?, id(theirs)?)? {
-        Ok(tree) => Walked::Tree(oid(tree)),
-        Err(why) => Walked::Refused(why),
-    })
+/// Walks many times over trees that have much in common: each is read once.
+pub struct Walker {
+    cache: Cache,
 }
 
-/// The same with what was read kept.
+impl Walker {
+    /// Begins with nothing read.
+    pub fn new(repo: &Repo) -> Self {
+        Self { cache: Cache::new(repo) }
+    }
+
+    /// Puts what changed from the tree `base` to the tree `theirs` onto the tree `ours`.
+    pub fn walk(&mut self, base: &Oid, ours: &Oid, theirs: &Oid) -> Result<Walked, GitError> {
+        Ok(match overlay(&mut self.cache, id(base)?, id(ours)?, id(theirs)?)? {
+            Ok(tree) => Walked::Tree(oid(tree)),
+            Err(why) => Walked::Refused(why),
+        })
+    }
+}
+
+/// The same in gix' terms.
 pub(super) fn overlay(
     cache: &mut Cache,
     base: ObjectId,

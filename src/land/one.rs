@@ -2,7 +2,7 @@
 //!
 //! Invariant: a task that was taken up leaves `landing` before the next one is: landed, conflict, rejected, or back.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use super::publish::{Outcome, Publication, Way, settle_held};
 use super::replay::{Replay, replay};
@@ -11,6 +11,7 @@ use super::resolve::{self, Resolver};
 use super::verify::{Bench, Verdict, steps};
 use super::{Conflicts, LandError, Landing, remembered, review};
 use crate::failpoint;
+use crate::git::replay::Replayer;
 use crate::git::status::{InProgress, status};
 use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::text::one_line;
@@ -90,6 +91,7 @@ pub(super) struct Course<'a> {
     landing: &'a Landing<'a>,
     id: String,
     bench: Bench<'a>,
+    replayer: RefCell<Replayer<'a>>,
 }
 
 impl<'a> Course<'a> {
@@ -97,7 +99,7 @@ impl<'a> Course<'a> {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let logs = landing.layout.landing(&id);
         let bench = Bench { landing, lock, logs, furnished: Cell::new(false) };
-        Self { landing, id, bench }
+        Self { landing, id, bench, replayer: RefCell::new(Replayer::new(landing.repo)) }
     }
 
     /// Lands `tasks` one after the other; what cannot go on ends it, with every task put right.
@@ -208,7 +210,7 @@ impl<'a> Course<'a> {
         let gone = || LandError::NoTarget { target: target.to_owned() };
         let old = repo.branch_tip(target)?.ok_or_else(gone)?;
         observer.step(&format!("replaying `{}` onto `{target}`", task.name()));
-        let mut replayed = replay(repo, ready.workspace, &old, &ready.head)?;
+        let mut replayed = replay(repo, &mut self.replayer.borrow_mut(), ready.workspace, &old, &ready.head)?;
         if let Replay::Conflict { commit: Some(_), .. } = replayed {
             replayed = self.resolve(&old, ready, journal, resolver)?;
             about.resolved.clone_from(&resolver.tally.resolved);
@@ -326,11 +328,12 @@ impl Round {
 pub(super) struct Rehearsal<'a> {
     landing: &'a Landing<'a>,
     tip: Oid,
+    replayer: Replayer<'a>,
 }
 
 impl<'a> Rehearsal<'a> {
     pub(super) fn new(landing: &'a Landing<'a>, tip: Oid) -> Self {
-        Self { landing, tip }
+        Self { landing, tip, replayer: Replayer::new(landing.repo) }
     }
 
     /// Replays `tasks` one on top of the other, without checks.
@@ -351,7 +354,7 @@ impl<'a> Rehearsal<'a> {
 
     fn tell(&mut self, task: &Task, ready: &Ready<'_>, way: &Way) -> Result<Fate, LandError> {
         let Landing { repo, settings, conflicts, .. } = *self.landing;
-        let mut replayed = replay(repo, ready.workspace, &self.tip, &ready.head)?;
+        let mut replayed = replay(repo, &mut self.replayer, ready.workspace, &self.tip, &ready.head)?;
         let mut reason = None;
         if let Replay::Conflict { commit: Some(_), .. } = replayed {
             let (outcome, asked) = resolve::rehearse(repo, &self.tip, &ready.head)?;

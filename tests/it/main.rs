@@ -24,6 +24,7 @@ mod git_publish;
 mod git_replay;
 mod git_repo;
 mod git_snapshot;
+mod git_walk;
 mod git_worktree;
 mod journal;
 mod land;
