@@ -202,10 +202,10 @@ impl Script {
 }
 
 /// What git says of one merge: its tree where it is clean.
-type Verdict = Option<Oid>;
+pub type Verdict = Option<Oid>;
 
 /// Asks git for many merges (base, ours, theirs) in one process.
-fn git_merges(git_dir: &std::path::Path, asked: &[(Oid, Oid, Oid)]) -> Vec<Verdict> {
+pub fn git_merges(git_dir: &std::path::Path, asked: &[(Oid, Oid, Oid)]) -> Vec<Verdict> {
     let mut child = Command::new("git")
         .arg("--git-dir")
         .arg(git_dir)
@@ -246,7 +246,7 @@ fn git_merges(git_dir: &std::path::Path, asked: &[(Oid, Oid, Oid)]) -> Vec<Verdi
 }
 
 /// Walks the trees of three commits.
-fn walked(repo: &Repo, walker: &mut Walker, (base, ours, theirs): &(Oid, Oid, Oid)) -> Walked {
+pub fn walked(repo: &Repo, walker: &mut Walker, (base, ours, theirs): &(Oid, Oid, Oid)) -> Walked {
     let tree = |commit| repo.tree_of(commit).unwrap();
     walker.walk(&tree(base), &tree(ours), &tree(theirs)).unwrap()
 }

@@ -54,4 +54,5 @@ mod verb_output;
 mod verb_resolve;
 mod verb_review;
 mod verb_spawn;
+mod walk_history;
 mod workspace;
