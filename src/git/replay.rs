@@ -221,17 +221,14 @@ impl<'a> Replayer<'a> {
         let (old, new) = (id(onto)?, id(commit)?);
         let there = self.tree(old)?;
         let (base, theirs) = (self.tree(id(parent)?)?, self.tree(new)?);
-        let tree = match walk::overlay(&mut self.cache, base, there, theirs)? {
-            Ok(tree) => {
-                ways.walked += 1;
-                tree
-            }
-            Err(_) => {
-                ways.merged += 1;
-                match merge(self.repo, Some(parent), onto, commit)? {
-                    Merged::Conflict(paths) => return Ok(Replayed::Conflict(paths)),
-                    Merged::Clean(tree) => id(&tree)?,
-                }
+        let tree = if let Ok(tree) = walk::overlay(&mut self.cache, base, there, theirs)? {
+            ways.walked += 1;
+            tree
+        } else {
+            ways.merged += 1;
+            match merge(self.repo, Some(parent), onto, commit)? {
+                Merged::Conflict(paths) => return Ok(Replayed::Conflict(paths)),
+                Merged::Clean(tree) => id(&tree)?,
             }
         };
         if tree == there {

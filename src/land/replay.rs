@@ -27,7 +27,7 @@ pub(super) fn replay(
 ) -> Result<Replay, GitError> {
     match try_replay(repo, replayer, workspace, tip, head) {
         Err(cause) => LeftOut::unreadable(cause).map(Replay::Impossible),
-        replayed => replayed,
+        done => done,
     }
 }
 

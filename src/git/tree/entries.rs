@@ -149,50 +149,54 @@ impl Tree {
 
     /// Returns the bytes of this tree with other entries at some names; `None` takes away what stands there.
     pub(in crate::git) fn with(&self, edits: &[(&[u8], Option<Entry>)]) -> Vec<u8> {
-        // (from, to): bytes that are replaced, none where something is put between two entries.
-        let mut cuts: Vec<(usize, usize, Option<(&[u8], Entry)>)> = Vec::with_capacity(edits.len());
+        let mut cuts: Vec<Cut<'_>> = Vec::with_capacity(edits.len());
         for &(name, new) in edits {
             let there = self.search((name, false)).or_else(|_| self.search((name, true))).ok();
             let place = there.map(|n| self.places[n]);
-            let stays = |entry: Entry| place.is_some_and(|p| (p.mode == FOLDER) == entry.is_folder());
-            match (place, new) {
-                (Some(place), Some(entry)) if stays(entry) => {
-                    cuts.push((place.start, place.end, Some((name, entry))));
-                }
-                (place, new) => {
-                    cuts.extend(place.map(|place| (place.start, place.end, None)));
-                    if let Some(entry) = new {
-                        let at = self.search((name, entry.is_folder())).unwrap_or_else(|at| at);
-                        let at = self.places.get(at).map_or(self.raw.len(), |place| place.start);
-                        cuts.push((at, at, Some((name, entry))));
-                    }
-                }
+            let put = new.map(|entry| (name, entry));
+            let stays = place.is_some_and(|p| new.is_some_and(|new| (p.mode == FOLDER) == new.is_folder()));
+            if let Some(Place { start, end, .. }) = place {
+                cuts.push(Cut { start, end, put: put.filter(|_| stays) });
+            }
+            if let Some((_, entry)) = put.filter(|_| !stays) {
+                let next = self.search((name, entry.is_folder())).unwrap_or_else(|next| next);
+                let start = self.places.get(next).map_or(self.raw.len(), |place| place.start);
+                cuts.push(Cut { start, end: start, put });
             }
         }
-        // At one place, what is put between entries comes before the entry there is replaced, in git's order among itself.
-        cuts.sort_by(|a, b| {
-            let among = match (&a.2, &b.2) {
-                (Some((x, e)), Some((y, f))) if a.1 == a.0 && b.1 == b.0 => {
-                    order((x, e.is_folder()), (y, f.is_folder()))
-                }
-                _ => Ordering::Equal,
-            };
-            (a.0, a.1).cmp(&(b.0, b.1)).then(among)
-        });
+        cuts.sort_by(Cut::order);
         let mut bytes = Vec::with_capacity(self.raw.len() + edits.len() * 40);
         let mut kept = 0;
-        for (from, to, put) in cuts {
-            bytes.extend_from_slice(&self.raw[kept..from]);
+        for Cut { start, end, put } in cuts {
+            bytes.extend_from_slice(&self.raw[kept..start]);
             if let Some((name, entry)) = put {
                 bytes.extend_from_slice(format!("{:o} ", entry.mode).as_bytes());
                 bytes.extend_from_slice(name);
                 bytes.push(0);
                 bytes.extend_from_slice(entry.id.as_slice());
             }
-            kept = to;
+            kept = end;
         }
         bytes.extend_from_slice(&self.raw[kept..]);
         bytes
+    }
+}
+
+/// Bytes of a tree that give way to an entry, or to nothing; none of them where an entry is put between two.
+struct Cut<'a> {
+    start: usize,
+    end: usize,
+    put: Option<(&'a [u8], Entry)>,
+}
+
+impl Cut<'_> {
+    /// What is put between two entries comes before the second one gives way, and in git's order among itself.
+    fn order(&self, other: &Self) -> Ordering {
+        let places = (self.start, self.end).cmp(&(other.start, other.end));
+        places.then_with(|| match (&self.put, &other.put) {
+            (Some((a, x)), Some((b, y))) => order((a, x.is_folder()), (b, y.is_folder())),
+            _ => Ordering::Equal,
+        })
     }
 }
 
