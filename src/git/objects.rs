@@ -19,12 +19,7 @@ const SELF: &str = "wt <wt@localhost>";
 
 /// Writes `commit` again with another tree and parent. Author, committer, both dates, encoding and message stay as they
 /// are, to the byte; signatures go, for they would no longer be true.
-pub(super) fn copy_commit(repo: &Repo, commit: &Oid, tree: &Oid, parent: &Oid) -> Result<Oid, GitError> {
-    copied(&repo.local(), id(commit)?, id(tree)?, id(parent)?).map(oid)
-}
-
-/// The same in gix' terms.
-pub(super) fn copied(
+pub(super) fn copy_commit(
     local: &gix::Repository,
     commit: ObjectId,
     tree: ObjectId,

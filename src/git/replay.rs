@@ -129,7 +129,10 @@ pub fn replay(repo: &Repo, onto: &Oid, head: &Oid) -> Result<Outcome, GitError> 
 
 /// Replays one commit onto another.
 pub fn replay_one(repo: &Repo, onto: &Oid, commit: &Oid) -> Result<Replayed, GitError> {
-    Replayer::new(repo).one(onto, commit, &mut Ways::default())
+    let mut replayer = Replayer::new(repo);
+    let done = replayer.one(onto, commit, &mut Ways::default())?;
+    replayer.cache.settle()?;
+    Ok(done)
 }
 
 /// Returns the merged tree of a commit (the second) that does not merge onto another (the first), if anybody has one.
@@ -171,6 +174,17 @@ impl<'a> Replayer<'a> {
         head: &Oid,
         resolve: Resolve<'_, E>,
     ) -> Result<Outcome, E> {
+        let outcome = self.all(onto, head, resolve)?;
+        self.cache.settle()?;
+        Ok(outcome)
+    }
+
+    fn all<E: From<GitError>>(
+        &mut self,
+        onto: &Oid,
+        head: &Oid,
+        resolve: Resolve<'_, E>,
+    ) -> Result<Outcome, E> {
         let pending = match self.line.pending(&mut self.cache, id(onto)?, id(head)?) {
             Some(line) => line,
             None => pending(self.repo, head, onto)?,
@@ -188,7 +202,8 @@ impl<'a> Replayer<'a> {
                 Replayed::Conflict(paths) => match resolve(&outcome.tip, &commit.oid)? {
                     Some(tree) if tree == self.repo.tree_of(&outcome.tip)? => {}
                     Some(tree) => {
-                        outcome.tip = objects::copy_commit(self.repo, &commit.oid, &tree, &outcome.tip)?;
+                        let (tree, parent) = (id(&tree)?, id(&outcome.tip)?);
+                        outcome.tip = oid(self.cache.copy_commit(id(&commit.oid)?, tree, parent)?);
                         outcome.commits.push(outcome.tip.clone());
                     }
                     None => {
