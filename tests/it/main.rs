@@ -32,6 +32,7 @@ mod lock;
 mod loop_checkpoint;
 mod loop_faults;
 mod loop_life;
+mod made_history;
 mod merge_conservation;
 mod merge_fixtures;
 mod program;
