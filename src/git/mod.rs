@@ -4,6 +4,7 @@
 //! indexes or refs goes through the git program behind [`command`]. Errors of either stop here as [`GitError`].
 //! This room decides nothing about tasks: it answers and does what it is told, or fails without a trace.
 
+mod cache;
 pub mod checkout;
 pub mod command;
 pub mod commit;
@@ -25,6 +26,7 @@ pub mod snapshot;
 pub mod status;
 pub mod submodule;
 pub mod tree;
+pub mod walk;
 pub mod weight;
 pub mod worktree;
 

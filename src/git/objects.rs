@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use gix::objs::Kind;
+use gix::ObjectId;
+use gix::objs::{Kind, Write as _};
 
 use super::command::Git;
 use super::repo::{id, oid};
@@ -18,10 +19,17 @@ const SELF: &str = "wt <wt@localhost>";
 
 /// Writes `commit` again with another tree and parent. Author, committer, both dates, encoding and message stay as they
 /// are, to the byte; signatures go, for they would no longer be true.
-pub(super) fn copy_commit(repo: &Repo, commit: &Oid, tree: &Oid, parent: &Oid) -> Result<Oid, GitError> {
-    let old = repo.bytes_of(id(commit)?)?;
-    let new = rewritten(&old, tree, parent);
-    write(repo, Kind::Commit, &new)
+pub(super) fn copy_commit(
+    local: &gix::Repository,
+    commit: ObjectId,
+    tree: ObjectId,
+    parent: ObjectId,
+) -> Result<ObjectId, GitError> {
+    let old = local.find_object(commit);
+    let old = old.map_err(|e| GitError::unreadable(format!("object {commit}"), e))?;
+    let new = rewritten(&old.data, tree, parent);
+    let written = local.objects.write_buf(Kind::Commit, &new);
+    written.map_err(|e| GitError::unreadable("a new commit", e))
 }
 
 /// Writes a commit in `wt`'s own name, dated now.
@@ -50,7 +58,6 @@ pub(super) fn blob_of_file(checkout: &Checkout, path: &Path) -> Result<Oid, GitE
 }
 
 fn write(repo: &Repo, kind: Kind, bytes: &[u8]) -> Result<Oid, GitError> {
-    use gix::objs::Write as _;
     let written = repo.local().objects.write_buf(kind, bytes);
     written.map(oid).map_err(|e| GitError::unreadable(format!("a new {kind}"), e))
 }
@@ -71,7 +78,7 @@ pub(super) fn parents(repo: &Repo, commit: &Oid) -> Result<Vec<Oid>, GitError> {
 /// Header lines that sign or embed what is no longer there; they go with their continuation lines.
 const DROPPED: &[&[u8]] = &[b"tree", b"parent", b"gpgsig", b"gpgsig-sha256", b"mergetag"];
 
-fn rewritten(old: &[u8], tree: &Oid, parent: &Oid) -> Vec<u8> {
+fn rewritten(old: &[u8], tree: ObjectId, parent: ObjectId) -> Vec<u8> {
     let mut new = format!("tree {tree}\nparent {parent}\n").into_bytes();
     let mut rest = old;
     let mut dropping = false;
@@ -100,17 +107,17 @@ mod tests {
 
     #[test]
     fn only_tree_parents_and_signatures_change() {
-        let a = Oid::parse(&"a".repeat(40)).unwrap();
-        let b = Oid::parse(&"b".repeat(40)).unwrap();
+        let a = ObjectId::from_hex(&[b'a'; 40]).unwrap();
+        let b = ObjectId::from_hex(&[b'b'; 40]).unwrap();
         let old = b"tree 0\nparent 1\nparent 2\nauthor \xe9 <e> 1 +0130\ncommitter C <c> 2 -0000\nencoding latin1\n\
             gpgsig -----BEGIN\n \n abc\n -----END\nextra kept\n and its second line\n\n\n tree in the \xff message\n\n";
-        let new = rewritten(old, &a, &b);
+        let new = rewritten(old, a, b);
         let mut wanted = format!("tree {a}\nparent {b}\n").into_bytes();
         wanted.extend_from_slice(
             b"author \xe9 <e> 1 +0130\ncommitter C <c> 2 -0000\nencoding latin1\nextra kept\n and its second line\n\n\n \
               tree in the \xff message\n\n",
         );
         assert_eq!(new, wanted, "{}", String::from_utf8_lossy(&new));
-        assert!(rewritten(b"tree 0\nauthor x\n\n", &a, &b).ends_with(b"author x\n\n"), "an empty message");
+        assert!(rewritten(b"tree 0\nauthor x\n\n", a, b).ends_with(b"author x\n\n"), "an empty message");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: no index but a scratch one is written, so that a worktree's own stays as it is.
 
+pub(super) mod entries;
+
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;

@@ -200,7 +200,8 @@ impl Course<'_> {
                     self.landing.target
                 ));
                 let waits = task.spec.after.iter().any(|parent| out.contains(parent));
-                let link = match replay(repo, ready.workspace, &tip, &ready.head)? {
+                let replayer = &mut self.replayer.borrow_mut();
+                let link = match replay(repo, replayer, ready.workspace, &tip, &ready.head)? {
                     Replay::Clean { tip: new, commits } if !waits && new != tip => {
                         let guarded = review::guarded(repo, globs, task, &ready.head, &tip, &new)?;
                         guarded.is_empty().then_some((new, commits))

@@ -14,6 +14,7 @@ use super::resolve::{self, Resolver};
 use super::verify::{Bench, Passengers, Verdict, steps, steps_of_all};
 use super::{Conflicts, LandError, Landing, remembered, review};
 use crate::failpoint;
+use crate::git::replay::Replayer;
 use crate::git::status::{InProgress, status};
 use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::text::one_line;
@@ -97,6 +98,7 @@ pub(super) struct Course<'a> {
     pub(super) landing: &'a Landing<'a>,
     pub(super) id: String,
     pub(super) bench: Bench<'a>,
+    pub(super) replayer: RefCell<Replayer<'a>>,
 }
 
 impl<'a> Course<'a> {
@@ -112,7 +114,7 @@ impl<'a> Course<'a> {
             surroundings: RefCell::default(),
             passed,
         };
-        Self { landing, id, bench }
+        Self { landing, id, bench, replayer: RefCell::new(Replayer::new(landing.repo)) }
     }
 
     /// Lands `tasks`, batch by batch; what cannot go on ends it, with every task put right.
@@ -232,7 +234,7 @@ impl<'a> Course<'a> {
         let gone = || LandError::NoTarget { target: target.to_owned() };
         let old = repo.branch_tip(target)?.ok_or_else(gone)?;
         observer.step(&format!("replaying `{}` onto `{target}`", task.name()));
-        let mut replayed = replay(repo, ready.workspace, &old, &ready.head)?;
+        let mut replayed = replay(repo, &mut self.replayer.borrow_mut(), ready.workspace, &old, &ready.head)?;
         if let Replay::Conflict { commit: Some(_), .. } = replayed {
             replayed = self.resolve(&old, ready, journal, resolver)?;
             about.resolved.clone_from(&resolver.tally.resolved);
@@ -352,11 +354,12 @@ impl Round {
 pub(super) struct Rehearsal<'a> {
     landing: &'a Landing<'a>,
     tip: Oid,
+    replayer: Replayer<'a>,
 }
 
 impl<'a> Rehearsal<'a> {
     pub(super) fn new(landing: &'a Landing<'a>, tip: Oid) -> Self {
-        Self { landing, tip }
+        Self { landing, tip, replayer: Replayer::new(landing.repo) }
     }
 
     /// Replays `tasks` one on top of the other, without checks.
@@ -377,7 +380,7 @@ impl<'a> Rehearsal<'a> {
 
     fn tell(&mut self, task: &Task, ready: &Ready<'_>, way: &Way) -> Result<Fate, LandError> {
         let Landing { repo, settings, conflicts, .. } = *self.landing;
-        let mut replayed = replay(repo, ready.workspace, &self.tip, &ready.head)?;
+        let mut replayed = replay(repo, &mut self.replayer, ready.workspace, &self.tip, &ready.head)?;
         let mut reason = None;
         if let Replay::Conflict { commit: Some(_), .. } = replayed {
             let (outcome, asked) = resolve::rehearse(repo, &self.tip, &ready.head)?;

@@ -1,7 +1,7 @@
 //! A task's commits on the moving tip, in memory: clean, in conflict, or not replayable at all. Nothing is moved.
 
 use super::report::LeftOut;
-use crate::git::replay::{self, Stop};
+use crate::git::replay::{Replayer, Stop};
 use crate::git::{GitError, Repo, landed};
 use crate::model::event::ConflictedPath;
 use crate::model::{Oid, Workspace};
@@ -18,15 +18,27 @@ pub(super) enum Replay {
 }
 
 /// Replays what `head` has beyond `tip`.
-pub(super) fn replay(repo: &Repo, workspace: &Workspace, tip: &Oid, head: &Oid) -> Result<Replay, GitError> {
-    match try_replay(repo, workspace, tip, head) {
+pub(super) fn replay(
+    repo: &Repo,
+    replayer: &mut Replayer<'_>,
+    workspace: &Workspace,
+    tip: &Oid,
+    head: &Oid,
+) -> Result<Replay, GitError> {
+    match try_replay(repo, replayer, workspace, tip, head) {
         Err(cause) => LeftOut::unreadable(cause).map(Replay::Impossible),
-        replayed => replayed,
+        done => done,
     }
 }
 
-fn try_replay(repo: &Repo, workspace: &Workspace, tip: &Oid, head: &Oid) -> Result<Replay, GitError> {
-    let outcome = replay::replay(repo, tip, head)?;
+fn try_replay(
+    repo: &Repo,
+    replayer: &mut Replayer<'_>,
+    workspace: &Workspace,
+    tip: &Oid,
+    head: &Oid,
+) -> Result<Replay, GitError> {
+    let outcome = replayer.replay(tip, head)?;
     let Some(stop) = outcome.stop else {
         return Ok(Replay::Clean { tip: outcome.tip, commits: outcome.commits.len() });
     };
