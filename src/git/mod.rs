@@ -5,6 +5,7 @@
 //! This room decides nothing about tasks: it answers and does what it is told, or fails without a trace.
 
 pub mod checkout;
+pub mod clean;
 pub mod command;
 pub mod commit;
 pub mod conflict;

@@ -41,6 +41,7 @@ mod real_claude_loop;
 mod real_claude_resolve;
 mod real_codex;
 mod session;
+mod status_clean;
 mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;

@@ -1,0 +1,145 @@
+//! What holds for every worktree of a repository: settings that decide who may answer, and the ignore rules outside of
+//! worktrees. Read once a question, from git itself, so that every file that git would read counts.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use gix::ignore::search::Ignore;
+
+use super::ignore::Patterns;
+use crate::git::Repo;
+use crate::git::command::Git;
+
+/// The largest file of patterns that is read here.
+pub(super) const MOST_PATTERNS: u64 = 1 << 20;
+
+/// What holds for every worktree.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// The lists outside of worktrees, the one that counts most first.
+    pub(super) lists: Vec<Patterns>,
+    /// Whether a worktree may have a config file of its own.
+    pub(super) own_config: bool,
+}
+
+/// Settings and the value that a proof needs; others leave the answer to git.
+const NEEDED: &[(&str, bool)] = &[
+    ("core.filemode", true),
+    ("core.symlinks", true),
+    ("core.trustctime", true),
+    ("core.ignorecase", false),
+    ("core.ignorestat", false),
+    ("core.precomposeunicode", false),
+    ("core.sparsecheckout", false),
+    ("core.splitindex", false),
+    ("index.sparse", false),
+];
+
+impl Rules {
+    /// Reads them; `None`: git must be asked about every worktree.
+    pub(super) fn read(repo: &Repo) -> Option<Self> {
+        let listed = Git::on(repo, "config").polling().args(["--list", "-z"]).output().ok()?;
+        let mut excludes = None;
+        let mut own_config = false;
+        let settings = listed.split(|b| *b == 0).filter(|setting| !setting.is_empty());
+        for setting in settings {
+            let (key, value) = match setting.iter().position(|b| *b == b'\n') {
+                Some(at) => (&setting[..at], Some(&setting[at + 1..])),
+                None => (setting, None),
+            };
+            let (key, value) = (String::from_utf8_lossy(key), value.map(String::from_utf8_lossy));
+            if let Some((_, needed)) = NEEDED.iter().find(|(name, _)| *name == key) {
+                if boolean(value.as_deref()) != Some(*needed) {
+                    return None;
+                }
+            } else if key == "core.checkstat" {
+                value.filter(|value| value == "default")?;
+            } else if key == "core.excludesfile" {
+                excludes = Some(value?.into_owned());
+            } else if key == "extensions.worktreeconfig" {
+                own_config = boolean(value.as_deref())?;
+            } else if key.starts_with("includeif.") {
+                // What it brings in may differ between worktrees.
+                return None;
+            }
+        }
+        let common = repo.common_dir();
+        if own_config && common.join("config.worktree").exists() {
+            return None;
+        }
+        let mut lists = Vec::new();
+        lists.extend(patterns(&common.join("info").join("exclude"))?);
+        if let Some(file) = excludes_file(excludes)? {
+            lists.extend(patterns(&file)?);
+        }
+        Some(Self { lists, own_config })
+    }
+}
+
+fn boolean(value: Option<&str>) -> Option<bool> {
+    match value.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("true" | "yes" | "on" | "1") => Some(true),
+        Some("false" | "no" | "off" | "0" | "") => Some(false),
+        Some(_) => None,
+    }
+}
+
+/// Returns the user's own file of patterns; the outer `None`: it is written in a way that only git understands.
+fn excludes_file(told: Option<String>) -> Option<Option<PathBuf>> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    match told {
+        None => {
+            let folder = std::env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty());
+            let folder = folder.map(PathBuf::from).or_else(|| Some(home?.join(".config")));
+            Some(folder.map(|folder| folder.join("git").join("ignore")))
+        }
+        Some(empty) if empty.is_empty() => Some(None),
+        Some(path) => match path.strip_prefix("~/") {
+            Some(rest) => Some(Some(home?.join(rest))),
+            None => Path::new(&path).is_absolute().then(|| Some(PathBuf::from(path))),
+        },
+    }
+}
+
+/// Reads a file of patterns; the outer `None`: it cannot be read here, the inner one: it is not there.
+fn patterns(path: &Path) -> Option<Option<Patterns>> {
+    let about = match fs::metadata(path) {
+        Ok(about) => about,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Some(None),
+        Err(_) => return None,
+    };
+    if !about.is_file() || about.len() > MOST_PATTERNS {
+        return None;
+    }
+    let bytes = fs::read(path).ok()?;
+    Patterns::from_bytes(&bytes, path.to_owned(), None, Ignore::default()).ok().map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_are_read_as_git_reads_them() {
+        for (text, read) in [
+            (None, Some(true)),
+            (Some("Yes"), Some(true)),
+            (Some(""), Some(false)),
+            (Some("off"), Some(false)),
+            (Some("2"), None),
+            (Some("banana"), None),
+        ] {
+            assert_eq!(boolean(text), read, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_plain_place_of_the_users_patterns_is_understood() {
+        let at = |text: &str| excludes_file(Some(text.to_owned()));
+        assert_eq!(at("/etc/ignored"), Some(Some("/etc/ignored".into())));
+        assert_eq!(at(""), Some(None));
+        assert_eq!(at("~somebody/ignored"), None);
+        assert_eq!(at("ignored"), None);
+        assert_eq!(at("%(prefix)/ignored"), None);
+    }
+}
