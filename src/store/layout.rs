@@ -8,6 +8,7 @@
 //!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
 //!   landings/ID/                one log a check
+//!   cache/status                what `wt status` last saw; may be deleted at any time
 //! ```
 
 use std::io;
@@ -95,6 +96,12 @@ impl Layout {
     /// Returns the lock file of slot `n`.
     pub fn slot(&self, n: u32) -> PathBuf {
         self.root.join("slots").join(n.to_string())
+    }
+
+    /// Returns what `wt status` last saw. It stands in a folder of its own, so that writing it wakes nobody who waits for the
+    /// journal.
+    pub fn remembered(&self) -> PathBuf {
+        self.root.join("cache").join("status")
     }
 
     /// Returns the folder of a task.

@@ -34,7 +34,7 @@ pub type Answer = (usize, Option<bool>);
 pub struct Answers {
     fleet: Arc<Fleet>,
     tell: Sender<Answer>,
-    answers: Receiver<Answer>,
+    heard: Receiver<Answer>,
     left: usize,
     helpers: usize,
 }
@@ -42,13 +42,13 @@ pub struct Answers {
 /// Asks each worktree whether it is dirty. The work goes on in the background; `patience` is how long nothing at all may be
 /// heard of before the rest is given up.
 pub fn ask(repo: &Repo, checkouts: Vec<Checkout>, patience: Duration) -> Answers {
-    let (tell, answers) = channel();
+    let (tell, heard) = channel();
     let left = checkouts.len();
     let queue = Queue { jobs: (0..left).map(Job::Begin).collect(), left, heard: 0 };
     let (repo, queue) = (repo.clone(), Mutex::new(queue));
     let (rules, more) = (OnceLock::new(), Condvar::new());
     let fleet = Arc::new(Fleet { repo, rules, checkouts, patience, queue, more });
-    let asked = Answers { fleet, tell, answers, left, helpers: 0 };
+    let asked = Answers { fleet, tell, heard, left, helpers: 0 };
     let workers = if left == 0 { 0 } else { thread::available_parallelism().map_or(2, usize::from) };
     (0..workers).for_each(|_| asked.help());
     asked
@@ -62,7 +62,7 @@ impl Iterator for Answers {
         let mut heard = self.fleet.queue().heard;
         let mut since = Instant::now();
         while self.left > 0 {
-            match self.answers.recv_timeout(HELP) {
+            match self.heard.recv_timeout(HELP) {
                 Ok(answer) => {
                     self.left -= 1;
                     return Some(answer);
@@ -153,7 +153,8 @@ impl Fleet {
             match answer {
                 Step::Known(dirty) => {
                     queue.left -= 1;
-                    drop(tell.send((number, dirty)));
+                    // Nobody may listen any more.
+                    let _ = tell.send((number, dirty));
                 }
                 Step::More(jobs) => jobs.into_iter().rev().for_each(|job| queue.jobs.push_front(job)),
             }

@@ -68,13 +68,17 @@ impl Rules {
             return None;
         }
         let mut lists = Vec::new();
-        lists.extend(patterns(&common.join("info").join("exclude"))?);
-        if let Some(file) = excludes_file(excludes)? {
-            lists.extend(patterns(&file)?);
+        lists.extend(patterns(&common.join("info").join("exclude")).ok()?);
+        if let Some(file) = excludes_file(excludes).ok()? {
+            lists.extend(patterns(&file).ok()?);
         }
         Some(Self { lists, own_config })
     }
 }
+
+/// Something that only git understands.
+#[derive(Debug, PartialEq, Eq)]
+struct Odd;
 
 fn boolean(value: Option<&str>) -> Option<bool> {
     match value.map(str::to_ascii_lowercase).as_deref() {
@@ -84,35 +88,34 @@ fn boolean(value: Option<&str>) -> Option<bool> {
     }
 }
 
-/// Returns the user's own file of patterns; the outer `None`: it is written in a way that only git understands.
-fn excludes_file(told: Option<String>) -> Option<Option<PathBuf>> {
+/// Returns the user's own file of patterns, if there may be one.
+fn excludes_file(told: Option<String>) -> Result<Option<PathBuf>, Odd> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    match told {
-        None => {
-            let folder = std::env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty());
-            let folder = folder.map(PathBuf::from).or_else(|| Some(home?.join(".config")));
-            Some(folder.map(|folder| folder.join("git").join("ignore")))
-        }
-        Some(empty) if empty.is_empty() => Some(None),
-        Some(path) => match path.strip_prefix("~/") {
-            Some(rest) => Some(Some(home?.join(rest))),
-            None => Path::new(&path).is_absolute().then(|| Some(PathBuf::from(path))),
-        },
+    let Some(path) = told else {
+        let folder = std::env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty());
+        let folder = folder.map(PathBuf::from).or_else(|| Some(home?.join(".config")));
+        return Ok(folder.map(|folder| folder.join("git").join("ignore")));
+    };
+    match path.strip_prefix("~/") {
+        _ if path.is_empty() => Ok(None),
+        Some(rest) => Ok(Some(home.ok_or(Odd)?.join(rest))),
+        None if Path::new(&path).is_absolute() => Ok(Some(PathBuf::from(path))),
+        None => Err(Odd),
     }
 }
 
-/// Reads a file of patterns; the outer `None`: it cannot be read here, the inner one: it is not there.
-fn patterns(path: &Path) -> Option<Option<Patterns>> {
+/// Reads a file of patterns, if it is there.
+fn patterns(path: &Path) -> Result<Option<Patterns>, Odd> {
     let about = match fs::metadata(path) {
         Ok(about) => about,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Some(None),
-        Err(_) => return None,
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(_) => return Err(Odd),
     };
     if !about.is_file() || about.len() > MOST_PATTERNS {
-        return None;
+        return Err(Odd);
     }
-    let bytes = fs::read(path).ok()?;
-    Patterns::from_bytes(&bytes, path.to_owned(), None, Ignore::default()).ok().map(Some)
+    let bytes = fs::read(path).map_err(|_| Odd)?;
+    Patterns::from_bytes(&bytes, path.to_owned(), None, Ignore::default()).map(Some).map_err(|_| Odd)
 }
 
 #[cfg(test)]
@@ -136,10 +139,10 @@ mod tests {
     #[test]
     fn only_a_plain_place_of_the_users_patterns_is_understood() {
         let at = |text: &str| excludes_file(Some(text.to_owned()));
-        assert_eq!(at("/etc/ignored"), Some(Some("/etc/ignored".into())));
-        assert_eq!(at(""), Some(None));
-        assert_eq!(at("~somebody/ignored"), None);
-        assert_eq!(at("ignored"), None);
-        assert_eq!(at("%(prefix)/ignored"), None);
+        assert_eq!(at("/etc/ignored"), Ok(Some("/etc/ignored".into())));
+        assert_eq!(at(""), Ok(None));
+        assert_eq!(at("~somebody/ignored"), Err(Odd));
+        assert_eq!(at("ignored"), Err(Odd));
+        assert_eq!(at("%(prefix)/ignored"), Err(Odd));
     }
 }
