@@ -27,6 +27,7 @@ const RECENT: i64 = 24 * 3600;
 /// behind (↓) the target, lines, `*` for uncommitted work, `!` if the commits would conflict with the target as it is now
 /// (uncommitted work is not in that), `~` before what is remembered and not seen now.
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Tasks to show in full.
     #[arg(add = ArgValueCandidates::new(task_names))]
@@ -102,7 +103,10 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
             question::tell(context, &named);
         }
     }
-    if let Seeing::Now(look) = seeing {
+    // Where there is nothing to remember, looking makes nothing.
+    if let Seeing::Now(look) = seeing
+        && !tasks.is_empty()
+    {
         look.learn(&tasks, &mut remembered);
         forget_ended(&mut remembered, roster.live().map(|task| &task.id));
         // Only a memory of what was just told.

@@ -149,12 +149,10 @@ fn sizes(
         let (Some(workspace), Some(seen)) = (&task.workspace, seen) else { continue };
         let Some(head) = seen.head.clone().filter(|head| *head != workspace.base) else { continue };
         let known = earlier[n].and_then(|seen| seen.size.as_ref());
-        match known.filter(|size| size.base == workspace.base && size.head == head) {
-            Some(size) => seen.size = Some(size.clone()),
-            None => {
-                pairs.push((workspace.base.clone(), head));
-                measured.push(n);
-            }
+        seen.size = known.filter(|size| size.base == workspace.base && size.head == head).cloned();
+        if seen.size.is_none() {
+            pairs.push((workspace.base.clone(), head));
+            measured.push(n);
         }
     }
     let stats = status::diffstats(repo, &pairs)?;

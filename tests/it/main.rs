@@ -42,6 +42,7 @@ mod real_claude_resolve;
 mod real_codex;
 mod session;
 mod status_clean;
+mod status_seen;
 mod tidy_doctor;
 mod tidy_gc;
 mod tidy_restore;
