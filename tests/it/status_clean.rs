@@ -396,8 +396,8 @@ fn act(place: &Place, deed: &Deed) {
 fn whatever_is_done_to_a_worktree_the_answer_is_gits() {
     let cases = std::env::var("WT_TEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(24);
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 64, ..Config::default() };
-    let seed = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    let mut runner = TestRunner::new_with_rng(config, seed);
+    let dice = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let mut runner = TestRunner::new_with_rng(config, dice);
     let seen = std::cell::RefCell::new([0; 3]);
     let deeds = proptest::collection::vec(deed(), 1..16);
     let run = runner.run(&deeds, |deeds| {

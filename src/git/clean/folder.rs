@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::Entry;
 use gix::index::entry::Mode as Recorded;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, openat, statat};
 use rustix::io::Errno;
 
 use super::Verdict;
@@ -27,7 +27,12 @@ const WHOLE: i64 = 2_000_000_000;
 pub(super) struct Walk<'a> {
     plan: &'a Plan,
     steps: Vec<Step>,
+    /// Room for the names that the kernel tells at once.
+    room: Vec<u8>,
 }
+
+/// How much room that is, in bytes.
+const ROOM: usize = 32 * 1024;
 
 struct Step {
     /// The path of the folder.
@@ -38,7 +43,7 @@ struct Step {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
-        Self { plan, steps: Vec::new() }
+        Self { plan, steps: Vec::new(), room: Vec::with_capacity(ROOM) }
     }
 
     /// Opens the folder at `path`, one step after the other.
@@ -54,6 +59,12 @@ impl<'a> Walk<'a> {
             from = to + 1;
         }
         Ok(())
+    }
+
+    /// Calls `each` with every name in the folder that was gone to, and what it stands for; a folder tells its names once.
+    fn names(&mut self, each: impl FnMut(&[u8], FileType) -> Result<(), Verdict>) -> Result<(), Verdict> {
+        let folder = self.steps.last().map_or_else(|| self.plan.root.as_fd(), |step| step.folder.as_fd());
+        names(folder, &mut self.room, each)
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -89,6 +100,23 @@ fn open_folder(above: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd
     openat(above, name, flags, Mode::empty())
 }
 
+/// Calls `each` with every name in a folder that was just opened, and what it stands for.
+fn names(
+    folder: BorrowedFd<'_>,
+    room: &mut Vec<u8>,
+    mut each: impl FnMut(&[u8], FileType) -> Result<(), Verdict>,
+) -> Result<(), Verdict> {
+    let mut listed = RawDir::new(folder, room.spare_capacity_mut());
+    while let Some(name) = listed.next() {
+        let name = name.map_err(|_| Verdict::AskGit)?;
+        let text = name.file_name().to_bytes();
+        if text != b"." && text != b".." {
+            each(text, name.file_type())?;
+        }
+    }
+    Ok(())
+}
+
 /// Looks at one folder.
 pub(super) fn look(walk: &mut Walk<'_>, folder: &Folder) -> Verdict {
     try_look(walk, folder).unwrap_or_else(|verdict| verdict)
@@ -99,20 +127,18 @@ fn try_look(walk: &mut Walk<'_>, folder: &Folder) -> Result<Verdict, Verdict> {
     let plan = walk.plan;
     let mut seen = vec![false; folder.items.len()];
     let mut others: Vec<(BString, FileType)> = Vec::new();
-    for listed in Dir::read_from(walk.fd()).map_err(|_| Verdict::AskGit)? {
-        let listed = listed.map_err(|_| Verdict::AskGit)?;
-        let name = listed.file_name().to_bytes();
+    walk.names(|name, kind| {
         match folder.items.binary_search_by(|item| item.name(&plan.index).as_bytes().cmp(name)) {
             Ok(at) => seen[at] = true,
-            Err(_) if name == b"." || name == b".." => {}
             Err(_) if name.eq_ignore_ascii_case(b".git") => {
                 if !folder.path.is_empty() {
                     return Err(Verdict::AskGit);
                 }
             }
-            Err(_) => others.push((name.into(), listed.file_type())),
+            Err(_) => others.push((name.into(), kind)),
         }
-    }
+        Ok(())
+    })?;
     for (item, listed) in folder.items.iter().zip(seen) {
         let name = item.name(&plan.index);
         match item.is {
@@ -143,13 +169,7 @@ fn try_look(walk: &mut Walk<'_>, folder: &Folder) -> Result<Verdict, Verdict> {
 /// Makes sure that nothing stands in a submodule's folder.
 fn empty(above: BorrowedFd<'_>, name: &BStr) -> Result<(), Verdict> {
     let folder = open_folder(above, name).map_err(|_| Verdict::AskGit)?;
-    for listed in Dir::read_from(&folder).map_err(|_| Verdict::AskGit)? {
-        let listed = listed.map_err(|_| Verdict::AskGit)?;
-        if ![&b"."[..], b".."].contains(&listed.file_name().to_bytes()) {
-            return Err(Verdict::AskGit);
-        }
-    }
-    Ok(())
+    names(folder.as_fd(), &mut Vec::with_capacity(ROOM), |_, _| Err(Verdict::AskGit))
 }
 
 /// Compares a file with what the index recorded of it.
@@ -226,15 +246,14 @@ fn untracked(
         FileType::Directory => {
             let opened = open_folder(above, name).map_err(|_| Verdict::AskGit)?;
             let mut inside = Vec::new();
-            for listed in Dir::read_from(&opened).map_err(|_| Verdict::AskGit)? {
-                let listed = listed.map_err(|_| Verdict::AskGit)?;
-                match listed.file_name().to_bytes() {
-                    b"." | b".." => {}
+            names(opened.as_fd(), &mut Vec::with_capacity(ROOM), |name, kind| {
+                if name.eq_ignore_ascii_case(b".git") {
                     // Another repository.
-                    name if name.eq_ignore_ascii_case(b".git") => return Err(Verdict::AskGit),
-                    name => inside.push((BString::from(name), listed.file_type())),
+                    return Err(Verdict::AskGit);
                 }
-            }
+                inside.push((BString::from(name), kind));
+                Ok(())
+            })?;
             let level = level.below(opened.as_fd(), path.as_bstr())?;
             inside.into_iter().try_for_each(|(name, kind)| {
                 untracked(opened.as_fd(), &level, path.as_bstr(), name.as_bstr(), kind, depth - 1)
