@@ -8,19 +8,26 @@ use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::question;
 use crate::error::{self, CommandError, During as _};
-use crate::model::view::{SCHEMA, SlotsView, StatusView, TodayView};
+use crate::git::clean::PATIENCE;
+use crate::model::view::{SCHEMA, SlotsView, StatusView, TaskView, TodayView};
 use crate::model::{Clock as _, Roster, State, Task};
-use crate::observe::status::{ask_git, view};
+use crate::observe::look::{Known, Look, forget_ended, recall};
+use crate::observe::status::view;
+use crate::store::remembered::Remembered;
 use crate::supervise::{governor, pass};
 use crate::ui;
+use crate::ui::status::{Columns, Growing};
 
 /// How long an ended task is listed, in seconds.
 const RECENT: i64 = 24 * 3600;
 
 /// Show who works, who waits and who is done.
 ///
-/// Lists live tasks and those that ended within a day; with names, everything known of each.
+/// Lists live tasks and those that ended within a day; with names, everything known of each. Changes: commits ahead (↑) of and
+/// behind (↓) the target, lines, `*` for uncommitted work, `!` if the commits would conflict with the target as it is now
+/// (uncommitted work is not in that), `~` before what is remembered and not seen now.
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Tasks to show in full.
     #[arg(add = ArgValueCandidates::new(task_names))]
@@ -31,6 +38,9 @@ pub struct Args {
     /// Show anew whenever something changes.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
+    /// Show what the last `wt status` saw of the workspaces, without looking at them or starting anything.
+    #[arg(long)]
+    cached: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -47,22 +57,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 }
 
 fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
-    context.pass();
-    let status = status(context, args)?;
-    if args.json {
-        ui::json(&status);
-    } else if args.names.is_empty() {
-        ui::answer(&ui::table::status(&status));
-    } else {
-        let tasks: Vec<String> = status.tasks.iter().map(ui::table::task).collect();
-        ui::answer(&tasks.join("\n\n"));
-        let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
-        question::tell(context, &named);
+    if !args.cached {
+        context.pass();
     }
-    Ok(())
-}
-
-fn status(context: &mut Context, args: &Args) -> Result<StatusView, CommandError> {
     let now = context.clock().now();
     let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
     let history;
@@ -74,22 +71,95 @@ fn status(context: &mut Context, args: &Args) -> Result<StatusView, CommandError
     };
     let tasks: Vec<&Task> =
         if named.is_empty() { listed(&roster, args.all, now) } else { named.iter().collect() };
-    let facts =
-        ask_git(context.repo(), &tasks).during(|| "git cannot be asked about the tasks".to_owned())?;
+    let mut remembered = Remembered::load(context.layout());
+    let mut seeing = if args.cached {
+        Seeing::Recalled(tasks.iter().map(|task| recall(task, &remembered)).collect())
+    } else {
+        let look = Look::begin(context.repo(), &tasks, &remembered, now, PATIENCE);
+        Seeing::Now(Box::new(look.during(|| "git cannot be asked about the tasks".to_owned())?))
+    };
+    let mut status = around(context, &roster);
+    let layout = context.layout().clone();
+    let view = |task: &Task, known: &Known| view(task, &roster, &layout, known, now);
+    let table = !args.json && args.names.is_empty();
+    if table && !tasks.is_empty() {
+        let early: Vec<(TaskView, Growing)> =
+            tasks.iter().enumerate().map(|(n, task)| early(view(task, &seeing.so_far(n)), args)).collect();
+        let columns = Columns::of(early.iter().map(|(task, growing)| (task, *growing)));
+        ui::answer(&columns.head());
+        for (n, task) in tasks.iter().enumerate() {
+            ui::answer(&columns.row(&view(task, &seeing.wait(n))));
+        }
+        ui::answer(&ui::status::foot(&status));
+    } else {
+        status.tasks = tasks.iter().enumerate().map(|(n, task)| view(task, &seeing.wait(n))).collect();
+        if args.json {
+            ui::json(&status);
+        } else if table {
+            ui::answer(ui::status::NONE);
+        } else {
+            let tasks: Vec<String> = status.tasks.iter().map(ui::table::task).collect();
+            ui::answer(&tasks.join("\n\n"));
+            question::tell(context, &named);
+        }
+    }
+    // Where there is nothing to remember, looking makes nothing.
+    if let Seeing::Now(look) = seeing
+        && !tasks.is_empty()
+    {
+        look.learn(&tasks, &mut remembered);
+        forget_ended(&mut remembered, roster.live().map(|task| &task.id));
+        // Only a memory of what was just told.
+        drop(remembered.save(&layout));
+    }
+    Ok(())
+}
+
+/// What is seen of the workspaces.
+enum Seeing {
+    /// By looking at them.
+    Now(Box<Look>),
+    /// By remembering, in the order of the tasks.
+    Recalled(Vec<Known>),
+}
+
+impl Seeing {
+    fn so_far(&self, n: usize) -> Known {
+        match self {
+            Self::Now(look) => look.so_far(n),
+            Self::Recalled(known) => known[n].clone(),
+        }
+    }
+
+    fn wait(&mut self, n: usize) -> Known {
+        match self {
+            Self::Now(look) => look.wait(n),
+            Self::Recalled(known) => known[n].clone(),
+        }
+    }
+}
+
+fn early(task: TaskView, args: &Args) -> (TaskView, Growing) {
+    let growing = if task.worktree.is_some() && !args.cached { Growing::Yes } else { Growing::No };
+    (task, growing)
+}
+
+/// Returns the view of everything but the tasks.
+fn around(context: &mut Context, roster: &Roster) -> StatusView {
     let day = context.settings().limits.day;
     let today = day
         .bounds_anything()
-        .then(|| TodayView { spent: governor::today(&context.site(), &roster, None), budget: day });
+        .then(|| TodayView { spent: governor::today(&context.site(), roster, None), budget: day });
     let repo = context.repo();
     let place = repo.main_checkout().unwrap_or_else(|| repo.common_dir());
-    Ok(StatusView {
+    StatusView {
         schema: SCHEMA,
         repo: place.to_string_lossy().into_owned(),
         target: context.target().unwrap_or_default(),
         slots: SlotsView { used: pass::used_slots(&context.site()), max: context.settings().limits.slots },
         today,
-        tasks: tasks.iter().map(|task| view(task, &roster, context.layout(), &facts, now)).collect(),
-    })
+        tasks: Vec::new(),
+    }
 }
 
 fn listed(roster: &Roster, all: bool, now: Timestamp) -> Vec<&Task> {

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::worktree::Checkout;
 use super::{GitError, Repo, Unusable};
@@ -70,6 +71,7 @@ pub(super) struct Git {
     cwd: PathBuf,
     on: Option<Checkout>,
     stdin: Option<Vec<u8>>,
+    limit: Option<Duration>,
 }
 
 /// How a call ended, whatever its exit code.
@@ -124,6 +126,7 @@ impl Git {
             cwd: cwd.to_owned(),
             on: None,
             stdin: None,
+            limit: None,
         }
     }
 
@@ -158,6 +161,13 @@ impl Git {
         self.env("GIT_OPTIONAL_LOCKS", "0")
     }
 
+    /// Ends the call with an error if it takes longer: for questions to a worktree whose file system, or whose agent, may make
+    /// git wait for ever.
+    pub(super) fn within(mut self, limit: Duration) -> Self {
+        self.limit = Some(limit);
+        self
+    }
+
     /// Takes merge and diff attributes from `tree`, not from whatever files stand around.
     pub(super) fn attributes_of(self, tree: &str) -> Self {
         self.env("GIT_ATTR_SOURCE", tree)
@@ -177,12 +187,18 @@ impl Git {
             Some(bytes) => command.stdin_bytes(bytes),
             None => command.stdin_null(),
         };
-        let output = command
-            .stdout_capture()
-            .stderr_capture()
-            .unchecked()
-            .run()
-            .map_err(|cause| not_started(cause, &self.cwd))?;
+        let command = command.stdout_capture().stderr_capture().unchecked();
+        let output = match self.limit {
+            None => command.run().map_err(|cause| not_started(cause, &self.cwd))?,
+            Some(limit) => {
+                let started = command.start().map_err(|cause| not_started(cause, &self.cwd))?;
+                if !ends_within(&started, limit)? {
+                    let late = format!("git {argv} took longer than {}s", limit.as_secs());
+                    return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, late).into());
+                }
+                started.into_output()?
+            }
+        };
         Ok(Finished {
             code: output.status.code(),
             stdout: output.stdout,
@@ -249,6 +265,21 @@ impl Git {
     pub(super) fn run(self) -> Result<(), GitError> {
         self.output().map(drop)
     }
+}
+
+/// Waits for a call that is killed at the limit; returns whether it ended by itself.
+fn ends_within(call: &duct::Handle, limit: Duration) -> std::io::Result<bool> {
+    std::thread::scope(|scope| {
+        let (ended, end) = std::sync::mpsc::channel::<()>();
+        let watch = scope.spawn(move || {
+            let late = end.recv_timeout(limit) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            late && call.kill().is_ok()
+        });
+        let waited = call.wait().map(drop);
+        drop(ended);
+        let killed = watch.join().expect("waiting does not panic");
+        waited.map(|()| !killed)
+    })
 }
 
 fn not_started(cause: std::io::Error, cwd: &Path) -> GitError {

@@ -6,6 +6,7 @@
 
 mod cache;
 pub mod checkout;
+pub mod clean;
 pub mod command;
 pub mod commit;
 pub mod conflict;
@@ -13,6 +14,7 @@ pub mod dates;
 pub mod detached;
 pub mod diff;
 mod error;
+pub mod foresee;
 pub mod history;
 pub mod ignored;
 pub mod landed;

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::command::{Git, fields};
 use super::{Checkout, GitError, Repo};
@@ -66,10 +67,7 @@ impl WorktreeStatus {
 /// the submodule's own config names, and an agent can write that.
 pub fn status(checkout: &Checkout) -> Result<WorktreeStatus, GitError> {
     let mut status = WorktreeStatus { in_progress: in_progress(checkout), ..WorktreeStatus::default() };
-    let call = Git::at(checkout, "status").polling();
-    let text = call
-        .args(["--porcelain=v2", "-z", "--untracked-files=normal", "--no-renames", NOT_INSIDE])
-        .output()?;
+    let text = asked(checkout).output()?;
     for line in fields(&text) {
         let (kind, rest) = line.split_at(line.len().min(2));
         match kind {
@@ -91,6 +89,16 @@ pub fn status(checkout: &Checkout) -> Result<WorktreeStatus, GitError> {
         }
     }
     Ok(status)
+}
+
+/// Tells whether git finds anything to say of a worktree, in at most `limit`.
+pub(super) fn is_dirty(checkout: &Checkout, limit: Duration) -> Result<bool, GitError> {
+    Ok(!asked(checkout).within(limit).output()?.is_empty())
+}
+
+fn asked(checkout: &Checkout) -> Git {
+    let call = Git::at(checkout, "status").polling();
+    call.args(["--porcelain=v2", "-z", "--untracked-files=normal", "--no-renames", NOT_INSIDE])
 }
 
 /// Returns what follows the first `n` spaces.

@@ -108,6 +108,15 @@ pub struct TaskView {
     pub insertions: u32,
     /// Lines deleted from base to head.
     pub deletions: u32,
+    /// Whether its commits would conflict with the target as it is now; `None`: it has none, has ended, or git cannot tell.
+    /// Uncommitted work is not in it.
+    pub conflicts_with_target: Option<bool>,
+    /// Whether any of what was seen of its workspace is remembered, not seen now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
+    /// When that was seen; `None`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
     /// Its agent; `None`: a person works there.
     pub agent: Option<String>,
     /// The model, as asked for or as the agent said.

@@ -1,93 +1,16 @@
-//! `wt status`: what the journal says of each task, and what git says of its workspace right now.
-//!
-//! git is asked once for all distances and once for all sizes; only the question whether a worktree is dirty needs a call
-//! each, and those run on as many threads as there are cores.
-
-use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! `wt status`: the view of a task, from what the journal says of it and what was seen of its workspace.
 
 use jiff::Timestamp;
 
-use crate::git::status::{self, DiffStat, Distance};
-use crate::git::{GitError, LinkedWorktree, Repo};
+use super::look::Known;
 use crate::model::budget::{self, Budget, Spent};
 use crate::model::event::WaitReason;
-use crate::model::task::Oid;
 use crate::model::view::TaskView;
-use crate::model::{Roster, State, Task, TaskId, Usage};
+use crate::model::{Roster, State, Task, Usage};
 use crate::store::{Layout, Lock, live};
 
-/// What is asked of git about tasks.
-#[derive(Debug, Default)]
-pub struct GitFacts {
-    heads: BTreeMap<TaskId, Oid>,
-    distances: BTreeMap<TaskId, Distance>,
-    sizes: BTreeMap<TaskId, DiffStat>,
-    dirty: BTreeMap<TaskId, bool>,
-}
-
-/// Asks git about every task that has a workspace.
-pub fn ask_git(repo: &Repo, tasks: &[&Task]) -> Result<GitFacts, GitError> {
-    let mut facts = GitFacts::default();
-    let mut by_target: BTreeMap<&str, Vec<(&Task, &str)>> = BTreeMap::new();
-    let mut pairs = Vec::new();
-    let mut measured = Vec::new();
-    for task in tasks {
-        let Some(workspace) = &task.workspace else { continue };
-        let Some(head) = repo.branch_tip(&workspace.branch)? else { continue };
-        by_target.entry(&task.spec.target).or_default().push((task, &workspace.branch));
-        if head != workspace.base {
-            pairs.push((workspace.base.clone(), head.clone()));
-            measured.push(task.id.clone());
-        }
-        facts.heads.insert(task.id.clone(), head);
-    }
-    std::thread::scope(|scope| {
-        let dirty = scope.spawn(|| ask_dirty(repo, tasks));
-        for (target, group) in by_target {
-            if repo.branch_tip(target)?.is_none() {
-                // Renamed or deleted: no distance is better than no answer.
-                continue;
-            }
-            let branches: Vec<&str> = group.iter().map(|(_, branch)| *branch).collect();
-            for ((task, _), distance) in group.iter().zip(status::ahead_behind(repo, target, &branches)?) {
-                facts.distances.extend(distance.map(|distance| (task.id.clone(), distance)));
-            }
-        }
-        facts.sizes.extend(measured.into_iter().zip(status::diffstats(repo, &pairs)?));
-        facts.dirty = dirty.join().expect("asking git does not panic");
-        Ok(facts)
-    })
-}
-
-/// Asks each worktree whether it is dirty, on all cores; one that cannot be asked is left out.
-fn ask_dirty(repo: &Repo, tasks: &[&Task]) -> BTreeMap<TaskId, bool> {
-    let found = Mutex::new(BTreeMap::new());
-    let next = AtomicUsize::new(0);
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(tasks.len());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let Some(workspace) = &task.workspace else { continue };
-                    let Ok(worktree) = LinkedWorktree::open(repo, &workspace.entry, workspace.path.as_ref())
-                    else {
-                        continue;
-                    };
-                    if let Ok(status) = status::status(worktree.checkout()) {
-                        let mut found = found.lock().expect("no worker panics while it holds this");
-                        found.insert(task.id.clone(), status.dirty());
-                    }
-                }
-            });
-        }
-    });
-    found.into_inner().expect("no worker panics while it holds this")
-}
-
 /// Returns the view of one task.
-pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now: Timestamp) -> TaskView {
+pub fn view(task: &Task, roster: &Roster, layout: &Layout, known: &Known, now: Timestamp) -> TaskView {
     let folder = layout.task(&task.id);
     let live = live::Live::load(&folder, task.attempt);
     let running = matches!(task.state, State::Running { .. });
@@ -96,8 +19,9 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
         usage += live.usage;
     }
     let (state, reason) = words(task, roster, layout);
-    let distance = facts.distances.get(&task.id);
-    let size = facts.sizes.get(&task.id);
+    let seen = known.seen.as_ref();
+    let toward = seen.and_then(|seen| seen.toward.as_ref());
+    let size = seen.and_then(|seen| seen.size.as_ref());
     let until = task.stopped_at.unwrap_or(now);
     let elapsed = task.started_at.map(|start| until.duration_since(start));
     TaskView {
@@ -109,13 +33,16 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, facts: &GitFacts, now
         ports: task.workspace.as_ref().map(|workspace| workspace.ports.clone()).unwrap_or_default(),
         target: task.spec.target.clone(),
         base: task.workspace.as_ref().map(|workspace| workspace.base.clone()),
-        head: facts.heads.get(&task.id).cloned(),
-        ahead: small(distance.map_or(0, |distance| distance.ahead)),
-        behind: small(distance.map_or(0, |distance| distance.behind)),
-        dirty: facts.dirty.get(&task.id).copied().unwrap_or(false),
-        files_changed: small(size.map_or(0, |size| size.files)),
-        insertions: small(size.map_or(0, |size| size.insertions)),
-        deletions: small(size.map_or(0, |size| size.deletions)),
+        head: seen.and_then(|seen| seen.head.clone()),
+        ahead: toward.map_or(0, |toward| toward.ahead),
+        behind: toward.map_or(0, |toward| toward.behind),
+        dirty: seen.and_then(|seen| seen.dirty).unwrap_or(false),
+        files_changed: size.map_or(0, |size| size.files),
+        insertions: size.map_or(0, |size| size.insertions),
+        deletions: size.map_or(0, |size| size.deletions),
+        conflicts_with_target: toward.filter(|_| !task.state.ended()).and_then(|toward| toward.conflicts),
+        cached: known.remembered,
+        as_of: seen.filter(|_| known.remembered).map(|seen| seen.as_of),
         agent: task.spec.agent.clone(),
         model: task.model.clone().or_else(|| task.spec.model.clone()),
         profile: task.spec.profile.clone(),
@@ -158,10 +85,6 @@ fn warning(task: &Task, usage: Usage) -> Option<String> {
     let warned = shares.into_iter().filter(|share| task.warned.contains(&share.bound));
     let fullest = warned.max_by(|a, b| a.used.total_cmp(&b.used))?;
     Some(format!("{} of its budget", fullest.words()))
-}
-
-fn small(n: usize) -> u32 {
-    u32::try_from(n).unwrap_or(u32::MAX)
 }
 
 /// Returns the word of a task's state and why it waits; a queued task whose parents have not landed is waiting for them.

@@ -9,6 +9,8 @@
 //!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
 //!   landings/ID/                one log a check
 //!   weights                     what checkouts of recent trees take on the disk
+//!   passed/KEY                  a check that has passed on a tree
+//!   cache/status                what `wt status` last saw; may be deleted at any time
 //! ```
 
 use std::io;
@@ -101,6 +103,12 @@ impl Layout {
     /// Returns the lock file of slot `n`.
     pub fn slot(&self, n: u32) -> PathBuf {
         self.root.join("slots").join(n.to_string())
+    }
+
+    /// Returns what `wt status` last saw. It stands in a folder of its own, so that writing it wakes nobody who waits for the
+    /// journal.
+    pub fn remembered(&self) -> PathBuf {
+        self.root.join("cache").join("status")
     }
 
     /// Returns the folder of a task.

@@ -7,6 +7,7 @@ pub mod journal;
 pub mod layout;
 pub mod live;
 pub mod lock;
+pub mod remembered;
 
 pub use journal::{Journal, JournalError};
 pub use layout::Layout;

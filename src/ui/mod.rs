@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod landing;
 pub mod message;
 pub mod progress;
+pub mod status;
 pub mod table;
 
 use std::io::{self, Write as _};

@@ -49,6 +49,8 @@ mod real_claude_loop;
 mod real_claude_resolve;
 mod real_codex;
 mod session;
+mod status_clean;
+mod status_seen;
 mod submodules;
 mod tidy_cost;
 mod tidy_doctor;

@@ -215,6 +215,7 @@ fn status_has_the_shape_of_the_contract() {
           "files_changed": 1,
           "insertions": 2,
           "deletions": 0,
+          "conflicts_with_target": false,
           "agent": "fake",
           "model": null,
           "profile": null,

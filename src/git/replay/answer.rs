@@ -14,6 +14,13 @@ pub enum Merged {
     Conflict(Vec<ConflictedPath>),
 }
 
+impl Merged {
+    /// Tells whether anything does not merge.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict(_))
+    }
+}
+
 /// Merges two commits in memory, from `base` or from their own common ancestors; attributes are those of `ours`.
 pub fn merge(repo: &Repo, base: Option<&Oid>, ours: &Oid, theirs: &Oid) -> Result<Merged, GitError> {
     let answer = answer(repo, base, ours, theirs)?;
