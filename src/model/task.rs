@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::budget::{Bound, Budget, Spent};
@@ -13,7 +14,7 @@ use super::verdict::Class;
 use super::{State, TaskId, TaskName, Usage};
 
 /// A git object id in lower-case hex.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Oid(String);
 

@@ -1,4 +1,5 @@
 //! Looking at tasks: views folded from the journal, git and live facts. Changes nothing.
 
 pub mod cost;
+pub mod disk;
 pub mod status;
