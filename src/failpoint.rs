@@ -27,6 +27,7 @@ pub const POINTS: &[&str] = &[
     "land.resolve.after_call",
     "land.resolve.after_kept",
     "land.resolve.after_recorded",
+    "artifacts.after_rename",
     "remove.after_trash",
     "remove.after_rename",
     "remove.after_entry",

@@ -23,6 +23,7 @@ const RECENT: i64 = 24 * 3600;
 ///
 /// Lists live tasks and those that ended within a day; with names, everything known of each.
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Tasks to show in full.
     #[arg(add = ArgValueCandidates::new(task_names))]

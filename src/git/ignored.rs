@@ -16,7 +16,8 @@ pub fn list(checkout: &Checkout) -> Result<Vec<String>, GitError> {
     Ok(fields(&asked(checkout)?).collect())
 }
 
-/// The topmost ignored paths of a worktree, relative and as the disk has them: nothing at or below one of them is tracked.
+/// The ignored paths of a worktree, relative and as the disk has them. A folder stands for all that is in it: nothing at or
+/// below it is tracked. Some of what is below may be named as well.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ignored(HashSet<PathBuf>);
 
@@ -29,7 +30,7 @@ impl Ignored {
         Ok(Self(paths.map(plain).collect()))
     }
 
-    /// Tells whether `path`, relative, is one of them; what is below one of them is not.
+    /// Tells whether `path`, relative, is one of them; of what is below one of them it says nothing.
     pub fn has(&self, path: &Path) -> bool {
         self.0.contains(path)
     }

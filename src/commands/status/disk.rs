@@ -10,9 +10,9 @@ use crate::observe::status::words;
 use crate::ui;
 
 /// Shows what the named workspaces take, or all of them and what stands beside them.
-pub(super) fn run(context: &mut Context, names: &[String], json: bool) -> Result<u8, CommandError> {
+pub(super) fn run(context: &mut Context, asked: &[String], json: bool) -> Result<u8, CommandError> {
     context.pass();
-    let named: Vec<Task> = names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
+    let named: Vec<Task> = asked.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
     let now = context.clock().now();
     let roster = context.roster()?.clone();
     let (scope, mut tasks) = if named.is_empty() {
