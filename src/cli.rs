@@ -66,6 +66,8 @@ enum Verb {
     Trust(commands::trust::Args),
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
+    Man(commands::man::Args),
+    Schema(commands::schema::Args),
 }
 
 fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
@@ -90,6 +92,8 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
         Verb::Doctor(args) => commands::doctor::run(global, &args),
         Verb::Trust(args) => commands::trust::run(global, &args),
         Verb::Completions(args) => commands::completions::run(&args),
+        Verb::Man(args) => commands::man::run(definition(), &args),
+        Verb::Schema(args) => commands::schema::run(&args),
         Verb::Merge(args) => commands::merge::run(global, &args),
     }
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use serde::Serialize;
 
 use self::looping::Iterations;
 use self::wish::{Wish, check_names, read_lines, wish};
@@ -16,6 +15,7 @@ use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::failpoint;
 use crate::model::view::SCHEMA;
+use crate::model::view::verbs::{SpawnView, SpawnedView};
 use crate::model::{Clock as _, Event, TaskId, TaskSpec};
 use crate::observe::status::words;
 use crate::store::Lock;
@@ -108,25 +108,6 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct SpawnView<'a> {
-    schema: u32,
-    dry_run: bool,
-    tasks: &'a [SpawnedView],
-}
-
-#[derive(Debug, Serialize)]
-struct SpawnedView {
-    name: String,
-    state: String,
-    branch: String,
-    worktree: String,
-    target: String,
-    agent: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<String>,
 }
 
 /// Runs the verb.

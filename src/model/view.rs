@@ -3,6 +3,7 @@
 //! Fields are only added; each document says its [`SCHEMA`].
 
 pub mod disk;
+pub mod verbs;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

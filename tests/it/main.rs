@@ -33,6 +33,7 @@ mod lock;
 mod loop_checkpoint;
 mod loop_faults;
 mod loop_life;
+mod manual;
 mod merge_conservation;
 mod merge_fixtures;
 mod program;
