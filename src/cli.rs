@@ -139,4 +139,33 @@ mod tests {
     fn the_command_line_is_well_formed() {
         super::definition().debug_assert();
     }
+
+    /// Splits a line as a shell does, as far as the examples need it.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (n, part) in line.split('"').enumerate() {
+            if n % 2 == 1 {
+                words.push(part.to_owned());
+            } else {
+                words.extend(part.split_whitespace().map(str::to_owned));
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_example_of_the_manual_is_a_command_line_of_its_verb() {
+        use crate::commands::man::examples::{BY_VERB, GENERAL};
+        let general = GENERAL.iter().map(|(line, _)| (line.split(' ').nth(1).unwrap(), *line));
+        let by_verb = BY_VERB.iter().flat_map(|(verb, all)| all.iter().map(move |(line, _)| (*verb, *line)));
+        for (verb, line) in general.chain(by_verb) {
+            let parsed = super::definition().try_get_matches_from(words(line));
+            let parsed = parsed.unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert_eq!(parsed.subcommand_name(), Some(verb), "{line}");
+        }
+        let told: Vec<&str> = BY_VERB.iter().map(|(verb, _)| *verb).collect();
+        for command in super::definition().get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(told.contains(&command.get_name()), "{} has no example", command.get_name());
+        }
+    }
 }
