@@ -29,7 +29,9 @@ pub struct Args {
 }
 
 /// Runs the verb. `definition`: the whole command line.
-pub fn run(mut definition: Command, args: &Args) -> Result<u8, CommandError> {
+pub fn run(definition: Command, args: &Args) -> Result<u8, CommandError> {
+    // Options that a short help leaves out are told here.
+    let mut definition = definition.mut_args(|arg| arg.hide_short_help(false));
     definition.build();
     match (&args.out, &args.verb) {
         (Some(folder), _) => write_all(&definition, folder)?,

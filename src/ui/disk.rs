@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, Table};
 
 use super::table::{plain, text};
-use crate::model::text::{bytes, count, neutralised};
+use crate::model::text::{bytes, neutralised};
 use crate::model::view::disk::{ArtifactsView, DiskView};
 
 /// Returns `wt status --disk` for people: workspaces, places, and what is free.
@@ -25,8 +25,7 @@ pub fn disk(view: &DiskView) -> String {
     let unreadable: u64 = view.workspaces.iter().map(|one| one.unreadable).sum::<u64>()
         + view.places.iter().map(|one| one.unreadable).sum::<u64>();
     if unreadable > 0 {
-        let n = usize::try_from(unreadable).unwrap_or(usize::MAX);
-        parts.push(format!("{} could not be looked at", count(n, "folder or file")));
+        parts.push(format!("{unreadable} folders or files could not be looked at"));
     }
     for one in &view.workspaces {
         if let Some(why) = &one.unsorted {
@@ -137,7 +136,19 @@ mod tests {
             free: Some(12_000_000_000),
             ..DiskView::default()
         };
-        insta::assert_snapshot!(disk(&view), @"");
+        insta::assert_snapshot!(disk(&view), @r"
+         TASK   STATE        OWN   CACHES  IGNORED    ALONE   SHARED
+         auth   running  4.7 MiB  2.7 GiB  4.0 KiB  2.7 GiB  667 MiB
+         total           4.7 MiB  2.7 GiB  4.0 KiB  2.7 GiB  667 MiB
+
+         PLACE     ALONE  SHARED  WHERE
+         objects  85 MiB     0 B  /r/x
+         trash       0 B     0 B  /r/x
+
+        3.5 GiB in all, 11 GiB free
+
+        2 folders or files could not be looked at
+        ");
     }
 
     #[test]
@@ -156,6 +167,11 @@ mod tests {
             bytes: 2_004_096,
             ..ArtifactsView::default()
         };
-        insta::assert_snapshot!(artifacts(&view), @"");
+        insta::assert_snapshot!(artifacts(&view), @r"
+        dropped target of auth: 1.9 MiB
+        dropped web/node_modules of auth: 4.0 KiB
+        kept docs: running
+        1.9 MiB are free
+        ");
     }
 }

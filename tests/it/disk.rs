@@ -116,8 +116,8 @@ fn what_stands_beside_the_workspaces_has_lines_of_its_own() {
         .sum();
     assert_eq!(total["bytes"], sum);
 
-    let named = program.wt(&["status", "a", "--disk", "--json"]).json();
-    assert_eq!(named["places"].as_array().unwrap().len(), 0);
+    let alone = program.wt(&["status", "a", "--disk", "--json"]).json();
+    assert_eq!(alone["places"].as_array().unwrap().len(), 0);
     let text = program.wt(&["status", "--disk"]).ok();
     for word in ["TASK", "CACHES", "SHARED", "objects", "trash", "pool", " in all, ", " free"] {
         assert!(text.contains(word), "no {word}:\n{text}");
