@@ -25,7 +25,7 @@ pub fn disk(view: &DiskView) -> String {
     let unreadable: u64 = view.workspaces.iter().map(|one| one.unreadable).sum::<u64>()
         + view.places.iter().map(|one| one.unreadable).sum::<u64>();
     if unreadable > 0 {
-        parts.push(format!("{unreadable} folders or files could not be looked at"));
+        parts.push(format!("folders and files that could not be looked at: {unreadable}"));
     }
     for one in &view.workspaces {
         if let Some(why) = &one.unsorted {
@@ -94,7 +94,8 @@ pub fn artifacts(view: &ArtifactsView) -> String {
         lines.push(format!("kept {}: {}", kept.name, neutralised(&kept.why)));
     }
     lines.push(match (view.dropped.is_empty(), view.dry_run) {
-        (true, _) => "no build output to drop".to_owned(),
+        (true, _) if view.kept.is_empty() => "no build output to drop".to_owned(),
+        (true, _) => "nothing to drop".to_owned(),
         (false, true) => format!("{} would be free", bytes(view.bytes)),
         (false, false) => format!("{} are free", bytes(view.bytes)),
     });
@@ -147,7 +148,7 @@ mod tests {
 
         3.5 GiB in all, 11 GiB free
 
-        2 folders or files could not be looked at
+        folders and files that could not be looked at: 2
         ");
     }
 
