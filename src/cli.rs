@@ -66,6 +66,8 @@ enum Verb {
     Trust(commands::trust::Args),
     Demo(commands::demo::Args),
     Completions(commands::completions::Args),
+    Man(commands::man::Args),
+    Schema(commands::schema::Args),
 }
 
 fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
@@ -90,6 +92,8 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
         Verb::Doctor(args) => commands::doctor::run(global, &args),
         Verb::Trust(args) => commands::trust::run(global, &args),
         Verb::Completions(args) => commands::completions::run(&args),
+        Verb::Man(args) => commands::man::run(definition(), &args),
+        Verb::Schema(args) => commands::schema::run(&args),
         Verb::Merge(args) => commands::merge::run(global, &args),
     }
 }
@@ -134,5 +138,34 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         super::definition().debug_assert();
+    }
+
+    /// Splits a line as a shell does, as far as the examples need it.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        for (n, part) in line.split('"').enumerate() {
+            if n % 2 == 1 {
+                words.push(part.to_owned());
+            } else {
+                words.extend(part.split_whitespace().map(str::to_owned));
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn every_example_of_the_manual_is_a_command_line_of_its_verb() {
+        use crate::commands::man::examples::{BY_VERB, GENERAL};
+        let general = GENERAL.iter().map(|(line, _)| (line.split(' ').nth(1).unwrap(), *line));
+        let by_verb = BY_VERB.iter().flat_map(|(verb, all)| all.iter().map(move |(line, _)| (*verb, *line)));
+        for (verb, line) in general.chain(by_verb) {
+            let parsed = super::definition().try_get_matches_from(words(line));
+            let parsed = parsed.unwrap_or_else(|error| panic!("{line}: {error}"));
+            assert_eq!(parsed.subcommand_name(), Some(verb), "{line}");
+        }
+        let told: Vec<&str> = BY_VERB.iter().map(|(verb, _)| *verb).collect();
+        for command in super::definition().get_subcommands().filter(|command| !command.is_hide_set()) {
+            assert!(told.contains(&command.get_name()), "{} has no example", command.get_name());
+        }
     }
 }

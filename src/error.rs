@@ -24,6 +24,20 @@ pub const BUG: u8 = 70;
 /// A time limit of `wt wait` was reached.
 pub const TIMED_OUT: u8 = 124;
 
+/// Every exit code with what it means, for the manual.
+pub const CODES: &[(&str, &str)] = &[
+    ("0", "done"),
+    ("1", "refused, or failed for a reason you can change"),
+    ("2", "usage"),
+    ("3", "some of several failed"),
+    ("4", "a decision is needed"),
+    ("5", "verification failed"),
+    ("6", "a lock stayed busy"),
+    ("70", "a bug in `wt`"),
+    ("124", "the time limit of `wt wait` was reached"),
+    ("128+n", "ended by signal n"),
+];
+
 /// What a command ends with when it cannot do what was asked.
 #[derive(Debug)]
 pub struct CommandError {

@@ -35,6 +35,7 @@ pub const POINTS: &[&str] = &[
     "land.resolve.after_kept",
     "land.resolve.after_recorded",
     "remove.after_submodules",
+    "artifacts.after_rename",
     "remove.after_trash",
     "remove.after_rename",
     "remove.after_entry",

@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use clap::Args as ClapArgs;
 use fs_err as fs;
-use serde::Serialize;
 
 use super::context::Global;
 use crate::error::{self, CommandError, During as _};
 use crate::git::command::REDIRECTING;
 use crate::model::view::SCHEMA;
+use crate::model::view::verbs::DemoView;
 use crate::process::launch::own_program;
 use crate::ui;
 
@@ -43,15 +43,6 @@ pub struct Args {
     /// Print JSON instead of the story.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-struct DemoView {
-    schema: u32,
-    landed: Vec<String>,
-    commits: usize,
-    elapsed_ms: u128,
-    kept: Option<String>,
 }
 
 /// Runs the verb.

@@ -4,6 +4,7 @@ mod review;
 
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::completions::task_names;
@@ -35,19 +36,32 @@ pub struct Args {
     json: bool,
 }
 
-#[derive(Debug, Serialize)]
-struct DiffView {
+/// `wt diff`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct DiffView {
+    /// [`SCHEMA`].
     schema: u32,
+    /// The task.
     name: String,
+    /// The branch that it lands on.
     target: String,
+    /// The target's commit that it is compared with.
     onto: Oid,
+    /// The branch's commit.
     head: Oid,
+    /// Commits that the target lacks.
     commits: usize,
+    /// Changed files.
     files: Vec<String>,
+    /// Lines added.
     insertions: usize,
+    /// Lines deleted.
     deletions: usize,
+    /// What does not merge.
     conflicts: Vec<ConflictedPath>,
+    /// The change; `None` with `--stat`.
     patch: Option<String>,
+    /// The conflicted files, with all their sides and what became of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     resolutions: Vec<review::SidesView>,
 }

@@ -1,5 +1,7 @@
 //! `wt gc`.
 
+mod artifacts;
+
 use std::io::IsTerminal as _;
 
 use clap::Args as ClapArgs;
@@ -23,7 +25,11 @@ const UNASKED: &str = "git cannot be asked about the workspaces; nothing was cha
 /// A workspace with unlanded commits or uncommitted changes stays, and so does one that is in use or locked. Whatever goes
 /// is first put below a trash ref, from which `wt restore` brings it back. With names, just these are discarded, whatever
 /// their age.
+///
+/// `--artifacts` removes no workspace: it drops the git-ignored folders that `workspace.caches` names (`target/`,
+/// `node_modules/`) of tasks at rest, or of the named ones. What is tracked, linked or brought in by the settings stays.
 #[derive(Debug, ClapArgs)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Tasks to discard.
     #[arg(add = ArgValueCandidates::new(task_names))]
@@ -37,6 +43,9 @@ pub struct Args {
     /// Also take unlanded commits and uncommitted changes, of whatever is at rest; they can be restored.
     #[arg(long)]
     force: bool,
+    /// Drop build output only, and keep the workspaces.
+    #[arg(long, conflicts_with = "force")]
+    artifacts: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -48,6 +57,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     if !args.dry_run {
         context.layout().prepare()?;
         context.pass();
+    }
+    if args.artifacts {
+        return artifacts::run(&mut context, args);
     }
     let policy = policy(&mut context, args)?;
     if args.dry_run {

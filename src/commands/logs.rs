@@ -1,6 +1,6 @@
 //! `wt logs`.
 
-mod landing;
+pub(super) mod landing;
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 

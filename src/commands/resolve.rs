@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 use fs_err as fs;
-use serde::Serialize;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
@@ -14,6 +13,7 @@ use crate::git::mergetool::{self, Tool};
 use crate::land::review::{self, ByHand, ReviewError, Unresolved};
 use crate::model::text::count;
 use crate::model::view::SCHEMA;
+use crate::model::view::verbs::ResolveView;
 use crate::model::{State, Task};
 use crate::store::layout::private_folder;
 use crate::ui;
@@ -33,14 +33,6 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct ResolveView<'a> {
-    schema: u32,
-    name: &'a str,
-    state: &'static str,
-    resolved: Vec<String>,
 }
 
 /// Runs the verb.

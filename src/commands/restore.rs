@@ -4,11 +4,11 @@ mod checkpoint;
 
 use clap::Args as ClapArgs;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
-use serde::Serialize;
 
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError};
 use crate::model::view::SCHEMA;
+use crate::model::view::verbs::RestoreView;
 use crate::model::{State, TaskId, TaskName};
 use crate::tidy::Grounds;
 use crate::tidy::restore::{self, RestoreError, Which};
@@ -36,16 +36,6 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-struct RestoreView<'a> {
-    schema: u32,
-    name: &'a str,
-    state: &'a str,
-    branch: &'a str,
-    worktree: &'a str,
-    trash: &'a str,
 }
 
 /// Runs the verb.

@@ -1,10 +1,9 @@
 //! Doing one thing to several tasks: each outcome told, one exit code for all.
 
-use serde::Serialize;
-
 use super::context::Context;
 use crate::error::{self, CommandError};
 use crate::model::view::SCHEMA;
+use crate::model::view::verbs::{OneView, SeveralView};
 use crate::ui::{self, message};
 
 /// The outcomes so far.
@@ -12,21 +11,6 @@ use crate::ui::{self, message};
 struct Several {
     tasks: Vec<OneView>,
     failures: Vec<CommandError>,
-}
-
-#[derive(Debug, Serialize)]
-struct SeveralView {
-    schema: u32,
-    tasks: Vec<OneView>,
-}
-
-#[derive(Debug, Serialize)]
-struct OneView {
-    name: String,
-    state: Option<String>,
-    error: Option<String>,
-    #[serde(skip)]
-    detail: String,
 }
 
 /// Does `act` to each of `names`, serves the queue, tells what came of it, and returns the exit code.

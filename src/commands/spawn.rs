@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
-use serde::Serialize;
 
 use self::looping::Iterations;
 use self::making::{Intent, Spawned};
@@ -19,6 +18,7 @@ use crate::error::{self, CommandError};
 use crate::model::TaskSpec;
 use crate::model::text::count;
 use crate::model::view::SCHEMA;
+use crate::model::view::verbs::{SpawnView, SpawnedView};
 use crate::observe::status::words;
 use crate::ui::{self, message};
 
@@ -105,25 +105,6 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct SpawnView<'a> {
-    schema: u32,
-    dry_run: bool,
-    tasks: &'a [SpawnedView],
-}
-
-#[derive(Debug, Serialize)]
-struct SpawnedView {
-    name: String,
-    state: String,
-    branch: String,
-    worktree: String,
-    target: String,
-    agent: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<String>,
 }
 
 /// Runs the verb.

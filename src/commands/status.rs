@@ -1,5 +1,7 @@
 //! `wt status`.
 
+mod disk;
+
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
@@ -35,8 +37,11 @@ pub struct Args {
     /// List every task there ever was.
     #[arg(long)]
     all: bool,
+    /// Show what the workspaces take on the disk, and what else there is of `wt`.
+    #[arg(long)]
+    disk: bool,
     /// Show anew whenever something changes.
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "disk"])]
     watch: bool,
     /// Show what the last `wt status` saw of the workspaces, without looking at them or starting anything.
     #[arg(long)]
@@ -51,6 +56,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::NotNeeded)?;
     if args.watch {
         return super::wait::watch(&mut context, |context| show(context, args));
+    }
+    if args.disk {
+        return disk::run(&mut context, &args.names, args.json);
     }
     show(&mut context, args)?;
     Ok(error::DONE)

@@ -3,7 +3,6 @@
 use clap::Args as ClapArgs;
 use dialoguer::Confirm;
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::context::{Context, Global, Trust, approvals};
 use crate::config::trust::Approval;
@@ -13,6 +12,7 @@ use crate::git::Repo;
 use crate::model::clock::{Clock, SystemClock};
 use crate::model::text::neutralised;
 use crate::model::view::SCHEMA;
+use crate::model::view::verbs::TrustView;
 use crate::ui;
 
 /// Show, approve or revoke the commands of this repository's `.wt.toml`.
@@ -31,14 +31,6 @@ pub struct Args {
     /// Print JSON; asks nothing.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Serialize)]
-struct TrustView<'a> {
-    schema: u32,
-    approved: bool,
-    hash: Option<&'a str>,
-    commands: &'a [(String, String)],
 }
 
 /// Runs the verb.

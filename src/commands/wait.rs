@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 use notify::{RecursiveMode, Watcher as _};
-use serde::Serialize;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
@@ -17,6 +16,7 @@ use crate::model::account::{account, stopped_with_account};
 use crate::model::event::WaitReason;
 use crate::model::text::one_line;
 use crate::model::view::SCHEMA;
+use crate::model::view::verbs::{WaitView, WaitedView};
 use crate::model::{Clock as _, State, Task, TaskId, duration};
 use crate::observe::status::words;
 use crate::supervise::schedule;
@@ -43,20 +43,6 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Serialize)]
-struct WaitView {
-    schema: u32,
-    timed_out: bool,
-    tasks: Vec<WaitedView>,
-}
-
-#[derive(Debug, Serialize)]
-struct WaitedView {
-    name: String,
-    state: String,
-    outcome: Option<String>,
 }
 
 /// Runs the verb.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::range::{OutOfRange, branch_like, filled, globs, inside, limit, money, within};
@@ -39,104 +40,192 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// The configuration of `wt`: `~/.config/wt/config.toml`, or `.wt.toml` in a repository.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct File {
+    /// The branch that tasks land on. Default: the remote's default branch, else `main`, else the current branch.
     target: Option<String>,
+    /// The template of branch names; `{name}` is the task.
+    #[schemars(regex(pattern = r"\{name\}"))]
     branch: Option<String>,
+    /// Limits of the fleet and of one attempt.
     limits: Limits,
+    /// How a workspace is furnished.
     workspace: Workspace,
+    /// Which agent, and who commits.
     agent: Agent,
+    /// Agent CLIs by name: new ones, and changes to the built-in ones.
     pub(super) agents: BTreeMap<String, AdapterSpec>,
+    /// Named choices of agent and model, for `wt spawn --profile NAME`.
     profiles: BTreeMap<String, ProfileTable>,
+    /// When a loop ends.
     #[serde(rename = "loop")]
     looping: Loop,
+    /// Checks of a finished task, and of the exact tree that lands, in order.
     verify: Vec<Verify>,
+    /// How tasks land.
     merge: Merge,
+    /// When workspaces go.
     gc: Gc,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Limits of the fleet and of one attempt.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 struct Limits {
+    /// Agents at once.
+    #[schemars(range(min = 1, max = 1000))]
     slots: Option<u32>,
+    /// Workspaces at once; 0: no bound.
+    #[schemars(range(min = 0, max = 100_000))]
     worktrees: Option<u32>,
+    /// The time limit of one attempt; at least `1s`.
     timeout: Option<Span>,
+    /// The longest silence of an agent; at least `1s`.
     stall: Option<Span>,
+    /// Attempts beyond the first.
+    #[schemars(range(min = 0, max = 100))]
     retries: Option<u32>,
+    /// What a task may cost, in US dollars; 0: no bound.
+    #[schemars(range(min = 0, max = 1_000_000))]
     budget_usd: Option<f64>,
+    /// What a task may use in tokens of all classes; 0: no bound.
     budget_tokens: Option<u64>,
+    /// How long all attempts of a task may take together; 0: no bound.
     budget_time: Option<Span>,
+    /// What all tasks together may cost in a local day, in US dollars; 0: no bound.
+    #[schemars(range(min = 0, max = 1_000_000))]
     day_usd: Option<f64>,
+    /// What all tasks together may use in a local day, in tokens of all classes; 0: no bound.
     day_tokens: Option<u64>,
+    /// How long all attempts of a local day may take together; 0: no bound.
     day_time: Option<Span>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// How a workspace is furnished.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 struct Workspace {
+    /// Globs of git-ignored files that are copied from the main checkout.
     copy: Option<Vec<String>>,
+    /// Git-ignored paths of the main checkout that workspaces share by a symbolic link.
     symlink: Option<Vec<String>>,
+    /// Shell commands that run in the workspace before its first attempt.
     setup: Option<Vec<String>>,
+    /// The time limit of each of them.
+    #[schemars(with = "Option<String>")]
     setup_timeout: Option<Span>,
+    /// Free TCP ports that each workspace gets, in `WT_PORT_0` …
+    #[schemars(range(min = 0, max = 100))]
     ports: Option<u32>,
+    /// Spare workspaces that are kept ready.
+    #[schemars(range(min = 0, max = 100))]
     pool: Option<u32>,
+    /// The most that spare workspaces may take on the disk, with their caches.
     pool_disk: Option<Bytes>,
+    /// Git-ignored folders of build output, in the syntax of `.gitignore`: spare workspaces keep them, `wt gc --artifacts` drops them.
     caches: Option<Vec<String>>,
+    /// The free space that making a workspace must leave on the disk.
     reserve: Option<Bytes>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// Which agent, and who commits.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 struct Agent {
+    /// The agent of a task that names none: `claude`, `codex`, `opencode`, `gemini`, or one of `[agents]`.
     default: Option<String>,
+    /// Who commits what the agent leaves behind.
     commit: Option<CommitBy>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// A named choice of agent and model.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 struct ProfileTable {
+    /// The agent. Default: `agent.default`.
     agent: Option<String>,
+    /// The model to ask for.
     model: Option<String>,
+    /// The models to go on with when one cannot be used, in order.
     fallback: Vec<String>,
+    /// How many agents of this profile may run at once. Default: only the fleet's limit.
+    #[schemars(range(min = 1, max = 1000))]
     slots: Option<u32>,
+    /// What the agent is for, told in its instructions.
     role: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// When a loop ends.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 struct Loop {
+    /// The most iterations of `--loop` without a number.
+    #[schemars(range(min = 1, max = 10_000))]
     max: Option<u32>,
+    /// The text inside `<promise>…</promise>` of the agent's final message that ends it.
+    #[schemars(regex(pattern = r"\S"))]
     until: Option<String>,
+    /// Iterations without a new commit after which it is given up.
+    #[schemars(range(min = 1, max = 10_000))]
     no_progress: Option<u32>,
 }
 
-#[derive(Debug, Deserialize)]
+/// One check.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 struct Verify {
+    /// What people call it. Default: the command.
+    #[schemars(regex(pattern = r"\S"))]
     #[serde(default)]
     name: Option<String>,
+    /// The command, for `sh -c`.
+    #[schemars(regex(pattern = r"\S"))]
     run: String,
+    /// Its time limit; at least `1s`. Default: `10m`.
     #[serde(default)]
     timeout: Option<Span>,
+    /// Runs beyond the first when it fails. Default: 0.
+    #[schemars(range(min = 0, max = 100))]
     #[serde(default)]
     retries: Option<u32>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// How tasks land.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 struct Merge {
+    /// The agent that merges what git cannot.
     agent: Option<String>,
+    /// Whether the end of each task also lands what is done.
     auto: Option<bool>,
+    /// The most tasks that are verified together.
+    #[schemars(range(min = 1, max = 1000))]
     batch: Option<u32>,
+    /// Structural merge tools, in order.
     structural: Option<Vec<String>>,
+    /// Globs of paths whose change a person must approve.
     review: Option<Vec<String>>,
+    /// Whether the target is fetched first.
     fetch: Option<bool>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+/// When workspaces go.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 struct Gc {
+    /// The age at rest after which a workspace without unlanded work goes.
     stale: Option<Span>,
+    /// How long what was removed can be restored.
     trash: Option<Span>,
 }
 

@@ -6,6 +6,7 @@
 mod file;
 pub mod layers;
 mod range;
+pub mod schema;
 pub mod trust;
 
 pub use layers::{ConfigError, Layers, Loaded, Warning, load, state_folder, user_folder};

@@ -74,6 +74,10 @@ pub(super) fn overlay(
     ours: ObjectId,
     theirs: ObjectId,
 ) -> Result<Result<ObjectId, Refusal>, GitError> {
+    // Trees are read here with ids of that length only.
+    if base.kind() != gix::hash::Kind::Sha1 {
+        return Ok(Err(Refusal::Unread));
+    }
     if base == theirs {
         return Ok(Ok(ours));
     }

@@ -14,6 +14,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::event::{ConflictKind, ResolvedBy};
@@ -24,7 +25,7 @@ use crate::store::layout::private_folder;
 const MANIFEST: &str = "manifest.json";
 
 /// What is to be thought of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Judged {
     /// Everything that either side did is in it.
@@ -36,7 +37,7 @@ pub enum Judged {
 }
 
 /// One conflicted file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeptFile {
     /// The path in the repository.
     pub path: String,
@@ -71,11 +72,12 @@ pub struct KeptFile {
 }
 
 /// One call of a resolver.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
     /// The version of this form.
     pub schema: u32,
     /// The task that was landing.
+    #[schemars(with = "String")]
     pub task: TaskId,
     /// Its commit that does not merge.
     pub commit: Oid,

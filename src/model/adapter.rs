@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::verdict::Class;
 
 /// How the prompt reaches the agent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PromptBy {
     /// On standard input, to the end of file.
@@ -20,7 +21,7 @@ pub enum PromptBy {
 }
 
 /// What the agent prints on standard output.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EventForm {
     /// One JSON document a line.
@@ -31,7 +32,7 @@ pub enum EventForm {
 }
 
 /// The signal that asks an agent to end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum StopSignal {
     /// `SIGTERM`.
@@ -44,7 +45,7 @@ pub enum StopSignal {
 }
 
 /// Who gets that signal.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StopTo {
     /// Its process group: launchers that do not pass signals on are reached too.
@@ -55,7 +56,7 @@ pub enum StopTo {
 }
 
 /// What the usage that the agent tells covers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UsageIs {
     /// Its own process alone.
@@ -66,8 +67,9 @@ pub enum UsageIs {
 }
 
 /// How the agent is asked to end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct StopSpec {
     /// `TERM`, `INT` or `HUP`.
     pub signal: StopSignal,
@@ -84,8 +86,9 @@ impl Default for StopSpec {
 }
 
 /// One rule for a line of the stream; the first that matches counts.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct EventRule {
     /// JSON pointer → what must stand there: a value, a list of values, `"nonempty"`, `"empty"` (nothing, null or blank)
     /// or `{ regex = "…" }`.
@@ -111,7 +114,8 @@ pub struct EventRule {
 }
 
 /// One rule for an ended attempt; the first that matches counts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct OutcomeRule {
     /// JSON pointer into the final event, or `exit`, `stdout`, `stderr` → what must stand there, as in [`EventRule::when`].
     /// `exit` is a number, `"signal"` or `"lost"`; `stdout` the final message, else the last line.
@@ -126,8 +130,9 @@ pub struct OutcomeRule {
 }
 
 /// An agent CLI.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct AdapterSpec {
     /// Program and fixed arguments.
     pub command: Vec<String>,

@@ -1,9 +1,10 @@
 //! What does not merge: which paths, how, and who resolved them. As it stands in the journal.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Who resolved a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ResolvedBy {
     /// A resolution of the very same three sides that was accepted before.
@@ -26,7 +27,7 @@ pub struct ResolvedPath {
 }
 
 /// How a path conflicts; only `Content` and `AddAdd` are texts with two sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConflictKind {
     /// Both sides changed the same lines.
@@ -72,7 +73,7 @@ impl ConflictKind {
 }
 
 /// A path that could not be merged.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConflictedPath {
     /// The path in the repository, neutralised for display where it is not UTF-8.
     pub path: String,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::budget::{Bound, Budget, Spent};
@@ -13,9 +14,9 @@ use super::verdict::Class;
 use super::{State, TaskId, TaskName, Usage};
 
 /// A git object id in lower-case hex.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Oid(String);
+pub struct Oid(#[schemars(regex(pattern = r"^([0-9a-f]{40}|[0-9a-f]{64})$"))] String);
 
 impl Oid {
     /// Returns `hex` as an id if it has the form of one (40 or 64 lower-case hex digits).

@@ -1,9 +1,10 @@
 //! Tokens and money that an attempt used, as the agent itself reported them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Token counts, by price class.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
     /// Input tokens that came from no cache.
     pub input: u64,
@@ -16,7 +17,7 @@ pub struct Tokens {
 }
 
 /// What an attempt, or a task over all its attempts, used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     /// Tokens by price class.
     pub tokens: Tokens,

@@ -1,9 +1,10 @@
 //! What an attempt came to, and what the rest of `wt` should do about it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The class of an ended attempt; each names the next action, not the cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// The agent ended well by its adapter's rule; git and verification still have the last word.

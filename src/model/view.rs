@@ -2,7 +2,11 @@
 //!
 //! Fields are only added; each document says its [`SCHEMA`].
 
+pub mod disk;
+pub mod verbs;
+
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::budget::{Budget, Spent};
@@ -14,7 +18,7 @@ use super::usage::Tokens;
 pub const SCHEMA: u32 = 1;
 
 /// Any command that could not do what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RefusalView<'a> {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -23,7 +27,7 @@ pub struct RefusalView<'a> {
 }
 
 /// What stopped a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErrorView<'a> {
     /// The exit code.
     pub code: u8,
@@ -36,7 +40,7 @@ pub struct ErrorView<'a> {
 }
 
 /// `wt status`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct StatusView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -54,7 +58,7 @@ pub struct StatusView {
 }
 
 /// What all tasks used today, and may use in a day.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct TodayView {
     /// Used since midnight, running attempts included.
     pub spent: Spent,
@@ -63,7 +67,7 @@ pub struct TodayView {
 }
 
 /// Slots in use and in all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SlotsView {
     /// Held right now.
     pub used: u32,
@@ -72,7 +76,7 @@ pub struct SlotsView {
 }
 
 /// One task in `wt status`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct TaskView {
     /// Its name.
     pub name: String,
@@ -166,7 +170,7 @@ pub struct TaskView {
 }
 
 /// `wt cost`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CostView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -179,7 +183,7 @@ pub struct CostView {
 }
 
 /// What was used by one task, model, day or agent.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct CostRow {
     /// The task, model, date or agent; `total`.
     pub key: String,
@@ -196,7 +200,7 @@ pub struct CostRow {
 }
 
 /// `wt merge`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct MergeView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -214,7 +218,7 @@ pub struct MergeView {
 }
 
 /// What became of one task in `wt merge`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct LandedView {
     /// Its name.
     pub name: String,
@@ -235,7 +239,7 @@ pub struct LandedView {
 }
 
 /// A path that was resolved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ResolvedView {
     /// The path.
     pub path: String,
@@ -244,7 +248,7 @@ pub struct ResolvedView {
 }
 
 /// What became of a task in a landing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LandResult {
     /// On the target.
@@ -260,7 +264,7 @@ pub enum LandResult {
 }
 
 /// `wt gc`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct GcView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -277,7 +281,7 @@ pub struct GcView {
 }
 
 /// A workspace that went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GcRemoved {
     /// The task.
     pub name: String,
@@ -288,7 +292,7 @@ pub struct GcRemoved {
 }
 
 /// A workspace that stays.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct GcKept {
     /// The task.
     pub name: String,
@@ -297,7 +301,7 @@ pub struct GcKept {
 }
 
 /// `wt doctor`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct DoctorView {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -308,7 +312,7 @@ pub struct DoctorView {
 }
 
 /// Something that `wt doctor` found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// A fixed word: `torn-journal`, `stray-process`, `orphan-worktree`, `orphan-branch`, `missing-worktree`,
     /// `lost-task`, `stale-lock`, `other-wt`, `agent-missing` …

@@ -1,5 +1,7 @@
 //! What `wt` remembers: paths, locks and the journal below `<git common dir>/wt/`.
 //!
+//! [`measure`] tells what folders take on the same disk.
+//!
 //! Invariant: every file here has one writer at a time, named by a lock; liveness is a held lock, never a pid.
 
 pub mod exit;
@@ -7,6 +9,7 @@ pub mod journal;
 pub mod layout;
 pub mod live;
 pub mod lock;
+pub mod measure;
 pub mod remembered;
 
 pub use journal::{Journal, JournalError};

@@ -4,6 +4,7 @@
 //! at again under the git lock before it is done. The main checkout cannot be named here: a removal starts from a task and
 //! is refused unless its record fits the place where `wt` makes workspaces. This room prints nothing.
 
+pub mod artifacts;
 pub mod checkpoint;
 pub mod doctor;
 pub mod gc;

@@ -4,6 +4,7 @@
 //! before it is shown. A closed pipe ends the program quietly. Nothing here reads a repository or decides anything.
 
 pub mod cost;
+pub mod disk;
 pub mod doctor;
 pub mod landing;
 pub mod message;

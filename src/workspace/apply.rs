@@ -357,7 +357,7 @@ pub(super) fn gone(result: io::Result<()>) -> io::Result<()> {
 }
 
 /// Makes the folder that removed worktrees are moved to, and returns it.
-pub(super) fn trash_folder(root: &Path) -> io::Result<PathBuf> {
+pub fn trash_folder(root: &Path) -> io::Result<PathBuf> {
     let trash = root.join(TRASH);
     private_folder(&trash)?;
     if fs::symlink_metadata(&trash)?.is_dir() {

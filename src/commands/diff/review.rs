@@ -1,6 +1,7 @@
 //! `wt diff` of a task in review or in conflict: for each file, what both sides did and what became of it.
 
 use fs_err as fs;
+use schemars::JsonSchema;
 use serde::Serialize;
 use similar::TextDiff;
 
@@ -16,15 +17,24 @@ use crate::ui;
 const CONTEXT: usize = 3;
 
 /// One file that did not merge.
-#[derive(Debug, Serialize)]
-pub(super) struct SidesView {
+/// A conflicted file with its sides.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::commands) struct SidesView {
+    /// The path in the repository.
     path: String,
+    /// What is to be thought of the result.
     judged: Option<Judged>,
+    /// What speaks against it, a sentence each.
     doubts: Vec<String>,
+    /// What the resolver says it gave up, with its reason.
     superseded: Vec<(String, String)>,
+    /// What both sides started from.
     base: Option<String>,
+    /// The target's side.
     ours: String,
+    /// The task's side.
     theirs: String,
+    /// What it became; `None`: nothing that could be used.
     result: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Form, Reader};
@@ -15,19 +16,29 @@ use crate::model::{Event, Task};
 use crate::process::capture;
 use crate::ui;
 
-#[derive(Debug, Serialize)]
-struct LandingView {
+/// `wt logs NAME --landing`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::commands) struct LandingView {
+    /// [`SCHEMA`].
     schema: u32,
+    /// The task.
     name: String,
+    /// The folder that keeps the calls.
     folder: String,
+    /// The calls of a resolver, in order.
     calls: Vec<CallView>,
+    /// The files with the output of the checks.
     checks: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct CallView {
+/// One call of a resolver.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::commands) struct CallView {
+    /// The folder with all that it was given.
     folder: String,
+    /// What it was asked.
     prompt: String,
+    /// What came of it; `None`: it was cut short.
     manifest: Option<Manifest>,
 }
 

@@ -1,11 +1,9 @@
 //! `wt restore NAME --checkpoint [N]`.
 
-use jiff::Timestamp;
-use serde::Serialize;
-
 use crate::commands::context::Context;
 use crate::error::{self, CommandError, During as _};
 use crate::model::view::SCHEMA;
+use crate::model::view::verbs::{CheckpointView, CheckpointsView, RewoundView};
 use crate::model::{TaskId, TaskName};
 use crate::tidy::Grounds;
 use crate::tidy::checkpoint::{self, RewindError};
@@ -33,35 +31,6 @@ pub(super) fn which(text: &str) -> Result<Wanted, String> {
         }
         Ok(number) => Ok(Wanted::Number(number)),
     }
-}
-
-#[derive(Serialize)]
-struct ListView {
-    schema: u32,
-    name: String,
-    checkpoints: Vec<CheckpointView>,
-}
-
-#[derive(Serialize)]
-struct CheckpointView {
-    number: u32,
-    about: String,
-    at: Timestamp,
-    commit: String,
-    #[serde(rename = "ref")]
-    name: String,
-}
-
-#[derive(Serialize)]
-struct RewoundView<'a> {
-    schema: u32,
-    name: &'a str,
-    state: &'a str,
-    branch: &'a str,
-    worktree: &'a str,
-    checkpoint: u32,
-    kept: u32,
-    kept_ref: &'a str,
 }
 
 /// Lists the checkpoints of a task, or goes back to one.
@@ -104,7 +73,7 @@ fn list(context: &mut Context, id: &TaskId, json: bool) -> Result<u8, CommandErr
     };
     let checkpoints: Vec<CheckpointView> = found.into_iter().map(view).collect();
     if json {
-        ui::json(&ListView { schema: SCHEMA, name: id.name.to_string(), checkpoints });
+        ui::json(&CheckpointsView { schema: SCHEMA, name: id.name.to_string(), checkpoints });
     } else if checkpoints.is_empty() {
         ui::answer(&format!("{} has no checkpoints", id.name));
     } else {

@@ -49,7 +49,7 @@ pub fn bring(repo: &Repo, worktree: &LinkedWorktree, commit: &Oid) -> Result<Bro
 pub fn renew(repo: &Repo, worktree: &LinkedWorktree, commit: &Oid) -> Result<Brought, GitError> {
     let modules = modules_of(worktree.checkout());
     if modules.is_dir() {
-        for path in super::gitlinks(&worktree.checkout().git_dir().join("index"))? {
+        for path in super::gitlinks(repo.hash(), &worktree.checkout().git_dir().join("index"))? {
             empty(&worktree.path().join(path))?;
         }
         fs::remove_dir_all(&modules)?;

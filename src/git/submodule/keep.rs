@@ -100,7 +100,7 @@ fn in_the_way(repo: &Repo, checkout: &Checkout, one: &Populated) -> Result<Optio
     }
     let Some(path) = &one.path else { return Ok(None) };
     let folder = checkout.path().join(path);
-    if hides(&one.git_dir.join("index"), &folder)? {
+    if hides(repo.hash(), &one.git_dir.join("index"), &folder)? {
         return why("its index hides changed files from git");
     }
     let view = Borrower::new(&head, &[&one.git_dir])?;
@@ -125,12 +125,11 @@ fn in_the_way(repo: &Repo, checkout: &Checkout, one: &Populated) -> Result<Optio
 }
 
 /// Tells whether an index has flags that keep git from looking at files which are there.
-fn hides(index: &Path, folder: &Path) -> Result<bool, GitError> {
+fn hides(hash: gix::hash::Kind, index: &Path, folder: &Path) -> Result<bool, GitError> {
     if !index.exists() {
         return Ok(false);
     }
-    let read =
-        gix::index::File::at(index, gix::hash::Kind::Sha1, true, gix::index::decode::Options::default());
+    let read = gix::index::File::at(index, hash, true, gix::index::decode::Options::default());
     let read = read.map_err(|e| GitError::unreadable(index.display().to_string(), e))?;
     Ok(read.entries().iter().any(|entry| {
         let path = String::from_utf8_lossy(entry.path(&read)).into_owned();

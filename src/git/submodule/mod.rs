@@ -49,7 +49,7 @@ fn populated(checkout: &Checkout) -> Result<Vec<Populated>, GitError> {
     let root = modules_of(checkout);
     let mut found = Vec::new();
     let index = checkout.git_dir().join("index");
-    look(&index, checkout.path(), "", &root, Path::new(""), &mut found)?;
+    look(checkout.hash(), &index, checkout.path(), "", &root, Path::new(""), &mut found)?;
     for place in repositories(&root, Path::new(""), 0) {
         if !found.iter().any(|known| known.place == place) {
             found.push(Populated { path: None, git_dir: root.join(&place), place });
@@ -59,6 +59,7 @@ fn populated(checkout: &Checkout) -> Result<Vec<Populated>, GitError> {
 }
 
 fn look(
+    hash: gix::hash::Kind,
     index: &Path,
     worktree: &Path,
     prefix: &str,
@@ -66,7 +67,7 @@ fn look(
     place: &Path,
     found: &mut Vec<Populated>,
 ) -> Result<(), GitError> {
-    for path in gitlinks(index)? {
+    for path in gitlinks(hash, index)? {
         let folder = worktree.join(&path);
         if fs::symlink_metadata(folder.join(".git")).is_err() {
             continue;
@@ -85,7 +86,7 @@ fn look(
         let inner = place.join(inner);
         found.push(Populated { path: Some(shown.clone()), place: inner.clone(), git_dir: git_dir.clone() });
         let (index, modules) = (git_dir.join("index"), git_dir.join("modules"));
-        look(&index, &folder, &format!("{shown}/"), &modules, &inner.join("modules"), found)?;
+        look(hash, &index, &folder, &format!("{shown}/"), &modules, &inner.join("modules"), found)?;
     }
     Ok(())
 }
@@ -101,12 +102,11 @@ fn linked(folder: &Path) -> Option<PathBuf> {
 }
 
 /// Returns the paths of submodules in an index.
-fn gitlinks(index: &Path) -> Result<Vec<String>, GitError> {
+fn gitlinks(hash: gix::hash::Kind, index: &Path) -> Result<Vec<String>, GitError> {
     if !index.exists() {
         return Ok(Vec::new());
     }
-    let read =
-        gix::index::File::at(index, gix::hash::Kind::Sha1, true, gix::index::decode::Options::default());
+    let read = gix::index::File::at(index, hash, true, gix::index::decode::Options::default());
     let read = read.map_err(|e| GitError::unreadable(index.display().to_string(), e))?;
     let links = read.entries().iter().filter(|entry| entry.mode == gix::index::entry::Mode::COMMIT);
     Ok(links.filter_map(|entry| String::from_utf8(entry.path(&read).to_vec()).ok()).collect())

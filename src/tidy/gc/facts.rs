@@ -176,7 +176,7 @@ pub(in crate::tidy) fn misplaced(
 }
 
 /// Returns how long git has done nothing in a worktree; so a restored one is not stale at once.
-fn quiet(checkout: &Checkout, now: Timestamp) -> Duration {
+pub(in crate::tidy) fn quiet(checkout: &Checkout, now: Timestamp) -> Duration {
     let changed = |name: &str| {
         let at: SystemTime = fs::metadata(checkout.git_dir().join(name)).ok()?.modified().ok()?;
         Some(age(Timestamp::try_from(at).ok()?, now))

@@ -199,7 +199,8 @@ fn clear_folders(grounds: &Grounds<'_>, trash: &Path) -> usize {
     cleared
 }
 
-fn delete(path: &Path) -> std::io::Result<()> {
+/// Deletes a file or a folder, also one whose folders are read-only.
+pub(in crate::tidy) fn delete(path: &Path) -> std::io::Result<()> {
     if !fs::symlink_metadata(path)?.is_dir() {
         return fs::remove_file(path);
     }

@@ -1,0 +1,187 @@
+//! The answers of verbs that change something, one after the other.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// `wt spawn`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SpawnView<'a> {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Whether nothing was really made.
+    pub dry_run: bool,
+    /// The tasks, in the order asked.
+    pub tasks: &'a [SpawnedView],
+}
+
+/// A task that was made, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SpawnedView {
+    /// Its name.
+    pub name: String,
+    /// Its state's word.
+    pub state: String,
+    /// Its branch.
+    pub branch: String,
+    /// Where its worktree is, or will be.
+    pub worktree: String,
+    /// The branch that it lands on.
+    pub target: String,
+    /// Its agent; `None`: a person works there.
+    pub agent: Option<String>,
+    /// Why it is where it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+}
+
+/// `wt wait`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WaitView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Whether `--timeout` was reached.
+    pub timed_out: bool,
+    /// The tasks that were waited for.
+    pub tasks: Vec<WaitedView>,
+}
+
+/// A task that was waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WaitedView {
+    /// Its name.
+    pub name: String,
+    /// Its state's word.
+    pub state: String,
+    /// Why it is where it is.
+    pub outcome: Option<String>,
+}
+
+/// `wt stop`, `retry`, `done`, `approve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SeveralView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// What became of each task, in the order asked.
+    pub tasks: Vec<OneView>,
+}
+
+/// What became of one of several tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct OneView {
+    /// Its name, as it was given.
+    pub name: String,
+    /// Its state's word now; `None`: it was refused.
+    pub state: Option<String>,
+    /// Why it was refused.
+    pub error: Option<String>,
+    /// For people.
+    #[serde(skip)]
+    pub detail: String,
+}
+
+/// `wt demo`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct DemoView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The tasks that landed.
+    pub landed: Vec<String>,
+    /// Commits that the target has beyond its first.
+    pub commits: usize,
+    /// How long all of it took.
+    pub elapsed_ms: u128,
+    /// The folder, with `--keep`.
+    pub kept: Option<String>,
+}
+
+/// `wt resolve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ResolveView<'a> {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The task.
+    pub name: &'a str,
+    /// Its state's word now.
+    pub state: &'static str,
+    /// The paths that a person merged.
+    pub resolved: Vec<String>,
+}
+
+/// `wt restore`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RestoreView<'a> {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The task.
+    pub name: &'a str,
+    /// Its state's word now.
+    pub state: &'a str,
+    /// Its branch.
+    pub branch: &'a str,
+    /// Its worktree.
+    pub worktree: &'a str,
+    /// The ref that it came from.
+    pub trash: &'a str,
+}
+
+/// `wt restore NAME --checkpoint`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CheckpointsView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The task.
+    pub name: String,
+    /// Its checkpoints, by number.
+    pub checkpoints: Vec<CheckpointView>,
+}
+
+/// A checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CheckpointView {
+    /// Its number, for `--checkpoint N`.
+    pub number: u32,
+    /// What it was taken for.
+    pub about: String,
+    /// When it was taken.
+    pub at: Timestamp,
+    /// Its commit.
+    pub commit: String,
+    /// Its ref.
+    #[serde(rename = "ref")]
+    pub name: String,
+}
+
+/// `wt restore NAME --checkpoint N`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RewoundView<'a> {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// The task.
+    pub name: &'a str,
+    /// Its state's word now.
+    pub state: &'a str,
+    /// Its branch.
+    pub branch: &'a str,
+    /// Its worktree.
+    pub worktree: &'a str,
+    /// The checkpoint that it was brought back to.
+    pub checkpoint: u32,
+    /// The checkpoint that keeps how it stood before.
+    pub kept: u32,
+    /// The ref of that one.
+    pub kept_ref: &'a str,
+}
+
+/// `wt trust`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct TrustView<'a> {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Whether what the repository runs is approved, or there is nothing to approve.
+    pub approved: bool,
+    /// The hash of all of it; `None`: there is nothing.
+    pub hash: Option<&'a str>,
+    /// What it runs: the key and its command.
+    pub commands: &'a [(String, String)],
+}
