@@ -22,8 +22,10 @@ pub mod refs;
 pub mod replay;
 mod repo;
 pub mod snapshot;
+pub mod spare;
 pub mod status;
 pub mod tree;
+pub mod wash;
 pub mod worktree;
 
 pub use error::{GitError, Unusable, WorktreeTrouble};

@@ -12,10 +12,12 @@ pub mod create;
 pub mod environment;
 pub mod instructions;
 pub mod plan;
+pub mod pool;
 pub mod progress;
 pub mod remove;
 pub mod restore;
 pub mod shared;
+pub mod trash;
 
 pub use apply::{ApplyError, Made, Step, apply_creation};
 pub use plan::{Begun, Creation, PlanError, plan_creation};

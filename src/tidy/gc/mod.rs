@@ -15,11 +15,8 @@ mod trash;
 pub use plan::{Changes, Decision, Facts, Force, Left, Plan, Policy, Scope, Tie, Work, decide, plan};
 pub use trash::{Cleared, clear_expired, orphan_bases};
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
-
-use fs_err as fs;
 
 use super::Grounds;
 use crate::git::GitError;
@@ -28,6 +25,7 @@ use crate::model::{Event, Roster, State, TaskId};
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
 use crate::workspace::remove::BranchAfter;
+use crate::workspace::trash::size;
 use crate::workspace::{GitLock, RemoveError, apply_removal, plan_removal};
 
 /// How long a task's lock is waited for: a runner holds it for a moment longer than its attempt.
@@ -67,8 +65,8 @@ pub enum Fate {
         why: String,
         /// The ref that brings it back; `None`: there was nothing to keep.
         trash: Option<String>,
-        /// Its size on the disk.
-        bytes: u64,
+        /// Where its folder is now, in the trash or in the pool.
+        folder: Option<PathBuf>,
     },
     /// It stays, and why.
     Kept(String),
@@ -115,8 +113,8 @@ pub fn apply_gc(grounds: &Grounds<'_>, journal: &mut Journal, plan: &Plan) -> Re
             sweep(grounds, journal, &facts.id, &plan.policy, Some(facts))?
         };
         match fate {
-            Fate::Removed { why, trash, bytes } => {
-                swept.bytes += bytes;
+            Fate::Removed { why, trash, folder } => {
+                swept.bytes += folder.as_deref().map_or(0, size);
                 swept.removed.push(GcRemoved { name, why, trash });
             }
             Fate::Kept(why) => swept.kept.push(GcKept { name, why }),
@@ -197,14 +195,14 @@ fn sweep(
     let entries = event.map(|event| (Some(id.clone()), event)).into_iter().collect();
     journal.append(site.clock.now(), entries)?;
     drop(git);
-    let mut bytes = 0;
-    if let Some((removed, branch)) = &gone {
-        bytes = removed.folder.as_deref().map_or(0, size);
+    let mut folder = None;
+    if let Some((removed, branch)) = gone {
+        folder = removed.folder;
         if removed.branch == BranchAfter::Kept {
             grounds.observer.warn(&format!("branch `{branch}` stays: it is in use, or it moved meanwhile"));
         }
     }
-    Ok(Fate::Removed { why, trash, bytes })
+    Ok(Fate::Removed { why, trash, folder })
 }
 
 /// An error with its causes, on one line.
@@ -219,15 +217,4 @@ fn in_words(error: &RemoveError) -> String {
         cause = error.source();
     }
     crate::model::text::one_line(&words, 200)
-}
-
-/// Returns the bytes that a folder takes on the disk, links not followed.
-fn size(folder: &Path) -> u64 {
-    let Ok(about) = fs::symlink_metadata(folder) else { return 0 };
-    let own = about.blocks() * 512;
-    if !about.is_dir() {
-        return own;
-    }
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    own + entries.map(|entry| size(&entry.path())).sum::<u64>()
 }
