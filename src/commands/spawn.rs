@@ -157,6 +157,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     }
     if !args.dry_run {
         context.pass();
+        super::tend::begin(&context);
     }
     let names: Vec<String> = made.iter().map(|view| view.name.clone()).collect();
     if args.wait && args.json {

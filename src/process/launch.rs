@@ -43,7 +43,7 @@ pub fn background(arguments: &[&str], folder: &Path) -> io::Result<()> {
 /// has the lowest for disks too, unless it was given one of its own.
 pub fn give_way() {
     // Best effort: slower for others is not wrong.
-    drop(rustix::process::nice(19));
+    let _ = rustix::process::nice(19);
 }
 
 /// Takes over what [`launch`] handed: returns lock and slot, and leaves `/dev/null` in their places.

@@ -33,6 +33,7 @@ mod loop_faults;
 mod loop_life;
 mod merge_conservation;
 mod merge_fixtures;
+mod pool;
 mod program;
 mod readme;
 mod real_claude;
