@@ -35,7 +35,7 @@ const KEPT: [&str; 6] = ["HEAD", "commondir", "gitdir", "index", "locked", INDEX
 /// What of the files that are in no commit stays.
 #[derive(Debug, Clone, Copy)]
 pub struct Leaving<'a> {
-    /// Patterns, as in `.gitignore`; what matches one and is ignored stays.
+    /// Patterns, as in `.gitignore`; what matches one, is ignored, and lies in a folder of the commit stays.
     pub caches: &'a [String],
     /// The folder that takes everything else, on the same device; made when it is needed.
     pub rest: &'a Path,
@@ -249,7 +249,7 @@ impl Bench<'_> {
         }
     }
 
-    /// Puts everything aside that is in no commit, except what is ignored and a cache.
+    /// Puts everything aside that is in no commit, except what is ignored, a cache, and in a folder that the commit has.
     fn sort_out(&self) -> Result<(), GitError> {
         let list = |more: &[OsString]| -> Result<BTreeSet<PathBuf>, GitError> {
             let call = self.call("ls-files").args(["--others", "--directory", "-z"]).args(more);
@@ -273,20 +273,12 @@ impl Bench<'_> {
             caches.retain(is_ignored);
         }
         for path in &others {
-            self.sort_out_one(path, &caches)?;
-        }
-        Ok(())
-    }
-
-    fn sort_out_one(&self, path: &Path, caches: &BTreeSet<PathBuf>) -> Result<(), GitError> {
-        if caches.contains(path) {
-            return Ok(());
-        }
-        if !caches.iter().any(|cache| cache.starts_with(path)) {
-            return self.put_aside(path);
-        }
-        for entry in fs::read_dir(self.at(path))? {
-            self.sort_out_one(&path.join(entry?.file_name()), caches)?;
+            // Where git lists more below, a folder is listed for what it holds and not for its name: the commit has no such
+            // folder, so its caches are nobody's.
+            let below = |cache: &&PathBuf| *cache != path && cache.starts_with(path);
+            if !caches.contains(path) || caches.iter().any(|cache| below(&cache)) {
+                self.put_aside(path)?;
+            }
         }
         Ok(())
     }

@@ -181,8 +181,11 @@ fn walk(root: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
         if about.is_symlink() {
             found.insert(name, format!("-> {}", fs::read_link(&path).unwrap().display()));
         } else if about.is_dir() {
-            let cache = ["target", "node_modules"].iter().any(|cache| path.ends_with(cache));
-            if cache && !path.join("kept").exists() {
+            if ["target", "node_modules"].iter().any(|cache| path.ends_with(cache)) {
+                // As git has it, a pattern means all below, whether or not something there is tracked.
+                if let Ok(text) = fs::read_to_string(path.join("kept")) {
+                    found.insert(format!("{name}/kept"), format!("{mode:o} {text}"));
+                }
                 continue;
             }
             found.insert(name, format!("{mode:o}"));
