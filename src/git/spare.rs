@@ -148,7 +148,8 @@ pub fn unfit(repo: &Repo, worktree: &LinkedWorktree, pool: &Path) -> Option<Unfi
 /// the trash that takes what is cleared out of it. It is on no branch any more.
 pub fn retire(repo: &Repo, worktree: &LinkedWorktree, place: &Path, rest: &str) -> Result<(), GitError> {
     let git_dir = worktree.checkout().git_dir();
-    let head = worktree::list(repo)?.into_iter().find(|entry| entry.entry.as_deref() == Some(worktree.entry()));
+    let head =
+        worktree::list(repo)?.into_iter().find(|entry| entry.entry.as_deref() == Some(worktree.entry()));
     let head = head.and_then(|entry| entry.head).ok_or_else(|| GitError::Worktree {
         path: worktree.path().to_owned(),
         reason: WorktreeTrouble::NoEntry(worktree.entry().to_owned()),
@@ -193,21 +194,20 @@ pub fn take(
     LinkedWorktree::open(repo, &entry, path)
 }
 
-/// Brings the files of a taken spare from the commit that it was ready at to that of its branch, runs the hook and unlocks
-/// it. Returns the exit code of a hook that failed.
+/// Brings the files of a taken spare from the commit `from`, that it was ready at, to that of its new branch, runs the hook
+/// and unlocks it. Returns the exit code of a hook that failed.
 pub fn complete(
     repo: &Repo,
     worktree: &LinkedWorktree,
     from: &Oid,
+    commit: &Oid,
     hooks: &Hooks,
 ) -> Result<Option<i32>, GitError> {
-    let head = worktree.checkout().head()?;
-    let commit = head.ok_or_else(|| GitError::NoSuchRevision { rev: "HEAD".to_owned() })?;
-    if *from != commit {
-        bring(worktree, from, &commit)?;
+    if from != commit {
+        bring(worktree, from, commit)?;
     }
     failpoint::hit("take.after_files");
-    let failed = worktree::post_checkout(repo, worktree, &commit, hooks)?;
+    let failed = worktree::post_checkout(repo, worktree, commit, hooks)?;
     worktree::unlock(worktree, MAKING)?;
     Ok(failed)
 }
@@ -232,7 +232,8 @@ pub fn distance(repo: &Repo, from: &Oid, to: &Oid) -> Result<Option<usize>, GitE
         return Ok(Some(0));
     }
     let paths = status::changed_paths(repo, from, to)?;
-    let rule = |path: &String| [".gitignore", ".gitattributes", ".gitmodules"].iter().any(|n| path.ends_with(n));
+    let rule =
+        |path: &String| [".gitignore", ".gitattributes", ".gitmodules"].iter().any(|n| path.ends_with(n));
     Ok((!paths.iter().any(rule)).then_some(paths.len()))
 }
 
@@ -266,7 +267,9 @@ fn looks(repo: &Repo, spare: &LinkedWorktree, commit: &Oid) -> Result<String, Gi
     let (size, at, at_ns) = (index.len(), index.mtime(), index.mtime_nsec());
     let (root, root_ns) = (root.mtime(), root.mtime_nsec());
     let rules = rules(repo);
-    Ok(format!("{READY}{commit}\nindex {size} {at}.{at_ns:09}, root {root}.{root_ns:09}, rules {rules:08x}\n"))
+    Ok(format!(
+        "{READY}{commit}\nindex {size} {at}.{at_ns:09}, root {root}.{root_ns:09}, rules {rules:08x}\n"
+    ))
 }
 
 /// A sum over what decides how git writes files and which ones it ignores, beside what the commit itself says.

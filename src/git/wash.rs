@@ -172,9 +172,8 @@ impl Bench<'_> {
                 .chunks(share)
                 .map(|share| {
                     scope.spawn(|| {
-                        let bad = share
-                            .iter()
-                            .filter(|file| converted.contains(&file.path) || !self.equal(file));
+                        let bad =
+                            share.iter().filter(|file| converted.contains(&file.path) || !self.equal(file));
                         bad.map(|file| file.path.clone()).collect::<Vec<_>>()
                     })
                 })

@@ -232,26 +232,22 @@ impl Making<'_> {
     }
 
     /// Gives the worktree its files; a spare that cannot be brought to them gives way to a worktree made from nothing.
-    fn files(
-        &mut self,
-        ground: Ground,
-        hooks: &Hooks,
-    ) -> Result<(LinkedWorktree, Option<i32>), StepError> {
+    fn files(&mut self, ground: Ground, hooks: &Hooks) -> Result<(LinkedWorktree, Option<i32>), StepError> {
         let (repo, creation) = (self.site.repo, self.creation);
         let tree = match ground {
             Ground::Whole(tree) => return Ok((tree, None)),
             Ground::Empty(tree) => tree,
-            Ground::Warm(taken) => match pool::complete(self.site, &taken, creation, hooks) {
-                Ok(hook_failed) => return Ok((taken.tree, hook_failed)),
-                Err(_) => {
-                    let _git = Lock::take(&self.site.layout.lock("git"), DEADLINE, "creating a workspace")?;
-                    clear(repo, &creation.id, &creation.path, taken.tree.entry())?;
-                    self.done.retain(|(_, undo)| !matches!(undo, Undo::Worktree(_)));
-                    let tree = worktree::begin(repo, &creation.path, Start::Branch(&creation.branch))?;
-                    self.done.push((Step::Worktree, Undo::Worktree(tree.clone())));
-                    tree
+            Ground::Warm(taken) => {
+                if let Ok(hook_failed) = pool::complete(self.site, &taken, creation, hooks) {
+                    return Ok((taken.tree, hook_failed));
                 }
-            },
+                let _git = Lock::take(&self.site.layout.lock("git"), DEADLINE, "creating a workspace")?;
+                clear(repo, &creation.id, &creation.path, taken.tree.entry())?;
+                self.done.retain(|(_, undo)| !matches!(undo, Undo::Worktree(_)));
+                let tree = worktree::begin(repo, &creation.path, Start::Branch(&creation.branch))?;
+                self.done.push((Step::Worktree, Undo::Worktree(tree.clone())));
+                tree
+            }
         };
         let hook_failed = worktree::complete(repo, &tree, hooks)?;
         Ok((tree, hook_failed))
@@ -280,12 +276,11 @@ impl Making<'_> {
         let ground = if repo.branch_tip(branch)?.is_some() && creation.begun != Begun::Nothing {
             Ground::Empty(worktree::begin(repo, &creation.path, Start::Branch(branch))?)
         } else {
-            let ground = match pool::take(self.site, creation) {
-                Some(taken) => Ground::Warm(taken),
-                None => {
-                    let start = Start::NewBranch(branch, &creation.base);
-                    Ground::Empty(worktree::begin(repo, &creation.path, start)?)
-                }
+            let ground = if let Some(taken) = pool::take(self.site, creation) {
+                Ground::Warm(taken)
+            } else {
+                let start = Start::NewBranch(branch, &creation.base);
+                Ground::Empty(worktree::begin(repo, &creation.path, start)?)
             };
             self.done.push((Step::Worktree, Undo::Branch));
             ground

@@ -130,14 +130,14 @@ pub fn apply_removal(site: &Site, _lock: GitLock, removal: &Removal) -> Result<R
             (Some(tree), Some(_)) => pool::recycle(site, tree, &trash, &stem),
             _ => None,
         };
-        folder = match recycled {
-            Some(place) => Some(place),
-            None => {
-                let place = free_place(&trash, &stem);
-                fs::rename(&removal.path, &place)?;
-                Some(place)
-            }
+        let place = if let Some(place) = recycled {
+            place
+        } else {
+            let place = free_place(&trash, &stem);
+            fs::rename(&removal.path, &place)?;
+            place
         };
+        folder = Some(place);
     }
     failpoint::hit("remove.after_rename");
     if let Some(worktree) = &removal.worktree

@@ -84,13 +84,11 @@ pub(super) fn take(site: &Site, creation: &Creation) -> Option<Taken> {
         return None;
     }
     let (spare, from) = nearest(repo, &pool, &creation.base)?;
-    match spare::take(repo, &spare, &creation.path, &creation.branch, &creation.base) {
-        Ok(tree) => Some(Taken { tree, from }),
-        Err(_) => {
-            give_up(site, &spare, creation);
-            None
-        }
+    if let Ok(tree) = spare::take(repo, &spare, &creation.path, &creation.branch, &creation.base) {
+        return Some(Taken { tree, from });
     }
+    give_up(site, &spare, creation);
+    None
 }
 
 fn nearest(repo: &Repo, pool: &Path, base: &Oid) -> Option<(Spare, Oid)> {
@@ -147,17 +145,15 @@ pub(super) fn complete(
     hooks: &Hooks,
 ) -> Result<Option<i32>, StepError> {
     let Taken { tree, from } = taken;
-    match spare::complete(site.repo, tree, from, hooks) {
-        Ok(hook_failed) => Ok(hook_failed),
-        Err(_) => {
-            // Something stood in the way of git's short way.
-            let rest = free_place(&trash_folder(creation.root())?, &format!("{SPARE}{}", id()));
-            let caches = &site.settings.workspace.caches;
-            wash::files(tree, &creation.base, Leaving { caches, rest: &rest })?;
-            wash::verify(tree.checkout())?;
-            Ok(spare::complete(site.repo, tree, &creation.base, hooks)?)
-        }
+    if let Ok(hook_failed) = spare::complete(site.repo, tree, from, &creation.base, hooks) {
+        return Ok(hook_failed);
     }
+    // Something stood in the way of git's short way.
+    let rest = free_place(&trash_folder(creation.root())?, &format!("{SPARE}{}", id()));
+    let caches = &site.settings.workspace.caches;
+    wash::files(tree, &creation.base, Leaving { caches, rest: &rest })?;
+    wash::verify(tree.checkout())?;
+    Ok(spare::complete(site.repo, tree, &creation.base, &creation.base, hooks)?)
 }
 
 /// Whether a spare takes a place of the pool: one that somebody else locked is not ours any more.

@@ -114,7 +114,8 @@ fn next(
         Condition::Ready(_) => 1,
         _ => 2,
     });
-    let most = if spare::unfit_repository(repo).is_some() { 0 } else { site.settings.workspace.pool as usize };
+    let most =
+        if spare::unfit_repository(repo).is_some() { 0 } else { site.settings.workspace.pool as usize };
     for spare in spares.drain(most.min(spares.len())..) {
         discard(&spare)?;
     }
@@ -164,7 +165,11 @@ fn in_order(repo: &Repo, pool: &Path) -> Result<Vec<Spare>, TendError> {
             }
             Condition::Unmarked | Condition::Leaving => {
                 let worktree = spare::settle(repo, &spare)?;
-                spares.push(Spare { worktree, condition: Condition::Preparing { rest: None }, missing: false });
+                spares.push(Spare {
+                    worktree,
+                    condition: Condition::Preparing { rest: None },
+                    missing: false,
+                });
             }
             _ => spares.push(spare),
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fs_err as fs;
+use wt::git::spare::Condition;
 use wt::workspace::GitLock;
 use wt::workspace::pool;
 
@@ -24,7 +25,8 @@ fn used() -> (Env, TestRepo, Place, TestRepo) {
 }
 
 fn work(tree: &TestRepo) -> Vec<String> {
-    let mut work = vec![tree.head(), tree.git(&["symbolic-ref", "HEAD"]), tree.git(&["status", "--porcelain"])];
+    let mut work =
+        vec![tree.head(), tree.git(&["symbolic-ref", "HEAD"]), tree.git(&["status", "--porcelain"])];
     work.extend(["a/one", "a/two", "new"].map(|path| tree.read(path)));
     work
 }
@@ -67,7 +69,11 @@ fn a_recycling_that_was_killed_is_continued_and_loses_nothing() {
         let removed = place.remove("x");
         assert!(!tree.path().exists(), "{point}");
         assert!(!repo.try_git(&["rev-parse", "-q", "--verify", "wt/x"]).status.success(), "{point}");
-        assert_eq!(pool::is_wanted(&place.site(), None).unwrap(), !place.spares().is_empty() || point == "pool.after_rename", "{point}");
+        assert_eq!(
+            pool::is_wanted(&place.site(), None).unwrap(),
+            !place.spares().is_empty() || point == "pool.after_rename",
+            "{point}"
+        );
         place.tend();
         assert_eq!(pool::faults(&place.repo).unwrap(), [], "{point}");
         sound(&repo, &place);
@@ -144,44 +150,50 @@ fn a_discarding_that_was_killed_is_ended() {
 
 #[test]
 fn a_taking_that_was_killed_is_made_good_by_the_same_command() {
-    for point in [
-        "take.after_mark",
-        "take.after_link",
-        "take.after_rename",
-        "take.after_entry",
-        "take.after_branch",
-        "spawn.after_entry",
-        "take.after_files",
-        "spawn.after_worktree",
-        "spawn.before_journal",
-    ] {
-        for delta in [false, true] {
-            let (env, repo, place, _) = used();
-            place.remove("x");
-            place.tend();
-            place.ready();
-            if delta {
-                repo.commit("a/one", "moved on\n");
-            }
-            let main = repo.rev("main");
-            killed_at(point, "make", 2, &repo);
-            let tree = env.at(place.make("y").path.as_ref());
-            // A file that a killed cold making of the same name left behind differs in its log only.
-            assert_eq!(tree.git(&["status", "--porcelain"]), "", "{point}");
-            assert_eq!((tree.head(), repo.rev("wt/y"), repo.rev("main")), (main.clone(), main.clone(), main));
-            let (mut warm, mut cold) = (looks(&tree, "y"), fresh(&env, &repo));
-            for key in ["entry", "branch log", "log -g --format=%H %gs %gn HEAD"] {
-                warm.remove(key);
-                cold.remove(key);
-            }
-            assert_eq!(warm, cold, "{point}");
-            place.tend();
-            assert_eq!(pool::faults(&place.repo).unwrap(), [], "{point}");
-            sound(&repo, &place);
-            place.remove("y");
-            place.tend();
-            place.ready();
-            sound(&repo, &place);
+    // Each waits for a git that could have outlived the kill: all at once.
+    std::thread::scope(|scope| {
+        for (point, delta) in [
+            ("take.after_mark", false),
+            ("take.after_link", false),
+            ("take.after_rename", false),
+            ("take.after_entry", false),
+            ("take.after_branch", false),
+            ("take.after_branch", true),
+            ("spawn.after_entry", true),
+            ("take.after_files", true),
+            ("spawn.after_worktree", false),
+            ("spawn.before_journal", true),
+        ] {
+            scope.spawn(move || taking_killed(point, delta));
         }
+    });
+}
+
+fn taking_killed(point: &str, delta: bool) {
+    let (env, repo, place, _) = used();
+    place.remove("x");
+    place.tend();
+    place.ready();
+    if delta {
+        repo.commit("a/one", "moved on\n");
     }
+    let main = repo.rev("main");
+    killed_at(point, "make", 2, &repo);
+    let tree = env.at(place.make("y").path.as_ref());
+    assert_eq!(tree.git(&["status", "--porcelain"]), "", "{point}");
+    assert_eq!((tree.head(), repo.rev("wt/y"), repo.rev("main")), (main.clone(), main.clone(), main));
+    let (mut warm, mut cold) = (looks(&tree, "y"), fresh(&env, &repo));
+    // What a making that went on from a branch leaves in logs is no different from what it was without spares.
+    for key in ["branch log", "log -g --format=%H %gs %gn HEAD"] {
+        warm.remove(key);
+        cold.remove(key);
+    }
+    assert_eq!(warm, cold, "{point}");
+    place.tend();
+    assert_eq!(pool::faults(&place.repo).unwrap(), [], "{point}");
+    sound(&repo, &place);
+    place.remove("y");
+    place.tend();
+    assert!(place.spares().iter().all(|spare| matches!(spare.condition, Condition::Ready(_))), "{point}");
+    sound(&repo, &place);
 }
