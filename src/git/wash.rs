@@ -16,6 +16,7 @@ use std::io;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use fs_err as fs;
 use gix::index::entry::Mode;
@@ -25,6 +26,9 @@ use super::spare::write_over;
 use super::{Checkout, GitError, LinkedWorktree, WorktreeTrouble, status};
 use crate::failpoint;
 use crate::model::Oid;
+
+/// Files larger than this, in bytes, are never held in memory.
+const LARGE: u64 = 8 << 20;
 
 /// The index while it is not the worktree's own yet.
 const INDEX: &str = "index.wash";
@@ -198,6 +202,9 @@ impl Bench<'_> {
             if !about.is_file() || about.mode() & 0o7777 != mode || about.nlink() != 1 {
                 return false;
             }
+            if about.len() > LARGE {
+                return streamed(&place, about.len()).is_some_and(|found| found == file.blob);
+            }
             fs::read(&place)
         };
         let hashed =
@@ -252,8 +259,12 @@ impl Bench<'_> {
     fn sort_out(&self) -> Result<(), GitError> {
         let list = |more: &[OsString]| -> Result<BTreeSet<PathBuf>, GitError> {
             let call = self.call("ls-files").args(["--others", "--directory", "-z"]).args(more);
-            let said = call.output()?;
-            let paths = said.split(|byte| *byte == 0).filter(|path| !path.is_empty());
+            let ended = call.finish()?;
+            // A folder that cannot be looked into is left out with a warning, and would stay.
+            if ended.code != Some(0) || ended.stderr.contains("could not open") {
+                return Err(ended.into());
+            }
+            let paths = ended.stdout.split(|byte| *byte == 0).filter(|path| !path.is_empty());
             Ok(paths.map(|path| PathBuf::from(OsStr::from_bytes(path))).collect())
         };
         let others = list(&[])?;
@@ -303,6 +314,14 @@ impl Bench<'_> {
         }
         Ok(fs::rename(from, to)?)
     }
+}
+
+/// Returns the id of a file's content without holding it in memory.
+fn streamed(path: &Path, length: u64) -> Option<gix::ObjectId> {
+    let mut file = fs::File::open(path).ok()?;
+    let (kind, blob) = (gix::hash::Kind::Sha1, gix::objs::Kind::Blob);
+    let (mut silent, never) = (gix::progress::Discard, AtomicBool::new(false));
+    gix::objs::compute_stream_hash(kind, blob, &mut file, length, &mut silent, &never).ok()
 }
 
 /// The permissions of what git makes for this user.

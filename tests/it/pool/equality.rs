@@ -375,3 +375,23 @@ fn the_hook_runs_in_a_workspace_that_was_a_spare() {
     let said = format!("{}\n{} {} 1\n", tree.path().display(), "0".repeat(40), tree.head());
     assert_eq!(tree.read("hooked"), said);
 }
+
+#[test]
+fn files_that_are_equal_are_left_alone_whatever_their_size() {
+    let (env, repo) = with_repo();
+    repo.write("big", vec![b'x'; 9 << 20]);
+    repo.write("large", vec![b'y'; 9 << 20]);
+    repo.commit_all("large files");
+    let place = Place::at(repo.path(), 2);
+    let tree = env.at(place.make("x").path.as_ref());
+    tree.write("big", vec![b'z'; 9 << 20]);
+    let inode = |tree: &TestRepo, path: &str| fs::metadata(tree.path().join(path)).unwrap().ino();
+    let before = ["README.md", "large"].map(|path| inode(&tree, path));
+    let times = |tree: &TestRepo| fs::metadata(tree.path().join("README.md")).unwrap().modified().unwrap();
+    let written = times(&tree);
+    place.remove("x");
+    place.tend();
+    let tree = env.at(place.make("y").path.as_ref());
+    assert_eq!((["README.md", "large"].map(|path| inode(&tree, path)), times(&tree)), (before, written));
+    assert_eq!(fs::read(tree.path().join("big")).unwrap(), vec![b'x'; 9 << 20]);
+}

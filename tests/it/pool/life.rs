@@ -123,3 +123,31 @@ fn a_wish_that_comes_while_somebody_tends_is_kept() {
     program.until("the end of it", || program.role("__tend").is_empty().then_some(()));
     assert!(!layout.tend_wanted().exists());
 }
+
+#[test]
+fn a_gc_that_was_killed_while_it_recycled_is_finished_by_the_next() {
+    for point in [
+        "pool.after_rename",
+        "pool.after_link",
+        "pool.after_entry",
+        "remove.after_rename",
+        "remove.after_branch",
+    ] {
+        let program = with_pool();
+        let tree = open(&program, "a");
+        let head = tree.commit("file", "work\n");
+        tree.write("new", "untracked\n");
+        let mut command = program.command(&["gc", "a", "--force"]);
+        assert_eq!(ran(command.env("WT_FAILPOINT", point).output().unwrap()).code, -1, "{point}");
+        program.wt(&["gc"]).ok();
+        assert!(!program.worktree("a").exists(), "{point}");
+        assert!(!program.repo.try_git(&["rev-parse", "-q", "--verify", "wt/a"]).status.success(), "{point}");
+        program.until("the end of it", || {
+            let found = program.wt(&["doctor", "--json"]).json();
+            (kinds(&found).is_empty() && program.role("__tend").is_empty()).then_some(())
+        });
+        program.wt(&["restore", "a"]).ok();
+        assert_eq!((tree.head(), tree.read("new")), (head, "untracked\n".to_owned()), "{point}");
+        program.repo.git(&["fsck"]);
+    }
+}
