@@ -19,8 +19,8 @@ use wt::model::{Settings, TaskId, TaskSpec, Workspace};
 use wt::store::{Layout, Lock};
 use wt::workspace::pool;
 use wt::workspace::{
-    GitLock, Removed, Site, apply_creation, apply_removal, apply_restoration, plan_creation, plan_removal,
-    plan_restoration,
+    GitLock, RemoveError, Removed, Site, apply_creation, apply_removal, apply_restoration, plan_creation,
+    plan_removal, plan_restoration,
 };
 
 use crate::env::{Env, TestRepo};
@@ -77,10 +77,14 @@ impl Place {
         serde_json::from_slice(&fs::read(record).unwrap()).unwrap()
     }
 
-    fn remove(&self, name: &str) -> Removed {
+    fn try_remove(&self, name: &str) -> Result<Removed, RemoveError> {
         let lock = self.git_lock();
-        let removal = plan_removal(&self.repo, &self.task(name).0, &self.made(name)).unwrap();
-        apply_removal(&self.site(), GitLock::held(&lock), &removal).unwrap()
+        let removal = plan_removal(&self.repo, &self.task(name).0, &self.made(name))?;
+        apply_removal(&self.site(), GitLock::held(&lock), &removal)
+    }
+
+    fn remove(&self, name: &str) -> Removed {
+        self.try_remove(name).unwrap()
     }
 
     fn restore(&self, name: &str, trash: &str) {
