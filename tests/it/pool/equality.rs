@@ -145,7 +145,8 @@ fn same_after(deeds: &[Deed], moved: bool) {
             assert!(deeds.len() > 1, "{what}");
         }
     }
-    let bisects = deeds.iter().any(|(what, _)| *what == "bisects");
+    // One deed may end what another has begun.
+    let bisects = std::path::Path::new(&tree.git(&["rev-parse", "--git-path", "BISECT_START"])).exists();
     let removed = match place.try_remove("x") {
         // A repository that is no longer ignored: nothing is removed then.
         Err(RemoveError::Git(GitError::Nested { .. })) if deeds.len() > 1 => return,
