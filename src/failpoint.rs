@@ -40,6 +40,19 @@ pub const POINTS: &[&str] = &[
     "remove.after_rename",
     "remove.after_entry",
     "remove.after_branch",
+    "pool.after_rename",
+    "pool.after_link",
+    "pool.after_entry",
+    "pool.after_mark",
+    "pool.while_washing",
+    "pool.before_ready",
+    "pool.while_discarding",
+    "take.after_mark",
+    "take.after_link",
+    "take.after_rename",
+    "take.after_entry",
+    "take.after_branch",
+    "take.after_files",
 ];
 
 /// Ends the process here if the environment names this point.

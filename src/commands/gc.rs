@@ -10,6 +10,7 @@ use dialoguer::Confirm;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
+use super::tend;
 use crate::error::{self, CommandError, During as _};
 use crate::model::text::count;
 use crate::model::view::{GcView, SCHEMA};
@@ -86,6 +87,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
             .during(|| "the trash cannot be cleared; nothing is lost".to_owned())?;
         tell_cleared(&context, cleared);
     }
+    tend::begin(&context);
     Ok(finish(args, swept))
 }
 
@@ -154,7 +156,6 @@ fn tell_cleared(context: &Context, cleared: Cleared) {
     let Cleared { refs, folders, bases, checkpoints, candidates } = cleared;
     let parts = [
         (refs, "old trash ref"),
-        (folders, "old trash folder"),
         (bases, "left-over base ref"),
         (checkpoints, "old checkpoint"),
         (candidates, "old candidate"),
@@ -162,6 +163,9 @@ fn tell_cleared(context: &Context, cleared: Cleared) {
     let told: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| count(*n, what)).collect();
     if !told.is_empty() {
         context.note(&format!("cleared {}", told.join(", ")));
+    }
+    if folders > 0 {
+        context.note(&format!("deleting {} in the background", count(folders, "old trash folder")));
     }
 }
 

@@ -29,6 +29,7 @@ mod several;
 pub mod spawn;
 pub mod status;
 pub mod stop;
+pub mod tend;
 pub mod trust;
 pub mod wait;
 

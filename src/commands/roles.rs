@@ -32,6 +32,7 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     // An error is in the journal or in the exit record by now; the pass below sees to the rest.
     let after = runner::run(&context.site(), &id, &lock, slot);
     context.pass_quietly();
+    super::tend::begin(&context);
     if let Ok(After::Wait(until)) = after {
         drop(runner::rest(&context.site(), &id, until));
     }

@@ -132,6 +132,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     making::check(&mut context, &wishes, Intent::Make)?;
     let spawned = making::spawn(&mut context, wishes)?;
     context.pass();
+    super::tend::begin(&context);
     let (mut made, mut failures) = (Vec::with_capacity(spawned.len()), Vec::new());
     for Spawned { spec, failed } in spawned {
         match failed {

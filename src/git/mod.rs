@@ -25,10 +25,12 @@ pub mod refs;
 pub mod replay;
 mod repo;
 pub mod snapshot;
+pub mod spare;
 pub mod status;
 pub mod submodule;
 pub mod tree;
 pub mod walk;
+pub mod wash;
 pub mod weight;
 pub mod worktree;
 

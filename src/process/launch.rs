@@ -30,6 +30,22 @@ pub fn launch(arguments: &[&str], folder: &Path, lock: OwnedFd, slot: OwnedFd) -
     runner.spawn().map(drop)
 }
 
+/// Starts `wt ARGUMENTS…` in a session of its own, in `folder`, with no standard streams.
+pub fn background(arguments: &[&str], folder: &Path) -> io::Result<()> {
+    let mut role = Command::new(own_program()?);
+    role.args(arguments).current_dir(folder).env_remove(super::sweep::TOKEN);
+    role.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    before_exec(&mut role, Becomes::SessionLeader);
+    role.spawn().map(drop)
+}
+
+/// Gives way to every other process, with all that is started from now on. Whoever has the lowest priority for processors
+/// has the lowest for disks too, unless it was given one of its own.
+pub fn give_way() {
+    // Best effort: slower for others is not wrong.
+    let _ = rustix::process::nice(19);
+}
+
 /// Takes over what [`launch`] handed: returns lock and slot, and leaves `/dev/null` in their places.
 pub fn inherited() -> io::Result<(OwnedFd, OwnedFd)> {
     let lock = fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;

@@ -4,7 +4,7 @@
 //! <git common dir>/wt/          0700
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
-//!   journal.lock git.lock sched.lock land.lock slots/N
+//!   journal.lock git.lock sched.lock land.lock tend.lock tend.wanted slots/N
 //!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json ports.json lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
 //!   landings/ID/                one log a check
@@ -95,9 +95,14 @@ impl Layout {
         self.root.join(format!("journal-{n:04}.jsonl"))
     }
 
-    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`).
+    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`).
     pub fn lock(&self, name: &str) -> PathBuf {
         self.root.join(format!("{name}.lock"))
+    }
+
+    /// Returns the mark that spare workspaces are to be tended once more.
+    pub fn tend_wanted(&self) -> PathBuf {
+        self.root.join("tend.wanted")
     }
 
     /// Returns the lock file of slot `n`.

@@ -1,8 +1,8 @@
 //! Making a workspace, with an undo for each step.
 //!
 //! ```text
-//!  record ▶ shared folder ▶ (clear debris) ▶ entry and branch ─┐ git lock, a moment
-//!  base ref ▶ files ▶ instructions ▶ environment ◀────────────┘ beside others
+//!  record ▶ shared folder ▶ (clear debris) ▶ a spare, or entry and branch ─┐ git lock, a moment
+//!  base ref ▶ files ▶ instructions ▶ environment ◀────────────────────────┘ beside others
 //! ```
 //!
 //! Invariant: after a failure everything that this run made is gone again, in reverse order, and the error says so; what an
@@ -19,6 +19,7 @@ use super::environment::{self, EnvironmentError};
 use super::hook;
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, Creation, Record};
+use super::pool::{self, Taken};
 use super::ports::{self, PortsError};
 use super::shared::{self, SharedError, TRASH};
 use crate::failpoint;
@@ -144,9 +145,9 @@ pub fn apply_creation(
     if !creation.ports.is_empty() {
         making.done.push((Step::Record, Undo::Ports));
     }
-    let made = making.admit().and_then(|(tree, shared)| {
+    let made = making.admit().and_then(|(ground, shared)| {
         drop(git);
-        making.furnish(&tree, &shared, hooks, instructions)
+        making.furnish(ground, &shared, hooks, instructions)
     });
     made.map_err(|(step, source)| {
         let (undone, left) = making.undo();
@@ -164,6 +165,24 @@ enum Undo {
     Instructions,
 }
 
+/// A worktree, and what its files are.
+enum Ground {
+    /// Those of its branch.
+    Whole(LinkedWorktree),
+    /// Not there yet.
+    Empty(LinkedWorktree),
+    /// Those that it had as a spare.
+    Warm(Taken),
+}
+
+impl Ground {
+    fn tree(&self) -> &LinkedWorktree {
+        match self {
+            Self::Whole(tree) | Self::Empty(tree) | Self::Warm(Taken { tree, .. }) => tree,
+        }
+    }
+}
+
 fn at<E: Into<StepError>>(step: Step) -> impl Fn(E) -> (Step, StepError) {
     move |error| (step, error.into())
 }
@@ -176,22 +195,22 @@ struct Making<'a> {
 
 impl Making<'_> {
     /// The steps that other gits must not see half done: under the git lock.
-    fn admit(&mut self) -> Result<(LinkedWorktree, PathBuf), (Step, StepError)> {
+    fn admit(&mut self) -> Result<(Ground, PathBuf), (Step, StepError)> {
         let (repo, creation) = (self.site.repo, self.creation);
         self.record().map_err(at(Step::Record))?;
         let shared = shared::prepare(repo).map_err(at(Step::Shared))?;
         if let Begun::Debris { entry } = &creation.begun {
             clear(repo, &creation.id, &creation.path, entry).map_err(at(Step::Clear))?;
         }
-        let tree = self.worktree().map_err(at(Step::Worktree))?;
+        let ground = self.worktree().map_err(at(Step::Worktree))?;
         failpoint::hit("spawn.after_entry");
-        Ok((tree, shared))
+        Ok((ground, shared))
     }
 
     /// The steps that take time and concern nobody else.
     fn furnish(
         &mut self,
-        tree: &LinkedWorktree,
+        ground: Ground,
         shared: &Path,
         hooks: &Hooks,
         instructions: &str,
@@ -199,17 +218,9 @@ impl Making<'_> {
         let (repo, creation) = (self.site.repo, self.creation);
         // Nobody else writes this ref, so that it needs no turn of its own under the git lock.
         self.base_ref().map_err(at(Step::BaseRef))?;
-        let whole = matches!(creation.begun, Begun::Worktree { .. });
-        let mut hook = None;
-        if !whole {
-            let run = |commit: &Oid| {
-                hook = hook::run(self.site, &creation.id, tree, commit, hooks);
-                Ok(())
-            };
-            worktree::complete_with(repo, tree, run).map_err(at(Step::Files))?;
-        }
+        let (tree, hook) = self.files(ground, hooks).map_err(at(Step::Files))?;
         failpoint::hit("spawn.after_worktree");
-        let modules = submodule::bring(repo, tree, &creation.base).map_err(at(Step::Files))?;
+        let modules = submodule::bring(repo, &tree, &creation.base).map_err(at(Step::Files))?;
         failpoint::hit("spawn.after_submodules");
         shared::link(tree.path(), shared).map_err(at(Step::Instructions))?;
         let folder = self.site.layout.task(&creation.id);
@@ -235,6 +246,37 @@ impl Making<'_> {
         })
     }
 
+    /// Gives the worktree its files and runs the hook; a spare that cannot be brought to them gives way to a worktree made
+    /// from nothing.
+    fn files(
+        &mut self,
+        ground: Ground,
+        hooks: &Hooks,
+    ) -> Result<(LinkedWorktree, Option<hook::Ended>), StepError> {
+        let (site, creation) = (self.site, self.creation);
+        let tree = match ground {
+            Ground::Whole(tree) => return Ok((tree, None)),
+            Ground::Empty(tree) => tree,
+            Ground::Warm(taken) => {
+                if let Ok(hook) = pool::complete(site, &taken, creation, hooks) {
+                    return Ok((taken.tree, hook));
+                }
+                let _git = Lock::take(&site.layout.lock("git"), DEADLINE, "creating a workspace")?;
+                clear(site.repo, &creation.id, &creation.path, taken.tree.entry())?;
+                self.done.retain(|(_, undo)| !matches!(undo, Undo::Worktree(_)));
+                let tree = worktree::begin(site.repo, &creation.path, Start::Branch(&creation.branch))?;
+                self.done.push((Step::Worktree, Undo::Worktree(tree.clone())));
+                tree
+            }
+        };
+        let mut hook = None;
+        worktree::complete_with(site.repo, &tree, |commit| {
+            hook = hook::run(site, &creation.id, &tree, commit, hooks);
+            Ok(())
+        })?;
+        Ok((tree, hook))
+    }
+
     fn record(&mut self) -> io::Result<()> {
         let creation = self.creation;
         if creation.begun != Begun::Nothing {
@@ -249,21 +291,26 @@ impl Making<'_> {
         record.write(&self.site.layout.task(&creation.id).making())
     }
 
-    fn worktree(&mut self) -> Result<LinkedWorktree, GitError> {
+    fn worktree(&mut self) -> Result<Ground, GitError> {
         let (repo, creation) = (self.site.repo, self.creation);
         let branch = creation.branch.as_str();
         if let Begun::Worktree { entry } = &creation.begun {
-            return LinkedWorktree::open(repo, entry, &creation.path);
+            return LinkedWorktree::open(repo, entry, &creation.path).map(Ground::Whole);
         }
-        let tree = if repo.branch_tip(branch)?.is_some() && creation.begun != Begun::Nothing {
-            worktree::begin(repo, &creation.path, Start::Branch(branch))?
+        let ground = if repo.branch_tip(branch)?.is_some() && creation.begun != Begun::Nothing {
+            Ground::Empty(worktree::begin(repo, &creation.path, Start::Branch(branch))?)
         } else {
-            let tree = worktree::begin(repo, &creation.path, Start::NewBranch(branch, &creation.base))?;
+            let ground = if let Some(taken) = pool::take(self.site, creation) {
+                Ground::Warm(taken)
+            } else {
+                let start = Start::NewBranch(branch, &creation.base);
+                Ground::Empty(worktree::begin(repo, &creation.path, start)?)
+            };
             self.done.push((Step::Worktree, Undo::Branch));
-            tree
+            ground
         };
-        self.done.push((Step::Worktree, Undo::Worktree(tree.clone())));
-        Ok(tree)
+        self.done.push((Step::Worktree, Undo::Worktree(ground.tree().clone())));
+        Ok(ground)
     }
 
     fn base_ref(&mut self) -> Result<(), GitError> {
@@ -324,7 +371,7 @@ impl Making<'_> {
 }
 
 /// Deletes a branch that is still at `base`; one that has moved is somebody's work and stays.
-fn delete_branch(repo: &Repo, branch: &str, base: &Oid) -> Result<(), GitError> {
+pub(super) fn delete_branch(repo: &Repo, branch: &str, base: &Oid) -> Result<(), GitError> {
     if repo.branch_tip(branch)?.as_ref() != Some(base) {
         return Ok(());
     }

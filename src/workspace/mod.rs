@@ -14,12 +14,14 @@ pub mod hook;
 pub mod instructions;
 pub mod notes;
 pub mod plan;
+pub mod pool;
 pub mod ports;
 pub mod progress;
 pub mod remove;
 pub mod restore;
 pub mod room;
 pub mod shared;
+pub mod trash;
 
 pub use apply::{ApplyError, Made, Step, apply_creation};
 pub use plan::{Begun, Creation, PlanError, Survey, plan_creation};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  snapshot ▶ refs/wt/trash/NAME/N ▶ folder to {root}/.trash/NAME-N ▶ entry ▶ branch and base ref
+//!                                  └ or both to the pool, {root}/.trash/NAME-N for what it is cleared of
 //! ```
 //!
 //! Invariants: nothing goes before what it holds is below a trash ref; the main checkout cannot be named, by type. A kill
@@ -20,7 +21,7 @@ use super::apply::{base_ref, free_place, gone, trash_folder};
 use super::environment;
 use super::ports::{self, PortsError};
 use super::shared::{self, TRASH};
-use super::{GitLock, Site};
+use super::{GitLock, Site, pool};
 use crate::failpoint;
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::worktree::Entry;
@@ -80,7 +81,7 @@ impl Removal {
 pub struct Removed {
     /// The ref that holds what it was; `None`: there was nothing left of it.
     pub trash: Option<String>,
-    /// Where its folder is now.
+    /// Where its folder is now, in the trash or in the pool.
     pub folder: Option<PathBuf>,
     /// Whether its branch stays: it is in use in another worktree, or it moved meanwhile.
     pub branch: BranchAfter,
@@ -128,12 +129,24 @@ pub fn apply_removal(site: &Site, _lock: GitLock, removal: &Removal) -> Result<R
     let mut folder = None;
     if fs::symlink_metadata(&removal.path).is_ok() {
         let number = kept.map(|n| format!("-{n}")).unwrap_or_default();
-        let place = free_place(&trash_folder(root)?, &format!("{name}{number}"));
-        fs::rename(&removal.path, &place)?;
+        let (trash, stem) = (trash_folder(root)?, format!("{name}{number}"));
+        let recycled = match (&removal.worktree, kept) {
+            (Some(tree), Some(_)) => pool::recycle(site, tree, &trash, &stem),
+            _ => None,
+        };
+        let place = if let Some(place) = recycled {
+            place
+        } else {
+            let place = free_place(&trash, &stem);
+            fs::rename(&removal.path, &place)?;
+            place
+        };
         folder = Some(place);
     }
     failpoint::hit("remove.after_rename");
-    if let Some(worktree) = &removal.worktree {
+    if let Some(worktree) = &removal.worktree
+        && fs::symlink_metadata(worktree.checkout().git_dir()).is_ok()
+    {
         worktree::remove_entry(worktree)?;
     }
     failpoint::hit("remove.after_entry");

@@ -18,6 +18,8 @@ pub const SHARED: &str = ".shared";
 pub const INSTRUCTIONS: &str = "CLAUDE.local.md";
 /// Where removed workspaces stay for a day.
 pub const TRASH: &str = ".trash";
+/// Where spare worktrees stand.
+pub const POOL: &str = ".pool";
 
 /// Why the shared folder cannot be used.
 #[derive(Debug, thiserror::Error)]

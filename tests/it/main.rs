@@ -43,6 +43,7 @@ mod many_killed;
 mod many_room;
 mod merge_conservation;
 mod merge_fixtures;
+mod pool;
 mod ports;
 mod program;
 mod readme;

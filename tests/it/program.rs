@@ -23,6 +23,8 @@ pub struct Program {
     pub env: Env,
     /// The repository, one commit on `main`.
     pub repo: TestRepo,
+    /// How many spare workspaces are kept; none, unless a test is about them.
+    pub pool: &'static str,
 }
 
 /// What a run of `wt` came to.
@@ -60,7 +62,7 @@ impl Program {
     /// Makes a repository with the scripted agent as default and no time lost between retries.
     pub fn new() -> Self {
         let (env, repo) = Env::with_repo();
-        let program = Self { env, repo };
+        let program = Self { env, repo, pool: "0" };
         program.configure("");
         program
     }
@@ -89,7 +91,7 @@ impl Program {
     /// Returns a `wt` to be run in that folder.
     pub fn command_in(&self, folder: &Path, args: &[&str]) -> Command {
         let mut command = self.env.command(WT, folder);
-        command.args(args);
+        command.args(args).env("WT_POOL", self.pool);
         command
     }
 

@@ -25,7 +25,6 @@ use uuid::Uuid;
 
 use self::look::{Place, look, spares, workspaces};
 use super::Grounds;
-use super::gc::delete;
 use crate::failpoint;
 use crate::git::GitError;
 use crate::model::text::{count, one_line};
@@ -37,6 +36,7 @@ use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
 use crate::workspace::apply::trash_folder;
 use crate::workspace::shared::TRASH;
+use crate::workspace::trash::delete;
 
 /// How long a task's lock is waited for: a runner holds it for a moment longer than its attempt.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -1,8 +1,8 @@
 //! Looking for what is out of order, and mending what can be mended safely.
 //!
 //! Invariants: an examination changes nothing; mending looks again for itself, under the locks, and only ends processes of
-//! attempts that are over, removes books that git keeps of folders which are gone, and deletes base refs that nobody counts
-//! from. Work is never touched: no branch, no worktree, no lock that a git may hold.
+//! attempts that are over, removes books that git keeps of folders which are gone, deletes base refs that nobody counts
+//! from, and lets spare workspaces go that are out of order. Work is never touched: no branch, no worktree, no lock that a git may hold.
 
 mod locks;
 pub mod machine;
@@ -19,6 +19,8 @@ use crate::model::view::Finding;
 use crate::process::sweep;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
+use crate::workspace::GitLock;
+use crate::workspace::pool::{self, TendError};
 use crate::workspace::ports::PortsError;
 
 /// Why an examination stopped.
@@ -33,6 +35,9 @@ pub enum DoctorError {
     /// The leases of ports.
     #[error(transparent)]
     Ports(#[from] PortsError),
+    /// Spare workspaces, for mending.
+    #[error("the spare workspaces cannot be put in order")]
+    Spares(#[from] TendError),
     /// The git lock, for mending.
     #[error("the repository is busy")]
     Lock(#[from] LockError),
@@ -96,7 +101,12 @@ pub fn mend(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<(), DoctorEr
         grounds.observer.step("ending stray processes");
         sweep::end(&token);
     }
-    let _git = Lock::take(&site.layout.lock("git"), DEADLINE, "mending")?;
+    // While somebody tends the spares, they are in good hands.
+    let tend = Lock::try_take(&site.layout.lock("tend")).map_err(LockError::from)?;
+    let git = Lock::take(&site.layout.lock("git"), DEADLINE, "mending")?;
+    if tend.is_some() {
+        pool::discard_faulty(site.repo, GitLock::held(&git))?;
+    }
     let roster = journal.read()?;
     let bases = super::gc::orphan_bases(site.repo, roster)?;
     let edits: Vec<RefEdit> = bases.into_iter().map(|(name, at)| RefEdit::delete(name, at)).collect();

@@ -9,8 +9,10 @@ use crate::git::worktree::{self, Entry};
 use crate::git::{GitError, LinkedWorktree, Repo, refs, submodule};
 use crate::model::text::count;
 use crate::model::{Roster, Task, TaskName, Workspace};
+use crate::store::Lock;
 use crate::tidy::gc::{facts, orphan_bases};
 use crate::workspace::Site;
+use crate::workspace::pool::{self, Fault};
 
 /// Compares in both directions.
 pub fn examine(site: &Site<'_>, roster: &Roster, report: &mut Report) -> Result<(), DoctorError> {
@@ -46,6 +48,11 @@ pub fn examine(site: &Site<'_>, roster: &Roster, report: &mut Report) -> Result<
         }
     }
     branches(site, roster, &known, report)?;
+    if !is_tended(site) {
+        for Fault { path, what } in pool::faults(repo)? {
+            report.find("faulty-spare", &path.display(), what, Some("wt doctor --fix".to_owned()));
+        }
+    }
     for (name, _) in orphan_bases(repo, roster)? {
         let detail = "marks the base of a task that is gone";
         report.find("orphan-ref", &name, detail, Some("wt doctor --fix".to_owned()));
@@ -53,6 +60,11 @@ pub fn examine(site: &Site<'_>, roster: &Roster, report: &mut Report) -> Result<
     report
         .well_since(before, format!("worktrees: {}, each with its branch", count(known.len(), "workspace")));
     Ok(())
+}
+
+/// Whether somebody sees to the spare workspaces, or is about to.
+fn is_tended(site: &Site<'_>) -> bool {
+    Lock::is_held(&site.layout.lock("tend")) || site.layout.tend_wanted().exists()
 }
 
 fn root(repo: &Repo) -> PathBuf {

@@ -13,7 +13,6 @@ mod plan;
 mod trash;
 
 pub use plan::{Changes, Decision, Facts, Force, Left, Plan, Policy, Scope, Tie, Work, decide, plan};
-pub(super) use trash::delete;
 pub use trash::{Cleared, clear_expired, orphan_bases};
 
 use std::time::Duration;

@@ -1,14 +1,12 @@
-//! What removals leave behind, once it is old enough: trash refs, trash folders, refs of bases that nobody counts from.
+//! What removals leave behind, once it is old enough: trash refs, refs of bases that nobody counts from. The folders are only
+//! counted: they are deleted in the background (`workspace::trash`).
 //!
 //! Invariant: the newest trash ref of a task whose name is taken stays, whatever its age; a ref whose age is not known for
 //! sure stays.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
 use std::time::Duration;
 
-use fs_err as fs;
 use jiff::Timestamp;
 
 use super::{GcError, Grounds};
@@ -18,11 +16,7 @@ use crate::git::{GitError, Repo};
 use crate::model::{Event, Oid, Roster, TaskId, TaskName};
 use crate::store::Journal;
 use crate::store::lock::{DEADLINE, Lock};
-use crate::workspace::checkpoint;
-use crate::workspace::shared::TRASH;
-
-/// How long the folder of a removed workspace is kept.
-const FOLDERS: Duration = Duration::from_secs(24 * 3600);
+use crate::workspace::{checkpoint, trash};
 
 const REFS: &str = "refs/wt/trash/";
 const BASES: &str = "refs/wt/base/";
@@ -34,7 +28,7 @@ const CANDIDATES: &str = "refs/wt/review/";
 pub struct Cleared {
     /// Trash refs.
     pub refs: usize,
-    /// Trash folders.
+    /// Trash folders that may be deleted now.
     pub folders: usize,
     /// Base refs.
     pub bases: usize,
@@ -44,7 +38,7 @@ pub struct Cleared {
     pub candidates: usize,
 }
 
-/// Clears what is old enough, under the git lock; folders are deleted after it is free again.
+/// Clears what is old enough, under the git lock; folders are only counted.
 pub fn clear_expired(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<Cleared, GcError> {
     let site = &grounds.site;
     let mut cleared = Cleared::default();
@@ -66,7 +60,7 @@ pub fn clear_expired(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<Cle
         let edits: Vec<RefEdit> = bases.into_iter().map(|(name, at)| RefEdit::delete(name, at)).collect();
         refs::apply(site.repo, &edits)?;
     }
-    cleared.folders = clear_folders(grounds, &site.repo.worktrees_root().join(TRASH));
+    cleared.folders = trash::expired(site).len();
     Ok(cleared)
 }
 
@@ -176,53 +170,4 @@ pub fn orphan_bases(repo: &Repo, roster: &Roster) -> Result<Vec<(String, Oid)>, 
         full.strip_prefix(BASES).and_then(|name| name.parse().ok()).is_some_and(|name| !needed(&name))
     });
     Ok(orphans)
-}
-
-/// Deletes the folders of removed workspaces that are old enough; one that resists is told and stays.
-fn clear_folders(grounds: &Grounds<'_>, trash: &Path) -> usize {
-    if !fs::symlink_metadata(trash).is_ok_and(|found| found.is_dir()) {
-        return 0;
-    }
-    let now = grounds.site.clock.now().as_second();
-    let mut cleared = 0;
-    for entry in fs::read_dir(trash).into_iter().flatten().flatten() {
-        let Ok(about) = entry.metadata() else { continue };
-        // A move changes the time of the inode, not of its content.
-        let age = now - about.ctime().max(about.mtime());
-        if u64::try_from(age).is_ok_and(|age| age >= FOLDERS.as_secs()) {
-            match delete(&entry.path()) {
-                Ok(()) => cleared += 1,
-                Err(error) => grounds.observer.warn(&error.to_string()),
-            }
-        }
-    }
-    cleared
-}
-
-/// Deletes a file or a folder, also one whose folders are read-only.
-pub(in crate::tidy) fn delete(path: &Path) -> std::io::Result<()> {
-    if !fs::symlink_metadata(path)?.is_dir() {
-        return fs::remove_file(path);
-    }
-    if fs::remove_dir_all(path).is_ok() {
-        return Ok(());
-    }
-    // Package caches are read-only, folders and all.
-    open_up(path);
-    fs::remove_dir_all(path)
-}
-
-/// Makes folders writable for their owner; never through a link.
-fn open_up(folder: &Path) {
-    let Ok(about) = fs::symlink_metadata(folder) else { return };
-    if !about.is_dir() {
-        return;
-    }
-    let mode = about.permissions().mode();
-    if mode & 0o700 != 0o700 {
-        drop(fs::set_permissions(folder, std::fs::Permissions::from_mode(mode | 0o700)));
-    }
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        open_up(&entry.path());
-    }
 }

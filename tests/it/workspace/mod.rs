@@ -36,7 +36,9 @@ impl Place {
         let layout = Layout::below(repo.common_dir());
         layout.prepare().expect("a state folder");
         let lock = Lock::take(&layout.lock("test"), Duration::from_secs(10), "a test").expect("the lock");
-        Self { repo, layout, settings: Settings::default(), lock }
+        let mut settings = Settings::default();
+        settings.workspace.pool = 0;
+        Self { repo, layout, settings, lock }
     }
 
     fn site(&self) -> Site<'_> {
