@@ -24,8 +24,9 @@ use super::shared::{self, TRASH};
 use super::{GitLock, Site, pool};
 use crate::failpoint;
 use crate::git::refs::{self, Expected, RefEdit};
+use crate::git::snapshot::{self, Look};
 use crate::git::worktree::Entry;
-use crate::git::{GitError, LinkedWorktree, Repo, snapshot, submodule, worktree};
+use crate::git::{GitError, LinkedWorktree, Repo, submodule, worktree};
 use crate::model::{Oid, TaskId, TaskName, Workspace};
 
 /// How often a trash ref is tried that somebody else just made.
@@ -117,13 +118,23 @@ fn known(repo: &Repo, path: &Path) -> Result<Option<LinkedWorktree>, RemoveError
 }
 
 /// Removes a workspace as planned. Nothing may work in it any more.
-pub fn apply_removal(site: &Site, _lock: GitLock, removal: &Removal) -> Result<Removed, RemoveError> {
+pub fn apply_removal(site: &Site, lock: GitLock, removal: &Removal) -> Result<Removed, RemoveError> {
+    apply_removal_as_seen(site, lock, removal, None)
+}
+
+/// Does what [`apply_removal`] does; what is put away is what `look` saw, which was taken under the same locks a moment ago.
+pub fn apply_removal_as_seen(
+    site: &Site,
+    _lock: GitLock,
+    removal: &Removal,
+    look: Option<&Look>,
+) -> Result<Removed, RemoveError> {
     let repo = site.repo;
     let name = &removal.id.name;
     // Again, for time has passed since the plan.
     let removal = &Removal { worktree: known(repo, &removal.path)?, ..removal.clone() };
     let tip = repo.branch_tip(&removal.branch)?;
-    let kept = put_away(repo, removal, tip.as_ref())?;
+    let kept = put_away(repo, removal, tip.as_ref(), look)?;
     failpoint::hit("remove.after_trash");
     let root = removal.path.parent().unwrap_or(&removal.path);
     let mut folder = None;
@@ -182,7 +193,12 @@ pub fn trash_of(repo: &Repo, name: &TaskName) -> Result<Vec<(u32, Oid)>, GitErro
 }
 
 /// Puts all that the workspace holds below a trash ref and returns its number; `None` if it holds nothing.
-fn put_away(repo: &Repo, removal: &Removal, tip: Option<&Oid>) -> Result<Option<u32>, RemoveError> {
+fn put_away(
+    repo: &Repo,
+    removal: &Removal,
+    tip: Option<&Oid>,
+    look: Option<&Look>,
+) -> Result<Option<u32>, RemoveError> {
     let name = &removal.id.name;
     let stands = fs::symlink_metadata(&removal.path).is_ok_and(|found| found.is_dir());
     if let Some(tree) = &removal.worktree {
@@ -194,7 +210,10 @@ fn put_away(repo: &Repo, removal: &Removal, tip: Option<&Oid>) -> Result<Option<
             let mut edited = environment::edited(repo, &removal.path, &removal.copied);
             edited.extend(shared::own(&removal.path));
             let message = format!("wt: workspace of {}", removal.id);
-            Some(snapshot::take(repo, tree.checkout(), &edited, &message)?)
+            Some(match look {
+                Some(look) => snapshot::take_as_seen(repo, tree.checkout(), look, &edited, &message)?,
+                None => snapshot::take(repo, tree.checkout(), &edited, &message)?,
+            })
         }
         _ => None,
     };
@@ -242,16 +261,18 @@ fn holds(repo: &Repo, trash: &str, snapshot: &Oid, tip: &Oid) -> Result<bool, Gi
 /// Deletes the branch, if it is still where it was put away from and nobody else uses it, and the base ref.
 fn forget(repo: &Repo, name: &TaskName, branch: &str, tip: Option<&Oid>) -> Result<BranchAfter, GitError> {
     let base = base_ref(name);
-    if repo.ref_tip(&base)?.is_some() {
-        refs::apply(repo, &[RefEdit { name: base, new: None, old: Expected::Any }])?;
-    }
-    let Some(tip) = tip else { return Ok(BranchAfter::Deleted) };
+    let base = repo.ref_tip(&base)?.map(|_| RefEdit { name: base, new: None, old: Expected::Any });
+    let alone = |after| refs::apply(repo, base.as_slice()).map(|()| after);
+    let Some(tip) = tip else { return alone(BranchAfter::Deleted) };
     if !refs::holders(repo, branch)?.is_empty() {
-        return Ok(BranchAfter::Kept);
+        return alone(BranchAfter::Kept);
     }
-    match refs::apply(repo, &[RefEdit::delete(format!("refs/heads/{branch}"), tip.clone())]) {
+    // Both at once: each transaction waits for the disk.
+    let mut edits = vec![RefEdit::delete(format!("refs/heads/{branch}"), tip.clone())];
+    edits.extend(base.clone());
+    match refs::apply(repo, &edits) {
         Ok(()) => Ok(BranchAfter::Deleted),
-        Err(GitError::Moved { .. }) => Ok(BranchAfter::Kept),
+        Err(GitError::Moved { .. }) => alone(BranchAfter::Kept),
         Err(error) => Err(error),
     }
 }

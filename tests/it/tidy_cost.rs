@@ -20,8 +20,8 @@ fn verbs(program: &Program, args: &[&str]) -> Vec<String> {
     names.map(|event| event["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A look to decide by, one to put away by; a transaction that puts away, one for the base, one for the branch.
-const REMOVAL: [&str; 5] = ["status", "status", "update-ref", "update-ref", "update-ref"];
+/// One look; a transaction that puts away, and one that takes the branch and its base.
+const REMOVAL: [&str; 3] = ["status", "update-ref", "update-ref"];
 
 #[test]
 fn few_calls_remove_a_workspace_whatever_is_in_it() {

@@ -25,7 +25,7 @@ use crate::model::{Event, Roster, State, TaskId};
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
 use crate::workspace::remove::BranchAfter;
-use crate::workspace::{GitLock, RemoveError, apply_removal, plan_removal};
+use crate::workspace::{GitLock, RemoveError, apply_removal_as_seen, plan_removal};
 
 /// How long a task's lock is waited for: a runner holds it for a moment longer than its attempt.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -187,7 +187,7 @@ fn sweep(
     let roster = journal.read()?;
     let task = roster.get(id).cloned();
     let mut found = facts::gather(site, roster, std::slice::from_ref(id))?;
-    let (Some(task), Some(Seen { facts, bytes, .. })) = (task, found.pop()) else {
+    let (Some(task), Some(Seen { facts, look, bytes })) = (task, found.pop()) else {
         return Ok(Fate::Kept("it is no longer known".to_owned()));
     };
     let workspace = facts::workspace_of(site, &task);
@@ -211,7 +211,9 @@ fn sweep(
         None => None,
         Some(workspace) => {
             let removal = plan_removal(site.repo, id, &workspace);
-            let removed = removal.and_then(|removal| apply_removal(site, GitLock::held(&git), &removal));
+            let removed = removal.and_then(|removal| {
+                apply_removal_as_seen(site, GitLock::held(&git), &removal, look.as_ref())
+            });
             match removed {
                 Err(error) => return Ok(Fate::Kept(in_words(&error))),
                 Ok(removed) => Some((removed, workspace.branch)),
