@@ -25,9 +25,7 @@ pub mod trash;
 
 pub use apply::{ApplyError, Made, Step, apply_creation};
 pub use plan::{Begun, Creation, PlanError, Survey, plan_creation};
-pub use plan::{Begun, Creation, PlanError, plan_creation};
 pub use remove::{Removal, RemoveError, Removed, apply_removal, apply_removal_as_seen, plan_removal};
-pub use remove::{Removal, RemoveError, Removed, apply_removal, plan_removal};
 pub use restore::{Restoration, RestoreError, apply_restoration, plan_restoration};
 pub use room::NoRoom;
 
