@@ -130,6 +130,7 @@ fn defaults(s: &Settings) -> Value {
             "copy": workspace.copy,
             "symlink": workspace.symlink,
             "setup": workspace.setup,
+            "setup_timeout": span(workspace.setup_timeout),
             "ports": workspace.ports,
             "pool": workspace.pool,
             "pool_disk": size(workspace.pool_disk),

@@ -61,7 +61,8 @@ fn row_09_flood() {
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
     std::fs::write(program.env.root().join("go"), "").unwrap();
     program.wt(&["wait", "a", "--timeout", "60s"]).ok();
-    assert!(peak < 20 << 10, "the runner took {peak} KiB");
+    // Its code is part of it; the flood of 80 MiB is not.
+    assert!(peak < 32 << 10, "the runner took {peak} KiB");
 
     let attempt = program.state().join("tasks/a@1/attempts/1");
     let size = |name: &str| std::fs::metadata(attempt.join(name)).map_or(0, |about| about.len());

@@ -364,8 +364,8 @@ fn the_pool_has_bounds() {
     place.tend();
     assert_eq!(place.spares(), []);
     place.settings.workspace.pool = 2;
-    place.settings.workspace.reserve = u64::MAX;
     place.make("d");
+    place.settings.workspace.reserve = u64::MAX;
     place.remove("d");
     assert_eq!(place.spares(), [], "the disk must keep its reserve");
     assert!(env.root().join("repo-worktrees/.trash/d-1/README.md").exists());
