@@ -18,6 +18,13 @@ pub fn spares(place: &Place) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.join(".git").exists()).collect()
 }
 
+/// Whether a spare may be taken: git's lock on it says so.
+fn is_ready(spare: &std::path::Path) -> bool {
+    let link = std::fs::read_to_string(spare.join(".git")).unwrap_or_default();
+    let entry = PathBuf::from(link.trim_start_matches("gitdir:").trim());
+    std::fs::read_to_string(entry.join("locked")).is_ok_and(|reason| reason.starts_with("wt: spare at"))
+}
+
 /// Tells a folder whatever its name.
 pub fn inode(path: &std::path::Path) -> u64 {
     std::fs::metadata(path).map_or(0, |about| about.ino())
@@ -44,7 +51,7 @@ pub fn ready(place: &Place) -> Result<(), String> {
     loop {
         if tended(place) {
             rest(place);
-        } else if !spares(place).is_empty() {
+        } else if spares(place).iter().any(|spare| is_ready(spare)) {
             return Ok(());
         } else if begun.elapsed() > BEGINNING {
             return Err("not available: no spare was prepared".to_owned());
