@@ -80,7 +80,9 @@ impl Program {
         );
         let folder = self.env.root().join("home/.config/wt");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("config.toml"), text).unwrap();
+        // At once: a runner may be reading it.
+        std::fs::write(folder.join("config.new"), text).unwrap();
+        std::fs::rename(folder.join("config.new"), folder.join("config.toml")).unwrap();
     }
 
     /// Returns a `wt` to be run in the main checkout.
