@@ -16,14 +16,14 @@ use fs_err as fs;
 
 use super::Site;
 use super::apply::{StepError, free_place, trash_folder};
-use super::hook::{self, Ended};
+use super::hook::{self, Ended, Hooks};
 use super::plan::Creation;
 use super::shared::POOL;
 use super::trash::SPARE;
 use crate::failpoint;
 use crate::git::spare::{self, Condition, Spare};
 use crate::git::wash::{self, Leaving};
-use crate::git::worktree::{self, Hooks, MAKING};
+use crate::git::worktree::{self, MAKING};
 use crate::git::{LinkedWorktree, Repo};
 use crate::model::Oid;
 use crate::store::Space;
