@@ -192,7 +192,7 @@ struct Verify {
     /// Its time limit; at least `1s`. Default: `10m`.
     #[serde(default)]
     timeout: Option<Span>,
-    /// Runs beyond the first when it fails. Default: 0.
+    /// Runs beyond the first when it fails. Default: 1.
     #[schemars(range(min = 0, max = 100))]
     #[serde(default)]
     retries: Option<u32>,

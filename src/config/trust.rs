@@ -3,7 +3,6 @@
 //! Invariant: an approval is for one repository and for every byte of what it makes run; any change asks again. A broken
 //! or exposed approvals file approves nothing. Asking the person is not done here.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use toml::{Table, Value};
 
 use super::layers::{ConfigError, REPOSITORY, layer, text};
+use crate::model::text::hex;
 
 /// Why approvals cannot be read or kept.
 #[derive(Debug, thiserror::Error)]
@@ -89,10 +89,7 @@ pub fn executable(
         part(key.as_bytes());
         part(bytes);
     }
-    let hash = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let hash = hex(&hash.finalize());
     let items =
         items.into_iter().map(|(key, bytes)| (key, String::from_utf8_lossy(&bytes).into_owned())).collect();
     Ok(Some(Executable { items, hash }))
@@ -108,10 +105,7 @@ pub fn hooks(common_dir: &Path, folder: &str, content: &[u8], text: &[u8]) -> Ex
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let hash = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let hash = hex(&hash.finalize());
     let text = String::from_utf8_lossy(text).into_owned();
     Executable { items: vec![(format!("core.hooksPath {folder}/post-checkout"), text)], hash }
 }

@@ -99,14 +99,6 @@ impl Git {
         call
     }
 
-    /// A call that finds its repository by itself, from inside a worktree that no agent has worked in yet: for hooks, which
-    /// would hand a `GIT_DIR` on to every git that they start.
-    pub(super) fn inside(checkout: &Checkout, verb: &str) -> Self {
-        let mut call = Self::bare(verb, checkout.path());
-        call.on = Some(checkout.clone());
-        call
-    }
-
     /// A call on a git folder of its own: one that was written by `wt`, or where nothing of its configuration is obeyed.
     /// Neither is anything fetched for it, whatever that says.
     pub(super) fn alone(git_dir: &Path, verb: &str) -> Self {
@@ -115,11 +107,7 @@ impl Git {
     }
 
     fn new(verb: &str, git_dir: &Path, cwd: &Path) -> Self {
-        Self::bare(verb, cwd).env("GIT_DIR", git_dir)
-    }
-
-    fn bare(verb: &str, cwd: &Path) -> Self {
-        Self {
+        let call = Self {
             settings: SETTINGS.iter().map(OsString::from).collect(),
             args: vec![verb.into()],
             env: Vec::new(),
@@ -127,7 +115,8 @@ impl Git {
             on: None,
             stdin: None,
             limit: None,
-        }
+        };
+        call.env("GIT_DIR", git_dir)
     }
 
     pub(super) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {

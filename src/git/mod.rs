@@ -24,6 +24,7 @@ pub mod publish;
 pub mod refs;
 pub mod replay;
 mod repo;
+mod settings;
 pub mod snapshot;
 pub mod spare;
 pub mod status;

@@ -80,11 +80,16 @@ fn condition(locked: Option<&str>) -> Condition {
         let plain = !second.is_empty() && name.file_name() == Some(name.as_os_str());
         return Condition::Preparing { rest: plain.then(|| second.to_owned()) };
     }
-    match first.strip_prefix(READY).and_then(Oid::parse) {
+    match ready_at(first) {
         Some(commit) => Condition::Ready(commit),
         None if reason == MAKING => Condition::Leaving,
         None => Condition::Held(reason.to_owned()),
     }
+}
+
+/// Returns the commit that a ready spare is at, by the reason with which it is locked; `None`: it is no ready spare.
+pub fn ready_at(reason: &str) -> Option<Oid> {
+    reason.lines().next()?.trim_end().strip_prefix(READY).and_then(Oid::parse)
 }
 
 /// Why a worktree cannot become a spare.

@@ -25,10 +25,13 @@ use super::command::Git;
 use super::spare::write_over;
 use super::{Checkout, GitError, LinkedWorktree, WorktreeTrouble, status};
 use crate::failpoint;
-use crate::model::Oid;
+use crate::model::{Oid, parallel};
 
 /// Files larger than this, in bytes, are never held in memory.
 const LARGE: u64 = 8 << 20;
+
+/// How many files to compare one more thread is worth.
+const FEW: usize = 64;
 
 /// The index while it is not the worktree's own yet.
 const INDEX: &str = "index.wash";
@@ -169,22 +172,9 @@ impl Bench<'_> {
     /// Returns the tracked files that are not byte for byte and mode for mode what git would write now.
     fn unequal(&self, files: &[Tracked]) -> Result<Vec<PathBuf>, GitError> {
         let converted = self.converted(files)?;
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = files.len().div_ceil(workers).max(1);
-        let checked = std::thread::scope(|scope| {
-            let all: Vec<_> = files
-                .chunks(share)
-                .map(|share| {
-                    scope.spawn(|| {
-                        let bad =
-                            share.iter().filter(|file| converted.contains(&file.path) || !self.equal(file));
-                        bad.map(|file| file.path.clone()).collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            all.into_iter().map(|worker| worker.join().unwrap_or_default()).collect::<Vec<_>>()
-        });
-        Ok(checked.concat())
+        let bad = parallel::map(files, FEW, |file| converted.contains(&file.path) || !self.equal(file));
+        let files = files.iter().zip(bad).filter(|(_, bad)| *bad);
+        Ok(files.map(|(file, _)| file.path.clone()).collect())
     }
 
     fn equal(&self, file: &Tracked) -> bool {

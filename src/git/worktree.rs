@@ -15,7 +15,7 @@ use super::command::Git;
 use super::{GitError, Repo, WorktreeTrouble};
 use crate::model::Oid;
 
-pub use add::{Added, Hooks, MAKING, Start, add, add_detached, add_existing, begin, complete, complete_with};
+pub use add::{MAKING, Start, add, add_detached, add_existing, begin, complete};
 
 /// One worktree, to be asked and worked in.
 #[derive(Debug, Clone, PartialEq, Eq)]

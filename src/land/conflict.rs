@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::git::conflict::{Conflict, ConflictedFile, Side};
 use crate::model::Oid;
 use crate::model::event::ConflictKind;
+use crate::model::text::hex;
 
 /// The largest side of a file that an agent is asked to merge, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -37,7 +38,7 @@ impl TextFile {
             sum.update(side.map_or("", Oid::as_str));
             sum.update("|");
         }
-        sum.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+        hex(&sum.finalize())
     }
 }
 

@@ -10,6 +10,7 @@ use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
 use crate::model::Oid;
+use crate::model::text::hex;
 use crate::store::layout::private_folder;
 
 /// How many are kept.
@@ -86,12 +87,4 @@ pub(super) fn surroundings(place: &Path, brought: &[String], setup: &[String]) -
     }
     hash.update(std::env::var_os("PATH").unwrap_or_default().as_encoded_bytes());
     hex(&hash.finalize())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -13,6 +13,7 @@ pub mod duration;
 pub mod event;
 pub mod name;
 pub mod observer;
+pub mod parallel;
 pub mod roster;
 pub mod settings;
 pub mod state;

@@ -40,6 +40,14 @@ pub fn one_line(text: &str, width: usize) -> String {
     cut
 }
 
+/// Returns bytes in hexadecimal, two digits each: how a hash is written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// Returns "1 commit", "2 commits".
 pub fn count(n: usize, noun: &str) -> String {
     match (n, noun.strip_suffix('y')) {

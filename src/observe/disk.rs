@@ -4,8 +4,6 @@
 //! is asked of git, one call a workspace; the walk over the files is [`crate::store::measure`].
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fs_err as fs;
 
@@ -15,9 +13,9 @@ use crate::model::settings::WorkspaceSettings;
 use crate::model::text::one_line;
 use crate::model::view::SCHEMA;
 use crate::model::view::disk::{DiskView, Place, PlaceDisk, TotalDisk, WorkspaceDisk};
-use crate::model::{Task, Workspace};
-use crate::store::Layout;
+use crate::model::{Task, Workspace, parallel};
 use crate::store::measure::{Found, Measured, Sort, Tally, Unit, measure};
+use crate::store::{Layout, Space};
 
 /// The folders beside the workspaces, as other rooms name them.
 const BESIDE: [(&str, Place); 5] = [
@@ -80,7 +78,7 @@ pub fn disk(ground: Ground<'_>, tasks: &[(&Task, String)], scope: Scope, slow: &
     let mut view = DiskView {
         schema: SCHEMA,
         repo: repo.main_checkout().unwrap_or_else(|| repo.common_dir()).to_string_lossy().into_owned(),
-        free: free(ground),
+        free: Space::around(&repo.worktrees_root()).map(|(_, free)| free.bytes),
         ..DiskView::default()
     };
     for (((task, word, workspace), ignored), tally) in with.iter().zip(ignored).zip(&mut tallies) {
@@ -135,22 +133,9 @@ fn sorter<'a>(ignored: &'a Ignored, caches: &'a Patterns) -> crate::store::measu
 
 /// Asks git what each workspace ignores, on all cores; where it cannot tell, why.
 fn ignored(repo: &Repo, workspaces: &[&Workspace]) -> Vec<Result<Ignored, String>> {
-    let found: Vec<OnceLock<Result<Ignored, String>>> = workspaces.iter().map(|_| OnceLock::new()).collect();
-    let next = AtomicUsize::new(0);
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(workspaces.len());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(workspace) = workspaces.get(n) else { break };
-                    let asked = ask(repo, workspace).map_err(|error| one_line(&error.to_string(), 200));
-                    found[n].set(asked).expect("each is asked once");
-                }
-            });
-        }
-    });
-    found.into_iter().map(|one| one.into_inner().expect("each was asked")).collect()
+    parallel::map(workspaces, 1, |workspace| {
+        ask(repo, workspace).map_err(|error| one_line(&error.to_string(), 200))
+    })
 }
 
 fn ask(repo: &Repo, workspace: &Workspace) -> Result<Ignored, GitError> {
@@ -186,12 +171,4 @@ fn places(ground: Ground<'_>, tasks: &[(&Task, String)]) -> Vec<(Place, PathBuf)
     places.extend(others.into_iter().map(|path| (Place::Other, path)));
     places.retain(|(_, path)| fs::symlink_metadata(path).is_ok());
     places
-}
-
-/// Returns the bytes that this user can still fill where the worktrees are, or will be.
-fn free(ground: Ground<'_>) -> Option<u64> {
-    let root = ground.repo.worktrees_root();
-    let at = root.ancestors().find(|folder| folder.is_dir())?;
-    let about = rustix::fs::statvfs(at).ok()?;
-    Some(about.f_bavail.saturating_mul(about.f_frsize))
 }

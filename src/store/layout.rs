@@ -5,11 +5,13 @@
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
 //!   journal.lock git.lock sched.lock land.lock tend.lock tend.wanted slots/N
-//!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json ports.json lock control exit live.json
-//!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
+//!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json making.log hook.log ports.json setup.log
+//!                               setup.done lock control exit live.json
+//!     attempts/N/               stream.jsonl stderr.log verify.log
 //!   landings/ID/                one log a check
 //!   weights                     what checkouts of recent trees take on the disk
 //!   passed/KEY                  a check that has passed on a tree
+//!   hooks.told                  the hooks that a person was told are not approved
 //!   cache/status                what `wt status` last saw; may be deleted at any time
 //! ```
 

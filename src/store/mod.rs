@@ -1,6 +1,6 @@
 //! What `wt` remembers: paths, locks and the journal below `<git common dir>/wt/`.
 //!
-//! [`measure`] tells what folders take on the same disk.
+//! [`measure`] tells what folders take on the same disk, [`space`] what is left of it.
 //!
 //! Invariant: every file here has one writer at a time, named by a lock; liveness is a held lock, never a pid.
 
@@ -11,7 +11,9 @@ pub mod live;
 pub mod lock;
 pub mod measure;
 pub mod remembered;
+pub mod space;
 
 pub use journal::{Journal, JournalError};
 pub use layout::Layout;
 pub use lock::{Lock, LockError};
+pub use space::Space;

@@ -16,7 +16,7 @@ use fs_err as fs;
 
 use super::Site;
 use super::environment::{self, EnvironmentError};
-use super::hook;
+use super::hook::{self, Hooks};
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, Creation, Record};
 use super::pool::{self, Taken};
@@ -24,7 +24,7 @@ use super::ports::{self, PortsError};
 use super::shared::{self, SharedError, TRASH};
 use crate::failpoint;
 use crate::git::refs::{self, RefEdit};
-use crate::git::worktree::{self, Hooks, Start};
+use crate::git::worktree::{self, Start};
 use crate::git::{GitError, LinkedWorktree, Repo, submodule};
 use crate::model::{Oid, TaskId, TaskName, Workspace};
 use crate::store::layout::private_folder;
@@ -270,9 +270,8 @@ impl Making<'_> {
             }
         };
         let mut hook = None;
-        worktree::complete_with(site.repo, &tree, |commit| {
+        worktree::complete(site.repo, &tree, |commit| {
             hook = hook::run(site, &creation.id, &tree, commit, hooks);
-            Ok(())
         })?;
         Ok((tree, hook))
     }

@@ -5,14 +5,13 @@ use std::io;
 
 use super::apply::{ApplyError, apply_creation};
 use super::briefing;
-use super::hook::{self, Choice, Ended};
+use super::hook::{self, Choice, Ended, Hooks};
 use super::instructions::{self, Briefing, InstructionsError};
 use super::notes;
 use super::plan::{Creation, PlanError, Survey, plan_creation};
 use super::ports::{self, PortsError};
 use super::room::NoRoom;
 use super::{Site, briefing::Place};
-use crate::git::worktree::Hooks;
 use crate::git::{GitError, Repo};
 use crate::model::{Event, Settings, Task, TaskSpec, Workspace};
 use crate::store::lock::{DEADLINE, Lock, LockError};

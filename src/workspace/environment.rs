@@ -5,7 +5,6 @@
 
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fs_err as fs;
 use globset::{GlobBuilder, GlobMatcher};
@@ -13,8 +12,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::beneath::{Beneath, Missing, is_link};
 use super::shared::{INSTRUCTIONS, SHARED};
 use crate::git::{GitError, Repo, ignored, worktree};
-use crate::model::Oid;
 use crate::model::settings::WorkspaceSettings;
+use crate::model::{Oid, parallel};
 
 /// The file of the main checkout that names more to copy, in the syntax of `.gitignore`.
 pub const INCLUDE: &str = ".worktreeinclude";
@@ -24,8 +23,6 @@ const INCLUDE_BYTES: usize = 64 * 1024;
 const DEPTH: usize = 32;
 /// How many files one more thread is worth.
 const FEW: usize = 256;
-/// More threads than this only wait for the disk.
-const MOST_WORKERS: usize = 8;
 /// A folder of more files than this stands as one in the list of what was brought in.
 const MANY: usize = 1000;
 
@@ -114,33 +111,17 @@ impl Furnishing<'_> {
         let looks = self.repo.tracks(self.base, &group.entry)?;
         let tracked =
             |path: &str| -> Result<bool, GitError> { Ok(looks && self.repo.tracks(self.base, path)?) };
-        let next = AtomicUsize::new(0);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = cores.min(MOST_WORKERS).min(group.files.len().div_ceil(FEW));
-        let work = || -> Result<Vec<(usize, Copied)>, EnvironmentError> {
-            let mut done = Vec::new();
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                let Some(path) = group.files.get(n) else { return Ok(done) };
-                let copied = if tracked(path)? { Copied::Left } else { self.copy_file(path)? };
-                done.push((n, copied));
-            }
-        };
-        let done = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-            let mut done = vec![work()];
-            done.extend(others.into_iter().map(|other| other.join().expect("copying does not panic")));
-            done.into_iter().collect::<Result<Vec<_>, _>>()
-        })?;
-        let mut done: Vec<(usize, Copied)> = done.into_iter().flatten().collect();
-        done.sort_unstable_by_key(|(n, _)| *n);
+        let copied = parallel::map(&group.files, FEW, |path| {
+            if tracked(path)? { Ok(Copied::Left) } else { self.copy_file(path) }
+        });
+        let copied = copied.into_iter().collect::<Result<Vec<Copied>, EnvironmentError>>()?;
         let (there, left): (Vec<_>, Vec<_>) =
-            done.into_iter().partition(|(_, copied)| *copied == Copied::There);
-        self.done.left.extend(left.into_iter().map(|(n, _)| group.files[n].clone()));
+            group.files.iter().cloned().zip(copied).partition(|(_, copied)| *copied == Copied::There);
+        self.done.left.extend(left.into_iter().map(|(path, _)| path));
         if group.whole && there.len() > MANY {
             self.done.brought.push(format!("{}/", group.entry));
         } else {
-            self.done.brought.extend(there.into_iter().map(|(n, _)| group.files[n].clone()));
+            self.done.brought.extend(there.into_iter().map(|(path, _)| path));
         }
         Ok(())
     }

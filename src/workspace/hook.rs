@@ -10,7 +10,6 @@ use std::time::Duration;
 use fs_err as fs;
 
 use super::Site;
-use crate::git::worktree::Hooks;
 use crate::git::{GitError, LinkedWorktree, command};
 use crate::model::settings::HooksPath;
 use crate::model::text::duration;
@@ -22,6 +21,17 @@ use crate::process::brief::{self, Brief};
 const LIMIT: Duration = Duration::from_secs(600);
 /// The hook.
 const NAME: &str = "post-checkout";
+
+/// Which post-checkout hook runs when a workspace is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hooks {
+    /// The one in `<common dir>/hooks`, if there is one.
+    Common,
+    /// The one in this folder (a `core.hooksPath` that was approved).
+    At(PathBuf),
+    /// None.
+    Off,
+}
 
 /// What a hook came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

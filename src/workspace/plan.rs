@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Site;
 use super::room::{self, NoRoom};
 use super::shared::{self, SHARED};
-use crate::git::worktree::{self, Entry};
+use crate::git::worktree::{self, Entry, MAKING};
 use crate::git::{GitError, Repo};
 use crate::model::{Oid, Settings, TaskId, TaskName, TaskSpec};
 
@@ -292,10 +292,12 @@ fn settled(repo: &Repo, path: &Path) -> Result<Option<worktree::Entry>, GitError
     let start = Instant::now();
     loop {
         let found = worktree::list(repo)?.into_iter().find(|entry| entry.path == path);
-        // git locks an entry while it fills the worktree.
-        let lock = found.as_ref().filter(|entry| entry.locked.is_some()).and_then(|entry| {
-            let entry = entry.entry.as_ref()?;
-            fs::metadata(repo.common_dir().join("worktrees").join(entry).join("locked")).ok()
+        // A git that makes a worktree locks its entry; one that fills a worktree of ours, whose entry is locked until it is
+        // whole, locks the index.
+        let lock = found.as_ref().and_then(|entry| {
+            let held = if entry.locked.as_deref()? == MAKING { "index.lock" } else { "locked" };
+            let git_dir = repo.common_dir().join("worktrees").join(entry.entry.as_ref()?);
+            fs::metadata(git_dir.join(held)).ok()
         });
         let fresh = lock
             .and_then(|lock| lock.modified().ok()?.elapsed().ok())

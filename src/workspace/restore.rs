@@ -17,7 +17,7 @@ use super::remove::branch_ref;
 use super::shared::{self, INSTRUCTIONS, SharedError};
 use super::{GitLock, Site};
 use crate::git::refs::{self, Expected, RefEdit};
-use crate::git::worktree::{self, Hooks};
+use crate::git::worktree;
 use crate::git::{GitError, LinkedWorktree, snapshot, submodule};
 use crate::model::{Oid, TaskId, Workspace};
 
@@ -205,7 +205,7 @@ fn restore(
         made.branch = true;
     }
     let tree = if tip.as_ref() == Some(head) {
-        worktree::add_existing(repo, path, branch, &Hooks::Off)?.worktree
+        worktree::add_existing(repo, path, branch)?
     } else {
         worktree::add_detached(repo, path, head)?
     };

@@ -12,7 +12,7 @@ use crate::git::worktree::{self, Entry, MAKING};
 use crate::git::{GitError, Repo};
 use crate::model::text::{bytes, count};
 use crate::model::{Oid, Settings, TaskName};
-use crate::store::Layout;
+use crate::store::{Layout, Space};
 
 /// Why there is no room.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,7 +126,8 @@ pub fn require_disk(
     let making = entries.iter().filter(|entry| is_workspace(entry, &root));
     let making = making.filter(|entry| entry.locked.as_deref() == Some(MAKING)).count() as u64;
     let beside = known.first().map(|(_, weight)| weight.times(making)).unwrap_or_default();
-    let Some((place, free, files)) = free(&root) else { return Ok(()) };
+    let Some((place, Space { bytes: free, files })) = Space::around(&root) else { return Ok(()) };
+    let place = place.to_owned();
     let reserve = settings.workspace.reserve;
     let all = needed.and(beside);
     let workspaces = bases.len();
@@ -137,17 +138,6 @@ pub fn require_disk(
         Some(free) if all.files > free => Err(NoRoom::Files { place, workspaces, needed: all.files, free }),
         _ => Ok(()),
     }
-}
-
-/// Returns the nearest folder that there is, the bytes free there, and how many files more it can have, if that is bounded.
-fn free(root: &Path) -> Option<(PathBuf, u64, Option<u64>)> {
-    let place = root.ancestors().find(|folder| folder.is_dir())?;
-    let about = rustix::fs::statvfs(place).ok()?;
-    if about.f_blocks == 0 {
-        return None;
-    }
-    let files = (about.f_files > 0).then_some(about.f_favail);
-    Some((place.to_owned(), about.f_bavail.saturating_mul(about.f_frsize), files))
 }
 
 fn root(repo: &Repo) -> PathBuf {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use proptest::prelude::*;
 use wt::git::commit::commit_all;
-use wt::git::worktree::{self, Hooks};
+use wt::git::worktree;
 use wt::git::{GitError, LinkedWorktree, Repo, WorktreeTrouble, snapshot, status};
 
 use crate::env::{Env, TestRepo};
@@ -29,8 +29,8 @@ fn setup() -> (Env, Repo, LinkedWorktree) {
     repo.commit_all("files");
     let found = Repo::discover(repo.path()).unwrap();
     let base = oid(&repo.head());
-    let task = worktree::add(&found, &env.root().join("trees/task"), "wt/task", &base, &Hooks::Off).unwrap();
-    (env, found, task.worktree)
+    let task = worktree::add(&found, &env.root().join("trees/task"), "wt/task", &base).unwrap();
+    (env, found, task)
 }
 
 /// Everything there is in a folder but `.git`: kind and permissions, and bytes.

@@ -7,7 +7,7 @@ use std::thread;
 
 use fs_err as fs;
 use wt::git::status::{self, DiffStat, Distance, InProgress};
-use wt::git::worktree::{self, Hooks};
+use wt::git::worktree;
 use wt::git::{Checkout, GitError, LinkedWorktree, Repo, WorktreeTrouble, refs};
 use wt::model::Oid;
 
@@ -32,15 +32,14 @@ fn a_worktree_is_made_listed_and_taken_from_the_books() {
     let (env, repo, found, base) = setup();
     hook(&repo, ".git/hooks", "pwd > hooked");
     let path = env.root().join("trees/task");
-    let made = worktree::add(&found, &path, "wt/task", &base, &Hooks::Common).unwrap().worktree;
+    let made = worktree::add(&found, &path, "wt/task", &base).unwrap();
     assert_eq!((made.entry(), made.path()), ("task", path.as_path()));
-    assert_eq!(fs::read_to_string(path.join("hooked")).unwrap().trim(), path.to_string_lossy());
+    assert!(!path.join("hooked").exists(), "hooks are for whoever asked");
     assert_eq!(repo.try_git(&["config", "branch.wt/task.merge"]).status.code(), Some(1), "follows nothing");
     assert_eq!(made.checkout().head().unwrap(), Some(base.clone()));
 
     let quiet = worktree::add_detached(&found, &env.root().join("other/task"), &base).unwrap();
     assert_eq!(quiet.entry(), "task1");
-    assert!(!quiet.path().join("hooked").exists());
 
     let all = worktree::list(&found).unwrap();
     let paths: Vec<_> = all.iter().map(|e| (e.path.clone(), e.branch.clone(), e.is_main())).collect();
@@ -68,23 +67,9 @@ fn a_worktree_is_made_listed_and_taken_from_the_books() {
     assert_eq!(worktree::list(&found).unwrap().len(), 2);
     assert!(found.branch_tip("wt/task").unwrap().is_some());
 
-    let again = worktree::add_existing(&found, &path, "wt/task", &Hooks::Off).unwrap().worktree;
+    let again = worktree::add_existing(&found, &path, "wt/task").unwrap();
     assert_eq!(again.checkout().head().unwrap(), Some(base));
     repo.git(&["fsck", "--strict"]);
-}
-
-#[test]
-fn an_approved_hooks_folder_counts_and_a_failing_hook_does_not_stop() {
-    let (env, repo, found, base) = setup();
-    hook(&repo, "husky", "echo approved > hooked; exit 3");
-    repo.git(&["config", "core.hooksPath", "husky"]);
-    let hooks = Hooks::At(repo.path().join("husky"));
-    let made = worktree::add(&found, &env.root().join("a"), "wt/a", &base, &hooks);
-    let made = made.unwrap();
-    assert!(made.worktree.path().join("hooked").exists());
-    assert_eq!(made.hook_failed, Some(3));
-    let plain = worktree::add(&found, &env.root().join("b"), "wt/b", &base, &Hooks::Common).unwrap().worktree;
-    assert!(!plain.path().join("hooked").exists(), "an unapproved hooksPath must not run");
 }
 
 #[test]
@@ -92,14 +77,14 @@ fn a_failed_add_leaves_nothing() {
     let (env, repo, found, base) = setup();
     let path = env.root().join("task");
     repo.git(&["branch", "wt/task"]);
-    let taken = worktree::add(&found, &path, "wt/task", &base, &Hooks::Off);
+    let taken = worktree::add(&found, &path, "wt/task", &base);
     assert!(matches!(taken, Err(GitError::BranchExists { .. })));
     assert!(found.branch_tip("wt/task").unwrap().is_some(), "not ours to delete");
 
     // The folder is taken: the branch that `add -b` made first goes again.
     fs::create_dir(&path).unwrap();
     fs::write(path.join("theirs"), "x").unwrap();
-    let failed = worktree::add(&found, &path, "wt/new", &base, &Hooks::Off);
+    let failed = worktree::add(&found, &path, "wt/new", &base);
     assert!(matches!(failed, Err(GitError::Failed { .. })), "{failed:?}");
     assert_eq!(found.branch_tip("wt/new").unwrap(), None);
     assert_eq!(fs::read_to_string(path.join("theirs")).unwrap(), "x");
@@ -114,7 +99,7 @@ fn a_failed_add_leaves_nothing() {
     repo.git(&["commit", "-q", "-m", "bad"]);
     let broken = env.root().join("broken");
     let head = oid(&repo.head());
-    let failed = worktree::add(&found, &broken, "wt/broken", &head, &Hooks::Off);
+    let failed = worktree::add(&found, &broken, "wt/broken", &head);
     assert!(matches!(failed, Err(GitError::Failed { .. })), "{failed:?}");
     assert!(!broken.exists() && found.branch_tip("wt/broken").unwrap().is_none());
     assert_eq!(worktree::list(&found).unwrap().len(), 1);
@@ -128,7 +113,7 @@ fn many_at_once_all_come_into_being() {
             let (found, base, root) = (&found, &base, env.root());
             scope.spawn(move || {
                 let path = root.join(format!("trees/t{n}"));
-                worktree::add(found, &path, &format!("wt/t{n}"), base, &Hooks::Off).unwrap();
+                worktree::add(found, &path, &format!("wt/t{n}"), base).unwrap();
             });
         }
     });
@@ -139,7 +124,7 @@ fn many_at_once_all_come_into_being() {
 #[test]
 fn the_main_checkout_is_never_a_linked_worktree() {
     let (env, repo, found, base) = setup();
-    let made = worktree::add(&found, &env.root().join("t"), "wt/t", &base, &Hooks::Off).unwrap().worktree;
+    let made = worktree::add(&found, &env.root().join("t"), "wt/t", &base).unwrap();
     unix::symlink(repo.path(), env.root().join("alias")).unwrap();
     let main = |path: &Path| {
         let opened = LinkedWorktree::open(&found, made.entry(), path);
@@ -159,7 +144,7 @@ fn the_main_checkout_is_never_a_linked_worktree() {
 #[test]
 fn a_rewritten_git_file_redirects_nothing() {
     let (env, _repo, found, base) = setup();
-    let made = worktree::add(&found, &env.root().join("t"), "wt/t", &base, &Hooks::Off).unwrap().worktree;
+    let made = worktree::add(&found, &env.root().join("t"), "wt/t", &base).unwrap();
     let evil = env.repo("evil");
     let witness = env.root().join("witness");
     evil.git(&["config", "core.fsmonitor", &format!("touch {}; true", witness.display())]);
@@ -195,7 +180,7 @@ fn excluded_lines_are_added_once_and_the_rest_stays() {
 #[test]
 fn holders_know_of_rebases_and_bisects() {
     let (env, repo, found, base) = setup();
-    let made = worktree::add(&found, &env.root().join("t"), "wt/t", &base, &Hooks::Off).unwrap().worktree;
+    let made = worktree::add(&found, &env.root().join("t"), "wt/t", &base).unwrap();
     let tree = env.at(made.path());
     let holders = |branch: &str| {
         refs::holders(&found, branch).unwrap().into_iter().map(|e| e.entry).collect::<Vec<_>>()
@@ -222,7 +207,7 @@ fn status_sees_every_kind_of_change_and_writes_nothing() {
         repo.write(file, format!("{file}\n"));
     }
     let base = oid(&repo.commit_all("files"));
-    let made = worktree::add(&found, &env.root().join("t"), "wt/t", &base, &Hooks::Off).unwrap().worktree;
+    let made = worktree::add(&found, &env.root().join("t"), "wt/t", &base).unwrap();
     let clean = status::status(made.checkout()).unwrap();
     assert!(!clean.dirty() && clean.in_progress.is_none());
 
@@ -279,13 +264,10 @@ fn bare_repositories_have_worktrees_too() {
         &["clone", "-q", "--bare", &repo.path().to_string_lossy(), &bare.to_string_lossy()],
     );
     let found = Repo::discover(&bare).unwrap();
-    let made = worktree::add(&found, &found.worktrees_root().join("t"), "wt/t", &commit, &Hooks::Common)
-        .unwrap()
-        .worktree;
+    let made = worktree::add(&found, &found.worktrees_root().join("t"), "wt/t", &commit).unwrap();
     fs::write(made.path().join("x"), "x").unwrap();
     assert_eq!(status::status(made.checkout()).unwrap().untracked, ["x"]);
-    let main =
-        worktree::add_existing(&found, &env.root().join("main"), "main", &Hooks::Off).unwrap().worktree;
+    let main = worktree::add_existing(&found, &env.root().join("main"), "main").unwrap();
     let checkout: &Checkout = main.checkout();
     assert!(!status::status(checkout).unwrap().dirty());
     assert_eq!(worktree::list(&found).unwrap().len(), 2);

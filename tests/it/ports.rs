@@ -19,8 +19,10 @@ struct Table {
 }
 
 impl Table {
-    /// Each table begins at a port of its own: tests run at once, and one's probe is another one's listener.
+    /// Each table begins at a port of its own: tests run at once, and one's probe is another one's listener. So do the tables
+    /// of another run beside this one.
     fn at(first: u16) -> Self {
+        let first = first + u16::try_from(std::process::id() % 400).unwrap();
         let table = Self { root: tempfile::tempdir().unwrap() };
         fs::create_dir(table.root.path().join("ports")).unwrap();
         fs::write(table.root.path().join("ports/next"), first.to_string()).unwrap();

@@ -80,7 +80,7 @@ impl Program {
         );
         let folder = self.env.root().join("home/.config/wt");
         std::fs::create_dir_all(&folder).unwrap();
-        // A runner that starts meanwhile must see one of the two, never a half.
+        // At once: a runner may be reading it.
         std::fs::write(folder.join("config.new"), text).unwrap();
         std::fs::rename(folder.join("config.new"), folder.join("config.toml")).unwrap();
     }

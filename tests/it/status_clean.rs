@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rstest::rstest;
 use wt::git::clean::{self, Verdict};
-use wt::git::worktree::{self, Hooks};
+use wt::git::worktree;
 use wt::git::{LinkedWorktree, Repo, status};
 
 use crate::env::{Env, TestRepo};
@@ -37,8 +37,7 @@ impl Place {
         at.git(&["commit", "-qm", "files"]);
         let repo = Repo::discover(at.path()).unwrap();
         let base = oid(&at.head());
-        let tree =
-            worktree::add(&repo, &env.root().join("tree"), "wt/task", &base, &Hooks::Off).unwrap().worktree;
+        let tree = worktree::add(&repo, &env.root().join("tree"), "wt/task", &base).unwrap();
         let place = Self { env, repo, tree, settled: std::cell::Cell::default() };
         place.settle();
         place

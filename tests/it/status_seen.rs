@@ -8,7 +8,7 @@ use std::time::Duration;
 use fs_err as fs;
 use serde_json::{Value, json};
 use wt::git::foresee::would_conflict;
-use wt::git::worktree::{self, Hooks};
+use wt::git::worktree;
 use wt::git::{Repo, clean};
 
 use crate::env::Env;
@@ -253,7 +253,7 @@ fn a_worktree_that_never_answers_keeps_the_others_from_nothing() {
     let mut trees = Vec::new();
     for name in ["a", "b", "c", "d"] {
         let path = env.root().join(name);
-        trees.push(worktree::add(&repo, &path, &format!("wt/{name}"), &base, &Hooks::Off).unwrap().worktree);
+        trees.push(worktree::add(&repo, &path, &format!("wt/{name}"), &base).unwrap());
     }
     trees[..3].iter().for_each(|tree| hang(&env, tree.path()));
     fs::write(trees[3].path().join("new"), "x").unwrap();

@@ -11,8 +11,8 @@ use fs_err as fs;
 use gix::index::{Entry, State};
 
 use super::index;
-use super::way::Settings;
 use crate::git::command::Git;
+use crate::git::settings::Settings;
 use crate::git::{GitError, LinkedWorktree, Repo};
 
 /// Where none of these stands in any file of attributes, no path is converted.

@@ -9,10 +9,11 @@ use gix::index::{File, State};
 use gix::validate::path::component;
 
 use super::source::Source;
-use super::way::{Settings, Why};
+use super::way::Why;
 use super::{Stop, on_disk};
 use crate::git::command::Git;
 use crate::git::repo::id;
+use crate::git::settings::Settings;
 use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::Oid;
 

@@ -23,6 +23,7 @@ use std::io;
 use gix::index::entry::Mode;
 
 use super::command::Git;
+use super::settings::Settings;
 use super::{GitError, LinkedWorktree, Repo};
 use crate::failpoint;
 use crate::model::Oid;
@@ -88,8 +89,8 @@ fn from_copy(repo: &Repo, worktree: &LinkedWorktree, commit: &Oid) -> Result<Fil
     let tree = repo.tree_of(commit)?;
     let Some(source) = Source::find(repo, commit, &tree)? else { return Err(Why::NoSource.into()) };
     way::worth(source.index())?;
-    let settings = way::Settings::of(worktree.checkout())?;
-    settings.allow_copy()?;
+    let settings = Settings::asked(Git::at(worktree.checkout(), "config"))?;
+    way::allow_copy(&settings)?;
 
     let mut wanted = index::wanted(repo, worktree, &source, commit, &tree)?;
     index::require_plain(&wanted)?;

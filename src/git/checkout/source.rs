@@ -15,12 +15,8 @@ use gix::index::{Entry, State};
 
 use super::folder;
 use crate::git::repo::id;
-use crate::git::{GitError, Repo};
+use crate::git::{GitError, Repo, spare};
 use crate::model::Oid;
-
-/// How the reason begins with which the entry of a worktree is locked that is clean and that nobody works in; the commit
-/// that it is at follows.
-const SPARE: &str = "wt: spare at";
 
 /// The time within which two writes may leave one and the same time, in nanoseconds: more than a tick of the kernel's clock.
 const TICK: i64 = 20_000_000;
@@ -157,7 +153,7 @@ fn candidates(repo: &Repo, commit: &Oid) -> Vec<Candidate> {
     let mut spares: Vec<(bool, PathBuf)> = entries
         .filter_map(|entry| {
             let at = spare(&entry.path())?;
-            Some((at.trim() != commit.as_str(), entry.path()))
+            Some((at != *commit, entry.path()))
         })
         .collect();
     // One at the very commit first. A spare at another commit is of use only where there is no main checkout.
@@ -171,10 +167,10 @@ fn candidates(repo: &Repo, commit: &Oid) -> Vec<Candidate> {
     main.into_iter().chain(spares).collect()
 }
 
-/// Returns what follows [`SPARE`] in the lock of an entry; `None` where it is not a spare's.
-fn spare(git_dir: &Path) -> Option<String> {
+/// Returns the commit at which the spare of an entry is ready; `None` where it is no such entry.
+fn spare(git_dir: &Path) -> Option<Oid> {
     let locked = fs::read_to_string(git_dir.join("locked")).ok()?;
-    locked.trim().strip_prefix(SPARE).map(str::to_owned)
+    spare::ready_at(&locked)
 }
 
 #[cfg(test)]

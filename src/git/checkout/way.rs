@@ -3,12 +3,9 @@
 //! Copying is for the common repository. Whatever changes what a checkout writes, or what an index may hold, in a way that
 //! nobody looks at here is git's: [`Why`] lists the cases. A wrong "copy" would be a wrong file, a wrong "git" only costs time.
 
-use std::collections::BTreeMap;
-
 use gix::index::entry::Stat;
 
-use crate::git::command::Git;
-use crate::git::{Checkout, GitError};
+use crate::git::settings::Settings;
 
 /// Fewer files than this git writes sooner than we find out how they can be copied.
 const SMALLEST: usize = 200;
@@ -54,72 +51,27 @@ pub(super) fn enough(known: &[Option<Stat>]) -> Result<(), Why> {
     if known.iter().flatten().count() * 2 < known.len() { Err(Why::Different) } else { Ok(()) }
 }
 
-/// The configuration as git has it for a worktree: all files, all conditions, its own last.
-#[derive(Debug, Default)]
-pub(super) struct Settings(BTreeMap<String, Option<String>>);
-
-impl Settings {
-    pub(super) fn of(checkout: &Checkout) -> Result<Self, GitError> {
-        let listed = Git::at(checkout, "config").args(["--list", "-z"]).output()?;
-        Ok(Self::read(&listed))
-    }
-
-    fn read(listed: &[u8]) -> Self {
-        let lines = listed.split(|b| *b == 0).filter(|line| !line.is_empty());
-        let pairs = lines.map(|line| {
-            let line = String::from_utf8_lossy(line);
-            match line.split_once('\n') {
-                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                // A key without a value is a true one.
-                None => (line.into_owned(), None),
-            }
-        });
-        Self(pairs.collect())
-    }
-
-    /// Returns a value as it is written; `None` where the key is missing or has none.
-    pub(super) fn text(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.as_deref()
-    }
-
-    /// Tells what a switch says; `None` where it is missing or no switch.
-    fn switch(&self, key: &str) -> Option<bool> {
-        let Some(value) = self.0.get(key)? else { return Some(true) };
-        match value.to_lowercase().as_str() {
-            "true" | "yes" | "on" => Some(true),
-            "false" | "no" | "off" | "" => Some(false),
-            other => other.parse::<i64>().ok().map(|n| n != 0),
-        }
-    }
-
-    pub(super) fn is_on(&self, key: &str) -> bool {
-        self.switch(key) == Some(true)
-    }
-
-    pub(super) fn allow_copy(&self) -> Result<(), Why> {
-        let off = |key| self.switch(key) == Some(false);
-        let promised = |key: &String| key.starts_with("remote.") && key.ends_with(".promisor");
-        let cases = [
-            (self.is_on("core.sparsecheckout") || self.is_on("index.sparse"), Why::Sparse),
-            (self.is_on("core.splitindex"), Why::SplitIndex),
-            (
-                self.0.contains_key("extensions.partialclone") || self.0.keys().any(promised),
-                Why::PartialClone,
-            ),
-            (
-                ["core.ignorecase", "core.precomposeunicode", "core.protecthfs"]
-                    .iter()
-                    .any(|key| self.is_on(key)),
-                Why::Names,
-            ),
-            (off("core.symlinks"), Why::Symlinks),
-            (off("core.filemode"), Why::FileMode),
-            (self.is_on("core.autocrlf"), Why::LineEnds),
-            (self.text("core.eol").is_some_and(|eol| eol.eq_ignore_ascii_case("crlf")), Why::LineEnds),
-            (self.0.contains_key("attr.tree"), Why::Attributes),
-        ];
-        cases.into_iter().find(|(holds, _)| *holds).map_or(Ok(()), |(_, why)| Err(why))
-    }
+/// Refuses to copy where a setting changes what git would write.
+pub(super) fn allow_copy(settings: &Settings) -> Result<(), Why> {
+    let off = |key| settings.switch(key) == Some(false);
+    let promised = |key: &str| key.starts_with("remote.") && key.ends_with(".promisor");
+    let cases = [
+        (settings.is_on("core.sparsecheckout") || settings.is_on("index.sparse"), Why::Sparse),
+        (settings.is_on("core.splitindex"), Why::SplitIndex),
+        (settings.has("extensions.partialclone") || settings.keys().any(promised), Why::PartialClone),
+        (
+            ["core.ignorecase", "core.precomposeunicode", "core.protecthfs"]
+                .iter()
+                .any(|key| settings.is_on(key)),
+            Why::Names,
+        ),
+        (off("core.symlinks"), Why::Symlinks),
+        (off("core.filemode"), Why::FileMode),
+        (settings.is_on("core.autocrlf"), Why::LineEnds),
+        (settings.text("core.eol").is_some_and(|eol| eol.eq_ignore_ascii_case("crlf")), Why::LineEnds),
+        (settings.has("attr.tree"), Why::Attributes),
+    ];
+    cases.into_iter().find(|(holds, _)| *holds).map_or(Ok(()), |(_, why)| Err(why))
 }
 
 #[cfg(test)]
@@ -127,18 +79,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn switches_are_read_as_git_reads_them() {
-        let settings =
-            Settings::read(b"core.a\0core.b\nyes\0core.c\n0\0core.c\n2\0core.d\n\0core.e\ninput\0");
-        let switch = |key| settings.switch(key);
-        assert_eq!([switch("core.a"), switch("core.b"), switch("core.c")], [Some(true); 3]);
-        assert_eq!([switch("core.d"), switch("core.e"), switch("core.f")], [Some(false), None, None]);
-        assert_eq!(settings.text("core.e"), Some("input"));
-    }
-
-    #[test]
     fn every_setting_that_changes_files_leaves_them_to_git() {
-        let why = |listed: &str| Settings::read(listed.as_bytes()).allow_copy().err();
+        let why = |listed: &str| allow_copy(&Settings::read(listed.as_bytes())).err();
         for (listed, expected) in [
             ("core.sparsecheckout\ntrue", Why::Sparse),
             ("index.sparse\ntrue", Why::Sparse),

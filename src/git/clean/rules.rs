@@ -9,6 +9,7 @@ use gix::ignore::search::Ignore;
 use super::ignore::Patterns;
 use crate::git::Repo;
 use crate::git::command::Git;
+use crate::git::settings::Settings;
 
 /// The largest file of patterns that is read here.
 pub(super) const MOST_PATTERNS: u64 = 1 << 20;
@@ -38,31 +39,21 @@ const NEEDED: &[(&str, bool)] = &[
 impl Rules {
     /// Reads them; `None`: git must be asked about every worktree.
     pub(super) fn read(repo: &Repo) -> Option<Self> {
-        let listed = Git::on(repo, "config").polling().args(["--list", "-z"]).output().ok()?;
-        let mut excludes = None;
-        let mut own_config = false;
-        let settings = listed.split(|b| *b == 0).filter(|setting| !setting.is_empty());
-        for setting in settings {
-            let (key, value) = match setting.iter().position(|b| *b == b'\n') {
-                Some(at) => (&setting[..at], Some(&setting[at + 1..])),
-                None => (setting, None),
-            };
-            let (key, value) = (String::from_utf8_lossy(key), value.map(String::from_utf8_lossy));
-            if let Some((_, needed)) = NEEDED.iter().find(|(name, _)| *name == key) {
-                if boolean(value.as_deref()) != Some(*needed) {
-                    return None;
-                }
-            } else if key == "core.checkstat" {
-                value.filter(|value| value == "default")?;
-            } else if key == "core.excludesfile" {
-                excludes = Some(value?.into_owned());
-            } else if key == "extensions.worktreeconfig" {
-                own_config = boolean(value.as_deref())?;
-            } else if key.starts_with("includeif.") {
-                // What it brings in may differ between worktrees.
-                return None;
-            }
+        let settings = Settings::asked(Git::on(repo, "config").polling()).ok()?;
+        let fits = |(key, needed): &(&str, bool)| !settings.has(key) || settings.switch(key) == Some(*needed);
+        let plain = settings.text("core.checkstat").is_some_and(|value| value == "default");
+        // What a conditional file brings in may differ between worktrees.
+        let conditional = settings.keys().any(|key| key.starts_with("includeif."));
+        if !NEEDED.iter().all(fits) || settings.has("core.checkstat") && !plain || conditional {
+            return None;
         }
+        let own_config =
+            settings.has("extensions.worktreeconfig") && settings.switch("extensions.worktreeconfig")?;
+        let excludes = if settings.has("core.excludesfile") {
+            Some(settings.text("core.excludesfile")?.to_owned())
+        } else {
+            None
+        };
         let common = repo.common_dir();
         if own_config && common.join("config.worktree").exists() {
             return None;
@@ -79,14 +70,6 @@ impl Rules {
 /// Something that only git understands.
 #[derive(Debug, PartialEq, Eq)]
 struct Odd;
-
-fn boolean(value: Option<&str>) -> Option<bool> {
-    match value.map(str::to_ascii_lowercase).as_deref() {
-        None | Some("true" | "yes" | "on" | "1") => Some(true),
-        Some("false" | "no" | "off" | "0" | "") => Some(false),
-        Some(_) => None,
-    }
-}
 
 /// Returns the user's own file of patterns, if there may be one.
 fn excludes_file(told: Option<String>) -> Result<Option<PathBuf>, Odd> {
@@ -121,20 +104,6 @@ fn patterns(path: &Path) -> Result<Option<Patterns>, Odd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn switches_are_read_as_git_reads_them() {
-        for (text, read) in [
-            (None, Some(true)),
-            (Some("Yes"), Some(true)),
-            (Some(""), Some(false)),
-            (Some("off"), Some(false)),
-            (Some("2"), None),
-            (Some("banana"), None),
-        ] {
-            assert_eq!(boolean(text), read, "{text:?}");
-        }
-    }
 
     #[test]
     fn only_a_plain_place_of_the_users_patterns_is_understood() {

@@ -1,13 +1,12 @@
 //! Making a worktree: its entry first, in a moment and under the git lock; its files after that, beside others.
 //!
 //! ```text
-//!  begin (entry, branch; locked as [`MAKING`]) ▶ complete (files ▶ post-checkout hook ▶ unlocked)
+//!  begin (entry, branch; locked as [`MAKING`]) ▶ complete (files ▶ what the caller runs there ▶ unlocked)
 //! ```
 //!
 //! Invariant: until its files are whole, its entry is locked with [`MAKING`]: neither a prune nor `git worktree remove` of
 //! somebody else takes it, and whoever finds it later knows that it is not whole.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -24,26 +23,6 @@ use crate::model::Oid;
 /// The reason with which an entry is locked whose files are not whole yet.
 pub const MAKING: &str = "wt: being made";
 
-/// Which post-checkout hook runs when a worktree is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hooks {
-    /// The one in `<common dir>/hooks`, if there is one.
-    Common,
-    /// The one in this folder (a `core.hooksPath` that was approved).
-    At(PathBuf),
-    /// None.
-    Off,
-}
-
-/// A worktree that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Added {
-    /// The worktree.
-    pub worktree: LinkedWorktree,
-    /// The exit code of a post-checkout hook that failed; as for git, the worktree is made nevertheless.
-    pub hook_failed: Option<i32>,
-}
-
 /// What a new worktree is on.
 #[derive(Debug, Clone, Copy)]
 pub enum Start<'a> {
@@ -55,27 +34,27 @@ pub enum Start<'a> {
     Commit(&'a Oid),
 }
 
-/// Makes a whole worktree at `path` on the new branch `branch`, which starts at `base` and follows nothing.
+/// Makes a whole worktree at `path` on the new branch `branch`, which starts at `base` and follows nothing. No hook runs.
 /// After a failure neither branch nor entry nor folder is left.
-pub fn add(repo: &Repo, path: &Path, branch: &str, base: &Oid, hooks: &Hooks) -> Result<Added, GitError> {
-    whole(repo, path, Start::NewBranch(branch, base), hooks)
+pub fn add(repo: &Repo, path: &Path, branch: &str, base: &Oid) -> Result<LinkedWorktree, GitError> {
+    whole(repo, path, Start::NewBranch(branch, base))
 }
 
-/// Makes a whole worktree at `path` on a branch that exists: for a restore, or for a task whose making was cut short.
-pub fn add_existing(repo: &Repo, path: &Path, branch: &str, hooks: &Hooks) -> Result<Added, GitError> {
-    whole(repo, path, Start::Branch(branch), hooks)
+/// Makes a whole worktree at `path` on a branch that exists: for a restore. No hook runs.
+pub fn add_existing(repo: &Repo, path: &Path, branch: &str) -> Result<LinkedWorktree, GitError> {
+    whole(repo, path, Start::Branch(branch))
 }
 
-/// Makes a whole worktree at `path` that is on no branch; no hook runs.
+/// Makes a whole worktree at `path` that is on no branch. No hook runs.
 pub fn add_detached(repo: &Repo, path: &Path, commit: &Oid) -> Result<LinkedWorktree, GitError> {
-    whole(repo, path, Start::Commit(commit), &Hooks::Off).map(|added| added.worktree)
+    whole(repo, path, Start::Commit(commit))
 }
 
-fn whole(repo: &Repo, path: &Path, start: Start<'_>, hooks: &Hooks) -> Result<Added, GitError> {
+fn whole(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktree, GitError> {
     let found_folder = path.exists();
     let worktree = begin(repo, path, start)?;
-    match complete(repo, &worktree, hooks) {
-        Ok(hook_failed) => Ok(Added { worktree, hook_failed }),
+    match complete(repo, &worktree, |_| {}) {
+        Ok(()) => Ok(worktree),
         Err(cause) => {
             undo(repo, worktree.path(), start, found_folder)?;
             Err(cause)
@@ -139,58 +118,16 @@ fn begin_once(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktr
     if whole { Ok(made) } else { Err(taken()) }
 }
 
-/// Fills a worktree that [`begin`] made, runs the hook and unlocks it. Returns the exit code of a hook that failed.
-pub fn complete(repo: &Repo, worktree: &LinkedWorktree, hooks: &Hooks) -> Result<Option<i32>, GitError> {
-    let mut hook_failed = None;
-    complete_with(repo, worktree, |commit| {
-        hook_failed = post_checkout(repo, worktree, commit, hooks)?;
-        Ok(())
-    })?;
-    Ok(hook_failed)
-}
-
-/// The same with something else to do between filling and unlocking: `then` gets the commit that the worktree is at.
-pub fn complete_with(
-    repo: &Repo,
-    worktree: &LinkedWorktree,
-    then: impl FnOnce(&Oid) -> Result<(), GitError>,
-) -> Result<(), GitError> {
+/// Fills a worktree that [`begin`] made, and unlocks it. What is to be done in between, a hook's run, is `then`; it gets the
+/// commit that the worktree is at.
+pub fn complete(repo: &Repo, worktree: &LinkedWorktree, then: impl FnOnce(&Oid)) -> Result<(), GitError> {
     let commit =
         worktree.checkout().head()?.ok_or_else(|| GitError::NoSuchRevision { rev: "HEAD".to_owned() })?;
     checkout::fill(repo, worktree, &commit)?;
     failpoint::hit("spawn.after_files");
-    then(&commit)?;
+    then(&commit);
     failpoint::hit("spawn.after_hook");
     unlock(worktree, MAKING)
-}
-
-/// Runs the post-checkout hook as `git worktree add` does: in the worktree, from no commit to `commit`.
-pub(in crate::git) fn post_checkout(
-    repo: &Repo,
-    worktree: &LinkedWorktree,
-    commit: &Oid,
-    hooks: &Hooks,
-) -> Result<Option<i32>, GitError> {
-    let common = repo.common_dir().join("hooks");
-    let folder = match hooks {
-        Hooks::Off => return Ok(None),
-        Hooks::Common => &common,
-        Hooks::At(folder) => folder,
-    };
-    if !folder.join("post-checkout").exists() {
-        return Ok(None);
-    }
-    let mut setting = OsString::from("core.hooksPath=");
-    setting.push(folder);
-    let nothing = "0".repeat(commit.as_str().len());
-    let call = Git::inside(worktree.checkout(), "hook").set(setting);
-    let call = call.args(["run", "--ignore-missing", "post-checkout", "--", &nothing, commit.as_str(), "1"]);
-    let ended = call.finish()?;
-    match ended.code {
-        Some(0) => Ok(None),
-        Some(code) if code < 128 => Ok(Some(code)),
-        _ => Err(ended.into()),
-    }
 }
 
 const RACE_TRIES: u32 = 5;

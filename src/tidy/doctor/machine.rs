@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
-use rustix::fs::statvfs;
 
 use super::{Report, quoted};
 use crate::agent::Adapter;
@@ -14,6 +13,7 @@ use crate::git::{GitError, Repo};
 use crate::model::text::one_line;
 use crate::model::{Roster, Settings};
 use crate::process::run::{self, Shell};
+use crate::store::Space;
 use crate::store::layout::FORMAT;
 use crate::workspace::Site;
 
@@ -69,8 +69,8 @@ fn git(repo: &Repo, report: &mut Report) {
 }
 
 fn disk(folder: &Path, report: &mut Report) {
-    let Ok(disk) = statvfs(folder) else { return };
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
+    let Some(Space { bytes, .. }) = Space::at(folder) else { return };
+    let free = bytes >> 20;
     if free < SCARCE {
         report.find(
             "low-disk",

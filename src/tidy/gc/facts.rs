@@ -3,8 +3,6 @@
 //! Invariant: reads only; what cannot be read becomes a fact of its own, so that doubt keeps a workspace.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
@@ -17,7 +15,7 @@ use crate::git::snapshot::Look;
 use crate::git::worktree::{self, Entry};
 use crate::git::{Checkout, GitError, LinkedWorktree, Repo, submodule};
 use crate::model::text::one_line;
-use crate::model::{Oid, Roster, State, Task, TaskId, Workspace};
+use crate::model::{Oid, Roster, State, Task, TaskId, Workspace, parallel};
 use crate::workspace::Site;
 use crate::workspace::remove::{trash_of, trash_ref};
 
@@ -64,28 +62,16 @@ pub fn gather(site: &Site<'_>, roster: &Roster, ids: &[TaskId]) -> Result<Vec<Se
     let entries = worktree::list(site.repo)?;
     let tasks: Vec<&Task> = ids.iter().filter_map(|id| roster.get(id)).collect();
     let now = site.clock.now();
-    let found: Mutex<Vec<Option<Seen>>> = Mutex::new(tasks.iter().map(|_| None).collect());
-    let next = AtomicUsize::new(0);
-    let workers = std::thread::available_parallelism().map_or(2, usize::from).min(tasks.len());
+    let asked: Vec<(&Task, Option<Workspace>)> =
+        tasks.into_iter().map(|task| (task, workspace_of(site, task))).collect();
     let repo = site.repo;
-    let workspaces: Vec<Option<Workspace>> = tasks.iter().map(|task| workspace_of(site, task)).collect();
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(task) = tasks.get(n) else { break };
-                    let mut seen = Seen { facts: bare(task, roster, now), look: None, bytes: 0 };
-                    if let Some(workspace) = &workspaces[n] {
-                        look(repo, task, workspace, &entries, now, &mut seen);
-                    }
-                    found.lock().expect("no worker panics while it holds this")[n] = Some(seen);
-                }
-            });
+    Ok(parallel::map(&asked, 1, |(task, workspace)| {
+        let mut seen = Seen { facts: bare(task, roster, now), look: None, bytes: 0 };
+        if let Some(workspace) = workspace {
+            look(repo, task, workspace, &entries, now, &mut seen);
         }
-    });
-    let found = found.into_inner().expect("no worker panics while it holds this");
-    Ok(found.into_iter().flatten().collect())
+        seen
+    }))
 }
 
 /// The facts of a task without a workspace.

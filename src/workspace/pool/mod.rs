@@ -16,16 +16,17 @@ use fs_err as fs;
 
 use super::Site;
 use super::apply::{StepError, free_place, trash_folder};
-use super::hook::{self, Ended};
+use super::hook::{self, Ended, Hooks};
 use super::plan::Creation;
 use super::shared::POOL;
 use super::trash::SPARE;
 use crate::failpoint;
 use crate::git::spare::{self, Condition, Spare};
 use crate::git::wash::{self, Leaving};
-use crate::git::worktree::{self, Hooks, MAKING};
+use crate::git::worktree::{self, MAKING};
 use crate::git::{LinkedWorktree, Repo};
 use crate::model::Oid;
+use crate::store::Space;
 use crate::store::layout::private_folder;
 
 pub use tend::{Fault, TendError, discard_faulty, faults, is_wanted, tend};
@@ -45,7 +46,7 @@ pub(super) fn recycle(site: &Site, tree: &LinkedWorktree, trash: &Path, rest: &s
     }
     let pool = folder(repo);
     private_folder(&pool).ok()?;
-    let fits = available(&pool).is_some_and(|free| free >= settings.reserve);
+    let fits = Space::at(&pool).is_some_and(|free| free.bytes >= settings.reserve);
     let counted = spare::list(repo, &pool).ok()?.iter().filter(|spare| counts(spare)).count();
     if !fits || counted >= settings.pool as usize || spare::unfit(repo, tree, &pool).is_some() {
         return None;
@@ -170,10 +171,4 @@ fn id() -> String {
     let mut id = uuid::Uuid::new_v4().simple().to_string();
     id.truncate(8);
     id
-}
-
-/// Returns the bytes that this user may still write where `folder` is.
-fn available(folder: &Path) -> Option<u64> {
-    let about = rustix::fs::statvfs(folder).ok()?;
-    Some(about.f_bavail.saturating_mul(about.f_frsize))
 }

@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::{available, counts, folder};
+use super::{counts, folder};
 use crate::failpoint;
 use crate::git::spare::{self, Condition, Spare};
 use crate::git::wash::{self, Leaving};
 use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::Oid;
+use crate::store::Space;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::workspace::apply::{free_place, trash_folder};
 use crate::workspace::trash::{self, SPARE};
@@ -210,7 +211,7 @@ fn bound(site: &Site<'_>, pool: &Path) -> Result<(), TendError> {
     sizes.sort_by_key(|(size, _)| *size);
     let mut used: u64 = sizes.iter().map(|(size, _)| size).sum();
     while let Some((size, spare)) = sizes.pop() {
-        let short = available(pool).is_some_and(|free| free < settings.reserve);
+        let short = Space::at(pool).is_some_and(|free| free.bytes < settings.reserve);
         if used <= settings.pool_disk && !short {
             return Ok(());
         }

@@ -168,7 +168,7 @@ fn a_filter_that_fails_makes_nothing() {
     let found = Repo::discover(repo.path()).unwrap();
     let path = env.root().join("broken");
     let head = crate::git_repo::oid(&repo.head());
-    let failed = wt::git::worktree::add(&found, &path, "wt/x", &head, &wt::git::worktree::Hooks::Off);
+    let failed = wt::git::worktree::add(&found, &path, "wt/x", &head);
     assert!(matches!(failed, Err(wt::git::GitError::Failed { .. })), "{failed:?}");
     assert!(!path.exists() && found.branch_tip("wt/x").unwrap().is_none());
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use fs_err as fs;
 use wt::git::checkout::{Filled, Why};
-use wt::git::worktree::{self, Hooks};
+use wt::git::worktree;
 use wt::git::{GitError, Repo};
 
 use super::{LONG_AGO, commit_aged, date, files, filled, left_to_git, padded};
@@ -49,7 +49,7 @@ fn a_bare_repository_copies_from_a_spare_and_from_nothing_else() {
     lock(&repo, spare.path(), "wt: being made");
     assert_eq!(filled(&env, &found, "half made", &head).1, Filled::ByGit(Why::NoSource));
     repo.git(&["worktree", "unlock", &spare.path().to_string_lossy()]);
-    lock(&repo, spare.path(), &format!("wt: spare at {head}"));
+    lock(&repo, spare.path(), &format!("wt: spare at {head}\nindex 1 2.3, root 4.5, rules 6"));
     let (ours, how) = filled(&env, &found, "copied", &head);
     assert_eq!(left_to_git(how), 0);
     super::assert_same(ours.path(), spare.path());
@@ -64,7 +64,7 @@ fn a_spare_at_the_commit_is_better_than_a_main_checkout_elsewhere() {
     let (env, repo) = padded();
     let first = commit_aged(&repo);
     let spare = spare(&env, &repo, &first);
-    lock(&repo, spare.path(), &format!("wt: spare at {first}"));
+    lock(&repo, spare.path(), &format!("wt: spare at {first}\nindex 1 2.3, root 4.5, rules 6"));
     for n in 0..200 {
         repo.write(&format!("pad/{}/{n}", n % 7), "other\n");
     }
@@ -122,7 +122,7 @@ fn another_file_system_is_filled_too_and_a_full_one_is_named() {
     // By a copy, then by git alone.
     for by_git in ["false", "true"] {
         repo.git(&["config", "core.ignoreCase", by_git]);
-        let failed = worktree::add(&found, &path, "wt/full", &head, &Hooks::Off);
+        let failed = worktree::add(&found, &path, "wt/full", &head);
         assert!(matches!(failed, Err(GitError::NoSpace { .. })), "{failed:?}");
         assert!(!path.exists() && found.branch_tip("wt/full").unwrap().is_none());
     }

@@ -45,7 +45,7 @@ fn filling_beside_git() {
                 }),
                 1 => measure(&mut times[1], &mut || {
                     let made = worktree::begin(&found, &ours, Start::Commit(&head)).unwrap();
-                    worktree::complete(&found, &made, &worktree::Hooks::Off).unwrap();
+                    worktree::complete(&found, &made, |_| {}).unwrap();
                 }),
                 _ => measure(&mut times[2], &mut || {
                     let all = ["-c", "checkout.workers=0", "worktree", "add", "-q", "--detach"];

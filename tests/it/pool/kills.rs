@@ -150,7 +150,6 @@ fn a_discarding_that_was_killed_is_ended() {
 
 #[test]
 fn a_taking_that_was_killed_is_made_good_by_the_same_command() {
-    // Each waits for a git that could have outlived the kill: all at once.
     std::thread::scope(|scope| {
         for (point, delta) in [
             ("take.after_mark", false),

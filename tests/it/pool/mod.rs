@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use fs_err as fs;
 use wt::git::spare::{self, Condition, Spare};
-use wt::git::worktree::Hooks;
 use wt::git::{Repo, worktree};
 use wt::model::clock::SystemClock;
 use wt::model::{Settings, TaskId, TaskSpec, Workspace};
 use wt::store::{Layout, Lock};
+use wt::workspace::hook::Hooks;
 use wt::workspace::pool;
 use wt::workspace::{
     GitLock, RemoveError, Removed, Site, apply_creation, apply_removal, apply_restoration, plan_creation,

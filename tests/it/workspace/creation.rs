@@ -7,12 +7,12 @@ use std::time::{Duration, SystemTime};
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 use wt::git::GitError;
-use wt::git::worktree::Hooks;
 use wt::model::clock::SystemClock;
 use wt::model::{Event, TaskId, TaskSpec};
 use wt::store::Journal;
 use wt::workspace::apply::StepError;
 use wt::workspace::create;
+use wt::workspace::hook::Hooks;
 use wt::workspace::{Begun, PlanError, Site, Step, apply_creation, plan_creation};
 
 use crate::env::{Env, TestRepo};
@@ -300,6 +300,24 @@ fn a_checkout_that_was_cut_short_goes_to_the_trash_and_is_made_again() {
         ("readme\n", "")
     );
     assert_eq!(env.at(&env.root().join("repo-worktrees/.trash/x-half")).read("half"), "mine");
+}
+
+/// A git may outlive the `wt` that had started it.
+#[test]
+fn a_git_that_still_fills_a_worktree_is_waited_for() {
+    let (_env, repo) = Env::with_repo();
+    killed_at("spawn.while_filling", "make", &repo);
+    let entry = repo.path().join(".git/worktrees/x");
+    assert_eq!(
+        Place::at(repo.path()).plan("x").expect("a plan").begun,
+        Begun::Debris { entry: "x".to_owned() }
+    );
+    fs::write(entry.join("index.lock"), "").expect("git begins");
+    std::thread::scope(|scope| {
+        let planned = scope.spawn(|| Place::at(repo.path()).plan("x").expect("a plan").begun);
+        fs::remove_file(entry.join("locked")).expect("it is whole");
+        assert_eq!(planned.join().expect("planned"), Begun::Worktree { entry: "x".to_owned() });
+    });
 }
 
 #[test]

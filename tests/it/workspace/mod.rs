@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use fs_err as fs;
 use wt::git::Repo;
-use wt::git::worktree::{self, Hooks};
+use wt::git::worktree;
 use wt::model::clock::SystemClock;
 use wt::model::{Oid, Settings, TaskId, TaskSpec, Workspace};
 use wt::store::{Layout, Lock};
+use wt::workspace::hook::Hooks;
 use wt::workspace::{
     ApplyError, GitLock, Made, PlanError, RemoveError, Removed, RestoreError, Site, apply_creation,
     apply_removal, apply_restoration, plan_creation, plan_removal, plan_restoration,
