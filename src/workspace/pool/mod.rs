@@ -28,7 +28,7 @@ use crate::git::{LinkedWorktree, Repo};
 use crate::model::Oid;
 use crate::store::layout::private_folder;
 
-pub use tend::{Fault, TendError, discard_faulty, faults, is_wanted, tend};
+pub use tend::{Fault, TendError, discard_faulty, faults, is_wanted, spares, tend};
 
 /// Returns the folder of the spares, links resolved, whether or not it is there.
 pub fn folder(repo: &Repo) -> PathBuf {

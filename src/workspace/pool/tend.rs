@@ -62,6 +62,7 @@ pub fn is_wanted(site: &Site<'_>, tip: Option<&Oid>) -> Result<bool, GitError> {
     let settled = |spare: &Spare| matches!(spare.condition, Condition::Held(_)) || ready(spare);
     let counted = spares.iter().filter(|spare| counts(spare)).count();
     Ok(counted > site.settings.workspace.pool as usize
+        || (counted > 0 && is_short(site, &pool))
         || !spares.iter().all(settled)
         || !orphans(&pool, &spares).is_empty())
 }
@@ -200,6 +201,16 @@ fn prepare(site: &Site<'_>, job: &Job) -> Result<(), TendError> {
     Ok(spare::mark_ready(site.repo, tree, to)?)
 }
 
+/// Returns how many spares there are that nobody else has locked.
+pub fn spares(repo: &Repo) -> Result<usize, GitError> {
+    Ok(spare::list(repo, &folder(repo))?.iter().filter(|spare| counts(spare)).count())
+}
+
+/// Whether the disk has less free than it should.
+fn is_short(site: &Site<'_>, pool: &Path) -> bool {
+    available(pool).is_some_and(|free| free < site.settings.workspace.reserve)
+}
+
 /// Lets spares go as long as they take more than they may, or the disk has less free than it should.
 fn bound(site: &Site<'_>, pool: &Path) -> Result<(), TendError> {
     let settings = &site.settings.workspace;
@@ -210,7 +221,7 @@ fn bound(site: &Site<'_>, pool: &Path) -> Result<(), TendError> {
     sizes.sort_by_key(|(size, _)| *size);
     let mut used: u64 = sizes.iter().map(|(size, _)| size).sum();
     while let Some((size, spare)) = sizes.pop() {
-        let short = available(pool).is_some_and(|free| free < settings.reserve);
+        let short = is_short(site, pool);
         if used <= settings.pool_disk && !short {
             return Ok(());
         }
