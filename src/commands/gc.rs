@@ -192,5 +192,9 @@ fn finish(args: &Args, swept: Swept) -> u8 {
 
 /// Whether what keeps a workspace is what `--force` is for.
 fn can_be_forced(why: &str) -> bool {
+    let tied = ["locked by", "another repository", "its submodule"].iter().any(|tie| why.starts_with(tie));
+    if tied {
+        return false;
+    }
     ["unlanded", "uncommitted", "in progress", "queued", "waiting"].iter().any(|word| why.contains(word))
 }

@@ -15,7 +15,9 @@ use crate::model::text::{bytes, count};
 use crate::model::{Clock as _, State, Task, TaskId};
 use crate::store::Lock;
 use crate::supervise::{pass, schedule};
+use crate::tidy::artifacts;
 use crate::tidy::gc::{self, Facts, Force, Left, Policy, Scope};
+use crate::workspace::pool;
 use crate::workspace::room::{self, NoRoom};
 use crate::workspace::shared::TRASH;
 
@@ -124,18 +126,29 @@ pub fn on_full_disk(context: &mut Context, mut refusal: CommandError, error: &No
         NoRoom::Bytes { .. } => format!("about {}", bytes(each.saturating_mul(n as u64))),
         _ => format!("about {} files", each.saturating_mul(n as u64)),
     };
+    let output = build_output(context);
+    if output > 0 {
+        refusal.causes.push(format!("build output of tasks at rest takes {}", bytes(output)));
+        refusal = refusal.hint("wt gc --artifacts");
+    }
     let gone = removable(context).iter().filter(|facts| stands(context, facts)).count();
-    let trash = context.repo().worktrees_root().join(TRASH);
-    let thrown = fs_err::read_dir(&trash).map_or(0, |entries| entries.flatten().count());
-    if gone > 0 {
-        let are = if gone == 1 { "workspace is" } else { "workspaces are" };
-        refusal.causes.push(format!("{gone} {are} landed or stale: {}", about(gone)));
+    let spares = pool::spares(context.repo()).unwrap_or_default();
+    for (n, are) in [
+        (gone, ["workspace is landed or stale", "workspaces are landed or stale"]),
+        (spares, ["workspace is kept as a spare", "workspaces are kept as spares"]),
+    ] {
+        if n > 0 {
+            refusal.causes.push(format!("{n} {}: {}", are[usize::from(n > 1)], about(n)));
+        }
+    }
+    if gone + spares > 0 {
         refusal = refusal.hint("wt gc");
     }
+    let trash = context.repo().worktrees_root().join(TRASH);
+    let thrown = fs_err::read_dir(&trash).map_or(0, |entries| entries.flatten().count());
     if thrown > 0 {
         let what = count(thrown, "removed workspace");
-        refusal.causes.push(format!("{what} can still be looked at in the trash: {}", about(thrown)));
-        refusal = refusal.hint(format!("`rm -rf '{}'`: `wt restore` does not need it", trash.display()));
+        refusal.causes.push(format!("{what} can be looked at in the trash for a day: {}", about(thrown)));
     }
     if refusal.hints.is_empty() {
         refusal = refusal.hint(format!("see what takes the space: `du -xsh '{}'/*`", place.display()));
@@ -150,6 +163,17 @@ fn left(context: &Context) -> Result<usize, CommandError> {
 
 fn policy(stale: Duration, scope: Scope) -> Policy {
     Policy { scope, force: Force::Never, stale }
+}
+
+/// Returns the bytes that a `wt gc --artifacts` would free now.
+fn build_output(context: &mut Context) -> u64 {
+    let plan = with_grounds(context, |grounds, journal| {
+        journal.read().ok()?;
+        let stale = grounds.site.settings.gc.stale;
+        let policy = artifacts::Policy { scope: artifacts::Scope::Idle, stale };
+        artifacts::plan_artifacts(grounds, journal.roster(), &policy).ok()
+    });
+    plan.map_or(0, |plan| artifacts::preview(&plan).bytes)
 }
 
 /// Returns what a `wt gc` would take now.

@@ -13,6 +13,7 @@ use crate::model::clock::{Clock, SystemClock};
 use crate::model::text::neutralised;
 use crate::model::view::SCHEMA;
 use crate::model::view::verbs::TrustView;
+use crate::store::Layout;
 use crate::ui;
 
 /// Show, approve or revoke the commands of this repository's `.wt.toml`.
@@ -120,5 +121,8 @@ fn approve(
 ) -> Result<(), CommandError> {
     let repository = repo.common_dir().to_string_lossy().into_owned();
     let approval = Approval { hash: executable.hash.clone(), repository, at };
-    approvals.approve(approval).during(|| "the approval cannot be kept".to_owned())
+    approvals.approve(approval).during(|| "the approval cannot be kept".to_owned())?;
+    // Hooks that change after this are told of again.
+    drop(fs_err::remove_file(Layout::below(repo.common_dir()).hooks_told()));
+    Ok(())
 }

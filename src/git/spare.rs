@@ -72,6 +72,23 @@ pub fn list(repo: &Repo, pool: &Path) -> Result<Vec<Spare>, GitError> {
     Ok(found)
 }
 
+/// Returns the entries of spares that stood in another folder of this name, from where they are gone: the repository was
+/// moved since, and nobody's prune takes them, for they are locked.
+pub fn lost(repo: &Repo, pool: &Path) -> Result<Vec<LinkedWorktree>, GitError> {
+    let mut found = Vec::new();
+    for entry in worktree::list(repo)? {
+        let Some(name) = entry.entry else { continue };
+        let above = entry.path.parent().filter(|above| *above != pool);
+        let elsewhere = above.is_some_and(|above| above.file_name() == pool.file_name());
+        let ours =
+            matches!(condition(entry.locked.as_deref()), Condition::Ready(_) | Condition::Preparing { .. });
+        if elsewhere && ours && name.starts_with("spare-") && fs::symlink_metadata(&entry.path).is_err() {
+            found.push(LinkedWorktree::open(repo, &name, &entry.path)?);
+        }
+    }
+    Ok(found)
+}
+
 fn condition(locked: Option<&str>) -> Condition {
     let Some(reason) = locked else { return Condition::Unmarked };
     let (first, second) = reason.split_once('\n').unwrap_or((reason, ""));

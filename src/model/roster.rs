@@ -82,9 +82,11 @@ impl Roster {
         self.tasks.get(id)
     }
 
-    /// Returns the newest generation of `name`.
+    /// Returns the task that is meant by `name`: the one that has not ended, else one that still has a workspace, else the
+    /// newest generation. An older one comes first where it was restored after the newer one was removed.
     pub fn newest(&self, name: &TaskName) -> Option<&Task> {
-        self.tasks.values().rfind(|task| task.name() == name)
+        let of_name = self.tasks.values().filter(|task| task.name() == name);
+        of_name.max_by_key(|task| (!task.state.ended(), task.workspace.is_some(), task.id.generation))
     }
 
     /// Returns the live task of that name.

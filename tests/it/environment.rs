@@ -234,7 +234,9 @@ fn hooks_of_the_repository_run_only_as_they_were_approved() {
     assert_eq!(program.wt(&["trust", "--json"]).json()["approved"], false);
     program.wt(&["trust", "--approve"]).ok();
     program.wt(&["trust", "--revoke"]).ok();
-    program.wt(&["spawn", "u", "--no-agent"]).ok();
+    let again = program.wt(&["spawn", "u", "--no-agent"]);
+    assert!(again.err.contains("not approved"), "an approval ends the silence: {}", again.err);
+    again.ok();
     assert!(!tree(&program, "u").path().join("hooked").exists());
 }
 

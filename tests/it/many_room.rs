@@ -105,6 +105,44 @@ fn a_disk_without_room_is_refused_before_anything_is_made() {
     assert_eq!((program.state_of("busy"), program.state_of("queued")), ("done".into(), "done".into()));
 }
 
+#[test]
+fn no_hint_of_a_full_disk_takes_anything_away_for_good() {
+    let mut program = Program::new();
+    program.pool = "1";
+    program.repo.write(".gitignore", "target/\n");
+    program.repo.commit_all("ignore");
+    for name in ["built", "spare"] {
+        program.wt(&["spawn", name, "--no-agent"]).ok();
+    }
+    let built = program.worktree("built");
+    std::fs::create_dir(built.join("target")).unwrap();
+    std::fs::write(built.join("target/o"), "o".repeat(100_000)).unwrap();
+    let commit = ["exec", "built", "--", "sh", "-c", "echo x > x && git add x && git commit -qm x"];
+    program.wt(&commit).ok();
+    program.wt(&["done", "built"]).ok();
+    program.wt(&["gc", "spare"]).ok();
+    let spares = || program.repo.git(&["worktree", "list"]).matches("/.pool/").count();
+    program.until("the spare", || {
+        program.repo.git(&["worktree", "list", "--porcelain"]).contains("wt: spare at ").then_some(())
+    });
+    assert_eq!(spares(), 1);
+    program.configure("[workspace]\nreserve = \"900PB\"\n");
+    let said = program.refuses(1, &["spawn", "more", "--no-agent"]);
+    assert!(said.contains("build output of tasks at rest takes 10"), "{said}");
+    assert!(said.contains("1 workspace is kept as a spare: about "), "{said}");
+    let hints: Vec<&str> = said.lines().filter_map(|line| line.strip_prefix("hint: ")).collect();
+    assert_eq!(hints, ["wt gc --artifacts", "wt gc"], "{said}");
+    // Both work, and lose nothing.
+    program.wt(&["gc", "--artifacts"]).ok();
+    assert!(!built.join("target").exists() && built.join("x").exists());
+    program.wt(&["gc"]).ok();
+    program.until("the spare to go", || (spares() == 0).then_some(()));
+    assert_eq!(program.state_of("built"), "done");
+    program.wt(&["restore", "spare"]).ok();
+    let said = program.wt(&["spawn", "more", "--no-agent"]).fails(1);
+    assert!(!said.contains("rm ") && said.contains("hint: see what takes the space"), "{said}");
+}
+
 fn weighed(repo: &Path, rev: &str) -> weight::Weight {
     let found = Repo::discover(repo).unwrap();
     let commit = found.commit(rev).unwrap();

@@ -178,12 +178,18 @@ fn force_never_takes_what_runs_is_locked_or_holds_a_repository() {
     let inner = nested.path().join("deep/inner");
     fs::create_dir_all(&inner).unwrap();
     program.env.git_in(&inner, &["init", "-q"]);
+    let own = open(&program, "own");
+    fs::rename(own.path().join(".git"), program.env.root().join("link")).unwrap();
+    program.env.git_in(own.path(), &["init", "-q"]);
     let answer = gc(&program, &["--force"]);
+    assert_eq!(kept(&answer, "own"), "another repository is inside it: `.git`");
     assert_eq!(kept(&answer, "runs"), "running");
     assert_eq!(kept(&answer, "locked"), "locked by `git worktree lock`: on a stick");
     assert_eq!(kept(&answer, "nested"), "another repository is inside it: `deep/inner`");
-    for name in ["runs", "locked", "nested"] {
+    for name in ["runs", "locked", "nested", "own"] {
         assert_eq!(program.wt(&["gc", name, "--force"]).code, 1);
+        let said = program.wt(&["gc", name]).fails(1);
+        assert!(!said.contains("--force"), "no hint that does not help: {said}");
         assert!(program.worktree(name).exists());
     }
     program.wt(&["stop", "runs"]).ok();

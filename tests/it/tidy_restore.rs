@@ -205,3 +205,23 @@ fn a_restore_that_was_killed_after_the_journal_is_complete() {
 fn tree_file(tree: &TestRepo, name: &str) {
     fs::write(tree.path().join(name), name).unwrap();
 }
+
+#[test]
+fn an_older_task_that_came_back_is_the_one_that_its_name_means() {
+    let program = Program::new();
+    for text in ["first\n", "second\n"] {
+        open(&program, "a").commit("f", text);
+        program.wt(&["gc", "a", "--force"]).ok();
+    }
+    program.wt(&["restore", "a@1"]).ok();
+    assert_eq!(program.state_of("a"), "open");
+    let path = program.wt(&["path", "a"]).ok();
+    assert_eq!(program.env.at(path.trim().as_ref()).read("f"), "first\n");
+    assert!(program.wt(&["spawn", "a", "--no-agent"]).fails(1).contains("open"));
+    land(&program, "a");
+    assert_eq!(program.repo.read("f"), "first\n");
+    program.wt(&["gc", "a"]).ok();
+    // Both have ended: the newest again.
+    program.wt(&["restore", "a"]).ok();
+    assert_eq!(program.env.at(&program.worktree("a")).read("f"), "second\n");
+}

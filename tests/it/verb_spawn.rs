@@ -224,6 +224,8 @@ fn several_at_once_from_lines() {
          {{\"name\":\"b\",\"prompt\":\"{script}\",\"after\":[\"a\"],\"priority\":2,\"verify\":[\"true\"]}}\n\
          {{\"name\":\"c\",\"no-agent\":true}}\n"
     );
+    // Some editors put a mark before the first line.
+    let lines = format!("\u{feff}{lines}");
     let ran = with_input(&program, &["spawn", "--from", "-", "--retries", "7", "--json"], lines.as_bytes());
     assert_eq!(ran.code, 0, "{}", ran.err);
     let names: Vec<String> =

@@ -90,6 +90,10 @@ fn no_room(what: String, error: &CreateError) -> CommandError {
         CreateError::Plan(
             PlanError::BranchExists { branch: there } | PlanError::BranchInTheWay { blocking: there, .. },
         ) => refusal.hint(format!("git branch -m {there} {there}-kept")),
+        CreateError::Plan(PlanError::FolderExists { path }) if !path.to_string_lossy().contains('\'') => {
+            let there = path.display();
+            refusal.hint(format!("mv '{there}' '{there}-kept'"))
+        }
         CreateError::Plan(PlanError::Tracked { name }) => refusal
             .hint(format!("git rm -r --cached {name} && git commit -m \"Leave {name} to each workspace\"")),
         _ => refusal,

@@ -69,6 +69,7 @@ pub(super) struct Wish {
 /// Reads tasks from lines of JSON; the options of the command line stand in for what a line does not say.
 pub(super) fn read_lines(path: &Path, args: &Args) -> Result<Vec<Args>, CommandError> {
     let text = read_text(path)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut lines = Vec::new();
     for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let line: Line = serde_json::from_str(line).map_err(|error| {

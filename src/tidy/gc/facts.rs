@@ -185,7 +185,9 @@ fn look_inside(repo: &Repo, checkout: &Checkout, facts: &mut Facts) -> Option<Lo
         None => Changes::Nothing,
     };
     let folders = look.untracked_folders();
-    let inner = folders.iter().find_map(|path| repository_in(checkout.path(), path, DEPTH));
+    // A repository that stands in the place of the link to the entry is listed nowhere.
+    let own = checkout.path().join(".git/HEAD").exists().then(|| ".git".to_owned());
+    let inner = own.or_else(|| folders.iter().find_map(|path| repository_in(checkout.path(), path, DEPTH)));
     facts.ties.extend(inner.map(|path| Tie::Nested(one_line(&path, 100))));
     match submodule::obstacle(repo, checkout) {
         Ok(obstacle) => {

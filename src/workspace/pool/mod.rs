@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Invariants: a workspace is recycled only after all it holds is below a trash ref, and what a spare is cleared of goes to
-//! the folder of the trash that the whole workspace would have gone to. Only a spare that is ready and untouched is taken. A
+//! the folder of the trash that the whole workspace would have gone to. A folder that some process still works in becomes no
+//! spare. Only a spare that is ready and untouched is taken. A
 //! workspace is made and removed without the pool wherever the pool cannot be used: nothing here is an error for a user.
 
 mod tend;
@@ -26,10 +27,11 @@ use crate::git::wash::{self, Leaving};
 use crate::git::worktree::{self, MAKING};
 use crate::git::{LinkedWorktree, Repo};
 use crate::model::Oid;
+use crate::process::inside::{Look, inside};
 use crate::store::Space;
 use crate::store::layout::private_folder;
 
-pub use tend::{Fault, TendError, discard_faulty, faults, is_wanted, tend};
+pub use tend::{Fault, TendError, discard_faulty, faults, is_wanted, spares, tend};
 
 /// Returns the folder of the spares, links resolved, whether or not it is there.
 pub fn folder(repo: &Repo) -> PathBuf {
@@ -49,6 +51,10 @@ pub(super) fn recycle(site: &Site, tree: &LinkedWorktree, trash: &Path, rest: &s
     let fits = Space::at(&pool).is_some_and(|free| free.bytes >= settings.reserve);
     let counted = spare::list(repo, &pool).ok()?.iter().filter(|spare| counts(spare)).count();
     if !fits || counted >= settings.pool as usize || spare::unfit(repo, tree, &pool).is_some() {
+        return None;
+    }
+    // It would go on working in the folder, which is the next workspace by then.
+    if inside(tree.path(), Look::Directories).is_some() {
         return None;
     }
     let place = free_place(&pool, &id());

@@ -20,6 +20,7 @@ use crate::git::spare::{self, Condition, Spare};
 use crate::git::wash::{self, Leaving};
 use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::Oid;
+use crate::process::inside::{Look, inside};
 use crate::store::Space;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::workspace::apply::{free_place, trash_folder};
@@ -35,6 +36,9 @@ pub enum TendError {
     /// The git lock.
     #[error("the repository is busy")]
     Lock(#[from] LockError),
+    /// Somebody is at work in a spare, who would go on in the next workspace.
+    #[error("a process works in the spare")]
+    InUse,
     /// A folder.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -63,8 +67,10 @@ pub fn is_wanted(site: &Site<'_>, tip: Option<&Oid>) -> Result<bool, GitError> {
     let settled = |spare: &Spare| matches!(spare.condition, Condition::Held(_)) || ready(spare);
     let counted = spares.iter().filter(|spare| counts(spare)).count();
     Ok(counted > site.settings.workspace.pool as usize
+        || (counted > 0 && is_short(site, &pool))
         || !spares.iter().all(settled)
-        || !orphans(&pool, &spares).is_empty())
+        || !orphans(&pool, &spares).is_empty()
+        || !spare::lost(site.repo, &pool)?.is_empty())
 }
 
 /// Prepares every spare for the tip of the branch `target` and lets go what is too much. The caller holds the tend lock, and
@@ -153,6 +159,9 @@ fn in_order(repo: &Repo, pool: &Path) -> Result<Vec<Spare>, TendError> {
         let into = trash_folder(pool.parent().unwrap_or(pool))?;
         fs::rename(&orphan, free_place(&into, &format!("spare-{id}")))?;
     }
+    for lost in spare::lost(repo, pool)? {
+        spare::forget(&lost)?;
+    }
     let mut spares = Vec::new();
     for spare in found {
         let gone = fs::symlink_metadata(spare.worktree.path()).is_err();
@@ -197,8 +206,21 @@ fn prepare(site: &Site<'_>, job: &Job) -> Result<(), TendError> {
         let rest = trash.join(rest.as_deref().unwrap_or(&own));
         wash::wash(tree, to, Leaving { caches: &site.settings.workspace.caches, rest: &rest })?;
     }
+    if inside(tree.path(), Look::Files).is_some() {
+        return Err(TendError::InUse);
+    }
     failpoint::hit("pool.before_ready");
     Ok(spare::mark_ready(site.repo, tree, to)?)
+}
+
+/// Returns how many spares there are that nobody else has locked.
+pub fn spares(repo: &Repo) -> Result<usize, GitError> {
+    Ok(spare::list(repo, &folder(repo))?.iter().filter(|spare| counts(spare)).count())
+}
+
+/// Whether the disk has less free than it should.
+fn is_short(site: &Site<'_>, pool: &Path) -> bool {
+    Space::at(pool).is_some_and(|free| free.bytes < site.settings.workspace.reserve)
 }
 
 /// Lets spares go as long as they take more than they may, or the disk has less free than it should.
@@ -211,7 +233,7 @@ fn bound(site: &Site<'_>, pool: &Path) -> Result<(), TendError> {
     sizes.sort_by_key(|(size, _)| *size);
     let mut used: u64 = sizes.iter().map(|(size, _)| size).sum();
     while let Some((size, spare)) = sizes.pop() {
-        let short = Space::at(pool).is_some_and(|free| free.bytes < settings.reserve);
+        let short = is_short(site, pool);
         if used <= settings.pool_disk && !short {
             return Ok(());
         }
@@ -265,6 +287,8 @@ pub fn faults(repo: &Repo) -> Result<Vec<Fault>, GitError> {
         .into_iter()
         .map(|path| Fault { path, what: "neither git nor the pool knows this folder" })
         .collect();
+    let lost = spare::lost(repo, &pool)?.into_iter();
+    found.extend(lost.map(|lost| Fault { path: lost.path().to_owned(), what: "its folder is gone" }));
     for spare in spares {
         let what = match &spare.condition {
             Condition::Held(_) => continue,

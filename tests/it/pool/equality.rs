@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
@@ -10,7 +12,7 @@ use wt::git::GitError;
 use wt::git::spare::Condition;
 use wt::workspace::RemoveError;
 
-use super::{Place, looks, with_repo};
+use super::{Place, looks, sound, with_repo};
 use crate::env::{Env, TestRepo};
 
 /// Something that an agent does in its worktree.
@@ -402,4 +404,37 @@ fn files_that_are_equal_are_left_alone_whatever_their_size() {
     let tree = env.at(place.make("y").path.as_ref());
     assert_eq!((["README.md", "large"].map(|path| inode(&tree, path)), times(&tree)), (before, written));
     assert_eq!(fs::read(tree.path().join("big")).unwrap(), vec![b'x'; 9 << 20]);
+}
+
+fn at_work_in(folder: &Path) -> Child {
+    let mut command = Command::new("cat");
+    command.current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn a_folder_that_somebody_works_in_is_nobody_elses_workspace() {
+    let (env, repo) = with_repo();
+    let place = Place::at(repo.path(), 2);
+    let tree = env.at(place.make("x").path.as_ref());
+    let mut shell = at_work_in(&tree.path().join("a/b"));
+    let removed = place.remove("x");
+    assert_eq!(removed.folder, Some(env.root().join("repo-worktrees/.trash/x-1")));
+    assert_eq!(place.spares(), []);
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    // Nor is one that is written to from elsewhere: by a log that is open, say.
+    let tree = env.at(place.make("y").path.as_ref());
+    fs::create_dir(tree.path().join("target")).unwrap();
+    let mut log = Command::new("cat");
+    log.stdin(Stdio::piped()).stdout(std::fs::File::create(tree.path().join("target/log")).unwrap());
+    let mut log = log.spawn().unwrap();
+    place.remove("y");
+    assert_eq!(place.spares().len(), 1);
+    place.tend();
+    assert_eq!(place.spares(), []);
+    assert!(env.root().join("repo-worktrees/.trash/y-1").exists());
+    drop(log.stdin.take());
+    log.wait().unwrap();
+    sound(&repo, &place);
 }

@@ -151,3 +151,24 @@ fn a_gc_that_was_killed_while_it_recycled_is_finished_by_the_next() {
         program.repo.git(&["fsck"]);
     }
 }
+
+#[test]
+fn a_repository_that_was_moved_forgets_the_spares_of_the_old_place() {
+    let program = with_pool();
+    open(&program, "a");
+    program.wt(&["gc", "a"]).ok();
+    ready(&program);
+    program.until("the end of it", || program.role("__tend").is_empty().then_some(()));
+    let new = program.env.root().join("elsewhere");
+    fs::create_dir(&new).unwrap();
+    for folder in ["repo", "repo-worktrees"] {
+        fs::rename(program.env.root().join(folder), new.join(folder)).unwrap();
+    }
+    let moved = new.join("repo");
+    let found = program.wt_in(&moved, &["doctor", "--json"]).json();
+    assert_eq!(kinds(&found), ["faulty-spare", "faulty-spare"], "{found}");
+    program.wt_in(&moved, &["doctor", "--fix"]).ok();
+    assert_eq!(program.env.at(&moved).git(&["worktree", "list"]).lines().count(), 1);
+    program.wt_in(&moved, &["spawn", "b", "--no-agent"]).ok();
+    assert_eq!(kinds(&program.wt_in(&moved, &["doctor", "--json"]).json()), Vec::<&str>::new());
+}
