@@ -3,7 +3,6 @@
 //! Invariant: reads only. Another user's processes cannot be seen, and a process may come the moment after: who asks must lose
 //! nothing by a wrong answer.
 
-use std::fs::DirEntry;
 use std::path::Path;
 
 use fs_err as fs;
@@ -26,8 +25,8 @@ pub fn inside(folder: &Path, look: Look) -> Option<Pid> {
         let pid = entry.file_name().to_str().and_then(|name| Pid::from_raw(name.parse().ok()?));
         let Some(pid) = pid.filter(|pid| *pid != getpid()) else { continue };
         let open = || {
-            let open = std::fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
-            open.map(|file: DirEntry| file.path()).any(|file| leads_in(&file))
+            let open = fs::read_dir(entry.path().join("fd")).into_iter().flatten().flatten();
+            open.map(|file| file.path()).any(|file| leads_in(&file))
         };
         if leads_in(&entry.path().join("cwd")) || (look == Look::Files && open()) {
             return Some(pid);
