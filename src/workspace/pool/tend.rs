@@ -22,8 +22,7 @@ use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::Oid;
 use crate::store::Space;
 use crate::store::lock::{DEADLINE, Lock, LockError};
-use crate::workspace::apply::{free_place, trash_folder};
-use crate::workspace::trash::{self, SPARE};
+use crate::workspace::trash::{self, SPARE, free_place, trash_folder};
 use crate::workspace::{GitLock, Site};
 
 /// Why tending stopped.
