@@ -1,6 +1,6 @@
 //! The JSON Schema (draft 2020-12) of a configuration file, for editors: made from the types that read it.
 //!
-//! Invariant: what the schema takes, [`File::check`] takes, as far as a schema can tell; the defaults in it are those of
+//! Invariant: what the schema takes, `File::check` takes, as far as a schema can tell; the defaults in it are those of
 //! [`Settings`]. Nothing here is asked when a configuration is read.
 
 use std::borrow::Cow;

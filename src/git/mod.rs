@@ -1,7 +1,8 @@
 //! git: the only room that knows gix or the git program.
 //!
-//! Cheap reads (discovery, refs, objects, ancestry) go through gix in this process; everything that writes worktrees,
-//! indexes or refs goes through the git program behind [`command`]. Errors of either stop here as [`GitError`].
+//! Cheap reads (discovery, refs, objects, ancestry, indexes) go through gix in this process; what writes refs goes through
+//! the git program behind [`command`], and so do worktrees, but for the files that [`checkout`] copies and what [`spare`] and
+//! [`wash`] move or put in order. Errors of either stop here as [`GitError`].
 //! This room decides nothing about tasks: it answers and does what it is told, or fails without a trace.
 
 mod cache;

@@ -3,7 +3,7 @@
 //! Invariants: a spare's state is the reason in its `locked` file and nothing else, replaced by rename; it is locked as long
 //! as it is a spare, so nobody's prune takes it; each file that is rewritten on the way is whole before and after. What is
 //! moved here is known by its entry, never by the `.git` file in its folder. The caller holds the git lock, except for
-//! [`complete`].
+//! [`bring`] and [`advance`].
 //!
 //! ```text
 //!  retire: folder ▶ HEAD ▶ gitdir ▶ locked ▶ entry's name ▶ .git        (a kill leaves an orphan folder, or a spare to prepare)
@@ -190,7 +190,7 @@ pub fn retire(repo: &Repo, worktree: &LinkedWorktree, place: &Path, rest: &str) 
 }
 
 /// Makes a spare the worktree at `path`, which does not exist, on the new branch `branch` at `base`. Its files are still
-/// those of the commit that it was ready at, and its entry is locked as [`MAKING`]: [`complete`] comes next.
+/// those of the commit that it was ready at, and its entry is locked as [`MAKING`]: [`bring`] comes next, then it is unlocked.
 pub fn take(
     repo: &Repo,
     spare: &Spare,

@@ -1,7 +1,7 @@
 //! Values and rules: what a task is, which states it can be in, what the journal may say.
 //!
-//! Invariant: pure. No I/O, no clock, no process, no other room. Everything here can be tested with plain values,
-//! and every other room speaks in these types.
+//! Invariant: pure. No I/O, no clock, no process, no other room; [`parallel`] alone starts threads, and waits for them.
+//! Everything here can be tested with plain values, and every other room speaks in these types.
 
 pub mod account;
 pub mod adapter;

@@ -21,13 +21,13 @@ use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, Creation, Record};
 use super::pool::{self, Taken};
 use super::ports::{self, PortsError};
-use super::shared::{self, SharedError, TRASH};
+use super::shared::{self, SharedError};
+use super::trash::{free_place, trash_folder};
 use crate::failpoint;
 use crate::git::refs::{self, RefEdit};
 use crate::git::worktree::{self, Start};
 use crate::git::{GitError, LinkedWorktree, Repo, submodule};
 use crate::model::{Oid, TaskId, TaskName, Workspace};
-use crate::store::layout::private_folder;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 
 /// A step of making a workspace.
@@ -400,25 +400,4 @@ pub(super) fn gone(result: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
-}
-
-/// Makes the folder that removed worktrees are moved to, and returns it.
-pub fn trash_folder(root: &Path) -> io::Result<PathBuf> {
-    let trash = root.join(TRASH);
-    private_folder(&trash)?;
-    if fs::symlink_metadata(&trash)?.is_dir() {
-        return Ok(trash);
-    }
-    Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", trash.display())))
-}
-
-/// Returns a name in `folder` that nothing has: `stem`, `stem.2`, `stem.3`.
-pub(super) fn free_place(folder: &Path, stem: &str) -> PathBuf {
-    let mut place = folder.join(stem);
-    let mut n = 1;
-    while fs::symlink_metadata(&place).is_ok() {
-        n += 1;
-        place = folder.join(format!("{stem}.{n}"));
-    }
-    place
 }

@@ -2,7 +2,8 @@
 //!
 //! Invariants: what fails half-way is undone, what was killed half-way is found and continued; removal first puts
 //! everything below a trash ref and never names the main checkout; nothing is written through a link that somebody else
-//! may have placed. Whoever calls holds the git lock. This room prints nothing, and runs no command of the user but a hook.
+//! may have placed. What other gits must not see half done is done under the git lock, files are made beside others. This
+//! room prints nothing, and runs no command of the user but a hook.
 
 pub mod apply;
 mod beneath;

@@ -17,10 +17,11 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use super::apply::{base_ref, free_place, gone, trash_folder};
+use super::apply::{base_ref, gone};
 use super::environment;
 use super::ports::{self, PortsError};
 use super::shared::{self, TRASH};
+use super::trash::{free_place, trash_folder};
 use super::{GitLock, Site, pool};
 use crate::failpoint;
 use crate::git::refs::{self, Expected, RefEdit};

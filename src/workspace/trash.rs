@@ -12,12 +12,34 @@ use fs_err as fs;
 
 use super::Site;
 use super::shared::TRASH;
+use crate::store::layout::private_folder;
 
 /// How long the folder of a removed workspace is kept.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// What a discarded spare's name in the trash begins with.
 pub(super) const SPARE: &str = ".spare-";
+
+/// Makes the folder that removed worktrees are moved to, and returns it.
+pub fn trash_folder(root: &Path) -> io::Result<PathBuf> {
+    let trash = root.join(TRASH);
+    private_folder(&trash)?;
+    if fs::symlink_metadata(&trash)?.is_dir() {
+        return Ok(trash);
+    }
+    Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is not a folder", trash.display())))
+}
+
+/// Returns a name in `folder` that nothing has: `stem`, `stem.2`, `stem.3`.
+pub(super) fn free_place(folder: &Path, stem: &str) -> PathBuf {
+    let mut place = folder.join(stem);
+    let mut n = 1;
+    while fs::symlink_metadata(&place).is_ok() {
+        n += 1;
+        place = folder.join(format!("{stem}.{n}"));
+    }
+    place
+}
 
 /// Returns what of the trash folder may be deleted now: what is old enough, and discarded spares.
 pub fn expired(site: &Site<'_>) -> Vec<PathBuf> {

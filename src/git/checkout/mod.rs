@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Invariant: what stands in the worktree in the end is what `git worktree add` would have written, byte for byte. A file is
-//! copied only where its source is provably the wanted blob as a checkout writes it ([`source`], [`convert`]); everything
+//! copied only where its source is provably the wanted blob as a checkout writes it (`source`, `convert`); everything
 //! else is written by git itself. The index comes last and knows the true stat data, so that no status reads a file again.
 //! Nothing is ever read from a task's own workspace, whose index an agent can forge.
 

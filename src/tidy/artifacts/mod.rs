@@ -34,9 +34,8 @@ use crate::model::{Roster, TaskId};
 use crate::store::layout::private_folder;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
-use crate::workspace::apply::trash_folder;
 use crate::workspace::shared::TRASH;
-use crate::workspace::trash::delete;
+use crate::workspace::trash::{delete, trash_folder};
 
 /// How long a task's lock is waited for: a runner holds it for a moment longer than its attempt.
 const PATIENCE: Duration = Duration::from_secs(2);

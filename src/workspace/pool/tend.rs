@@ -23,8 +23,7 @@ use crate::model::Oid;
 use crate::process::inside::{Look, inside};
 use crate::store::Space;
 use crate::store::lock::{DEADLINE, Lock, LockError};
-use crate::workspace::apply::{free_place, trash_folder};
-use crate::workspace::trash::{self, SPARE};
+use crate::workspace::trash::{self, SPARE, free_place, trash_folder};
 use crate::workspace::{GitLock, Site};
 
 /// Why tending stopped.
