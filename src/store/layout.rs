@@ -8,6 +8,7 @@
 //!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json ports.json lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
 //!   landings/ID/                one log a check
+//!   folders                     what the folders of worktrees were when they were last read
 //!   weights                     what checkouts of recent trees take on the disk
 //!   passed/KEY                  a check that has passed on a tree
 //!   cache/status                what `wt status` last saw; may be deleted at any time
@@ -124,6 +125,11 @@ impl Layout {
     /// Returns the folder that holds the task folders.
     pub fn tasks(&self) -> PathBuf {
         self.root.join("tasks")
+    }
+
+    /// Returns what is remembered of the folders of worktrees.
+    pub fn folders(&self) -> PathBuf {
+        self.root.join("folders")
     }
 
     /// Returns what is remembered of the sizes of trees.
