@@ -54,7 +54,14 @@ impl<'a> Walk<'a> {
         let mut from = self.steps.last().map_or(0, |step| step.path.len() + 1);
         while from < path.len() {
             let to = path[from..].find_byte(b'/').map_or(path.len(), |slash| from + slash);
-            let opened = open_folder(self.fd(), &path[from..to]).map_err(|_| Verdict::AskGit)?;
+            let name = &path[from..to];
+            let opened = if self.plan.remembers() {
+                // Its names need most likely not be read.
+                open_place(self.fd(), name)
+            } else {
+                open_folder(self.fd(), name)
+            };
+            let opened = opened.map_err(|_| Verdict::AskGit)?;
             self.steps.push(Step { path: path[..to].into(), folder: opened, ignored: None });
             from = to + 1;
         }
@@ -64,6 +71,10 @@ impl<'a> Walk<'a> {
     /// Calls `each` with every name in the folder that was gone to, and what it stands for; a folder tells its names once.
     fn names(&mut self, each: impl FnMut(&[u8], FileType) -> Result<(), Verdict>) -> Result<(), Verdict> {
         let folder = self.steps.last().map_or_else(|| self.plan.root.as_fd(), |step| step.folder.as_fd());
+        if self.plan.remembers() && !self.steps.is_empty() {
+            let folder = open_folder(folder, b".").map_err(|_| Verdict::AskGit)?;
+            return names(folder.as_fd(), &mut self.room, each);
+        }
         names(folder, &mut self.room, each)
     }
 
@@ -97,6 +108,16 @@ fn leads_to(folder: &[u8], path: &[u8]) -> bool {
 
 fn open_folder(above: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(above, name, flags, Mode::empty())
+}
+
+/// Opens a folder as a place to look from; its names cannot be read.
+fn open_place(above: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    let light = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    let light = OFlags::RDONLY;
+    let flags = light | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(above, name, flags, Mode::empty())
 }
 

@@ -132,6 +132,11 @@ pub(super) struct Recall {
 }
 
 impl Recall {
+    /// Tells whether anything is known of the worktree as it is.
+    pub(super) fn knows_any(&self) -> bool {
+        self.known.is_some()
+    }
+
     /// Tells whether the `n`th folder is as it was when all its names were those of the index.
     pub(super) fn knows(&self, n: usize, about: &Stat) -> bool {
         let known =

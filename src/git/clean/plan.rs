@@ -113,6 +113,11 @@ impl Plan {
         Ok(Self { root, index, written, folders, rules, recall, ignored, decided })
     }
 
+    /// Tells whether anything is known of what its folders were.
+    pub(super) fn remembers(&self) -> bool {
+        self.recall.as_ref().is_some_and(Recall::knows_any)
+    }
+
     /// Returns the folders in parts with about `entries` names each.
     pub(super) fn parts(&self, entries: usize) -> impl Iterator<Item = Range<usize>> {
         let mut from = 0;
