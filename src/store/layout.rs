@@ -9,6 +9,7 @@
 //!     attempts/N/               stream.jsonl stderr.log verify.log setup.log
 //!   landings/ID/                one log a check
 //!   folders                     what the folders of worktrees were when they were last read
+//!   ignored                     what git ignores in the main checkout
 //!   weights                     what checkouts of recent trees take on the disk
 //!   passed/KEY                  a check that has passed on a tree
 //!   cache/status                what `wt status` last saw; may be deleted at any time
@@ -130,6 +131,11 @@ impl Layout {
     /// Returns what is remembered of the folders of worktrees.
     pub fn folders(&self) -> PathBuf {
         self.root.join("folders")
+    }
+
+    /// Returns what is remembered of the ignored files of the main checkout.
+    pub fn ignored(&self) -> PathBuf {
+        self.root.join("ignored")
     }
 
     /// Returns what is remembered of the sizes of trees.

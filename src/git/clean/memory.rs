@@ -171,7 +171,7 @@ impl Recall {
 
 /// Tells whether the file system is one that changes a folder's times with its names, at once and for everybody.
 #[cfg(target_os = "linux")]
-fn keeps_its_word(folder: BorrowedFd<'_>) -> bool {
+pub(in crate::git) fn keeps_its_word(folder: BorrowedFd<'_>) -> bool {
     // ext2 to ext4, XFS, Btrfs, tmpfs, F2FS.
     const KNOWN: [i64; 5] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0xF2F5_2010];
     rustix::fs::fstatfs(folder)
@@ -179,7 +179,7 @@ fn keeps_its_word(folder: BorrowedFd<'_>) -> bool {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn keeps_its_word(_folder: BorrowedFd<'_>) -> bool {
+pub(in crate::git) fn keeps_its_word(_folder: BorrowedFd<'_>) -> bool {
     false
 }
 

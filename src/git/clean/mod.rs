@@ -24,6 +24,12 @@ use super::{Checkout, GitError, Repo};
 
 pub use fleet::{Answer, Answers, ask, ask_remembering};
 pub use memory::Memory;
+pub(super) use memory::keeps_its_word;
+
+/// Returns the user's own file of patterns, if there may be one; the error: only git understands where it is.
+pub(super) fn excludes_file(told: Option<String>) -> Option<Option<std::path::PathBuf>> {
+    rules::excludes_file(told).ok()
+}
 
 /// How long a question to git may take before the worktree counts as one that cannot be asked (a file system that hangs, a
 /// FIFO in the place of a file that git reads).

@@ -78,7 +78,7 @@ impl Rules {
 
 /// Something that only git understands.
 #[derive(Debug, PartialEq, Eq)]
-struct Odd;
+pub(super) struct Odd;
 
 fn boolean(value: Option<&str>) -> Option<bool> {
     match value.map(str::to_ascii_lowercase).as_deref() {
@@ -89,7 +89,7 @@ fn boolean(value: Option<&str>) -> Option<bool> {
 }
 
 /// Returns the user's own file of patterns, if there may be one.
-fn excludes_file(told: Option<String>) -> Result<Option<PathBuf>, Odd> {
+pub(super) fn excludes_file(told: Option<String>) -> Result<Option<PathBuf>, Odd> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let Some(path) = told else {
         let folder = std::env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty());
