@@ -2,6 +2,8 @@
 
 mod disk;
 
+use std::sync::Arc;
+
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
@@ -10,7 +12,7 @@ use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::question;
 use crate::error::{self, CommandError, During as _};
-use crate::git::clean::PATIENCE;
+use crate::git::clean::{Memory, PATIENCE};
 use crate::model::view::{SCHEMA, SlotsView, StatusView, TaskView, TodayView};
 use crate::model::{Clock as _, Roster, State, Task};
 use crate::observe::look::{Known, Look, forget_ended, recall};
@@ -80,11 +82,12 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
     let tasks: Vec<&Task> =
         if named.is_empty() { listed(&roster, args.all, now) } else { named.iter().collect() };
     let mut remembered = Remembered::load(context.layout());
-    let mut seeing = if args.cached {
-        Seeing::Recalled(tasks.iter().map(|task| recall(task, &remembered)).collect())
-    } else {
-        let look = Look::begin(context.repo(), &tasks, &remembered, now, PATIENCE);
+    let folders = (!args.cached).then(|| Arc::new(Memory::load(&context.layout().folders(), now)));
+    let mut seeing = if let Some(folders) = &folders {
+        let look = Look::begin(context.repo(), &tasks, &remembered, now, PATIENCE, folders);
         Seeing::Now(Box::new(look.during(|| "git cannot be asked about the tasks".to_owned())?))
+    } else {
+        Seeing::Recalled(tasks.iter().map(|task| recall(task, &remembered)).collect())
     };
     let mut status = around(context, &roster);
     let layout = context.layout().clone();
@@ -119,6 +122,7 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
         forget_ended(&mut remembered, roster.live().map(|task| &task.id));
         // Only a memory of what was just told.
         drop(remembered.save(&layout));
+        drop(folders.map(|folders| folders.save()));
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What a worktree holds that git ignores.
 
+mod unchanged;
+
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -10,6 +12,8 @@ use gix::glob::wildmatch::Mode;
 
 use super::command::{Git, fields};
 use super::{Checkout, GitError};
+
+pub use unchanged::list as list_of_main;
 
 /// Returns the ignored paths that are not tracked, relative; a folder of nothing else is one entry, ending in `/`.
 pub fn list(checkout: &Checkout) -> Result<Vec<String>, GitError> {

@@ -7,11 +7,18 @@ use std::path::Path;
 
 use fs_err as fs;
 
+use gix::refs::transaction::{Change, LogChange, PreviousValue, RefEdit as Edit};
+use gix::refs::{FullName, Target};
+
 use super::command::Git;
-use super::repo::oid;
+use super::objects::has;
+use super::repo::{id, oid};
 use super::worktree::{self, Entry};
 use super::{GitError, Repo};
 use crate::model::Oid;
+
+/// Where the refs are that nobody but `wt` writes.
+const OWN: &str = "refs/wt/";
 
 /// What a ref must be for an edit to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +61,7 @@ impl RefEdit {
 
 /// Makes all edits or none; [`GitError::Moved`] names the first ref that is not what it was expected to be.
 pub fn apply(repo: &Repo, edits: &[RefEdit]) -> Result<(), GitError> {
-    if edits.is_empty() {
+    if edits.is_empty() || by_ourselves(repo, edits) {
         return Ok(());
     }
     let (mut script, nothing) = (Vec::new(), repo.hash().null().to_string());
@@ -79,6 +86,25 @@ pub fn apply(repo: &Repo, edits: &[RefEdit]) -> Result<(), GitError> {
         Some(name) => Err(GitError::Moved { name }),
         None => Err(ended.into()),
     }
+}
+
+/// Makes edits that write refs of `wt`'s own in this process, which saves starting another; tells whether it did. Whatever is
+/// in the way is told by git, which is asked next: nothing was changed then.
+fn by_ourselves(repo: &Repo, edits: &[RefEdit]) -> bool {
+    let edit = |edit: &RefEdit| {
+        let new = edit.new.as_ref().filter(|new| edit.name.starts_with(OWN) && has(repo, new))?;
+        let expected = match &edit.old {
+            Expected::Absent => PreviousValue::MustNotExist,
+            Expected::Oid(old) => PreviousValue::MustExistAndMatch(Target::Object(id(old).ok()?)),
+            Expected::Any => PreviousValue::Any,
+        };
+        let log = LogChange { message: "wt".into(), ..LogChange::default() };
+        let change = Change::Update { log, expected, new: Target::Object(id(new).ok()?) };
+        let name = FullName::try_from(edit.name.as_str()).ok()?;
+        Some(Edit { change, name, deref: false })
+    };
+    let edits: Option<Vec<Edit>> = edits.iter().map(edit).collect();
+    edits.is_some_and(|edits| repo.local().edit_references(edits).is_ok())
 }
 
 /// Reads git's "cannot lock ref" where it is about the value, not about the lock.

@@ -280,7 +280,7 @@ fn looks(repo: &Repo, spare: &LinkedWorktree, commit: &Oid) -> Result<String, Gi
 }
 
 /// A sum over what decides how git writes files and which ones it ignores, beside what the commit itself says.
-fn rules(repo: &Repo) -> u32 {
+pub(super) fn rules(repo: &Repo) -> u32 {
     const KEYS: &[&str] = &[
         "core.attributesFile",
         "core.autocrlf",

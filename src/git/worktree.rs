@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use fs_err as fs;
 
 use super::command::Git;
+use super::repo::oid;
 use super::{GitError, Repo, WorktreeTrouble};
 use crate::model::Oid;
 
@@ -159,8 +160,9 @@ impl Entry {
 /// Entries that another git is just making are left out.
 pub fn list(repo: &Repo) -> Result<Vec<Entry>, GitError> {
     let mut found: Vec<Entry> = Vec::new();
+    let local = repo.local();
     if let Some(main) = repo.main_checkout() {
-        found.extend(read_entry(repo, repo.common_dir(), None, main.to_owned())?);
+        found.extend(read_entry(repo, &local, repo.common_dir(), None, main.to_owned())?);
     }
     let folder = repo.common_dir().join("worktrees");
     let mut names: Vec<String> = match fs::read_dir(&folder) {
@@ -176,13 +178,14 @@ pub fn list(repo: &Repo) -> Result<Vec<Entry>, GitError> {
         let Some(path) = link.parent().filter(|_| link.ends_with(".git")) else { continue };
         // With relative links (git 2.48) the folder is written from the entry's point of view.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        found.extend(read_entry(repo, &git_dir, Some(name), path)?);
+        found.extend(read_entry(repo, &local, &git_dir, Some(name), path)?);
     }
     Ok(found)
 }
 
 fn read_entry(
     repo: &Repo,
+    local: &gix::Repository,
     git_dir: &Path,
     entry: Option<String>,
     path: PathBuf,
@@ -192,7 +195,7 @@ fn read_entry(
     let (head, branch) = match head.strip_prefix("ref:").map(str::trim) {
         Some(full) => {
             let short = full.strip_prefix("refs/heads/").unwrap_or(full);
-            (repo.ref_tip(full)?, Some(short.to_owned()))
+            (tip(repo, local, full)?, Some(short.to_owned()))
         }
         None => (Oid::parse(head), None),
     };
@@ -200,6 +203,16 @@ fn read_entry(
     let missing = !path.join(".git").exists();
     let locked = locked.map(|reason| reason.trim().to_owned());
     Ok(Some(Entry { path, entry, head, branch, locked, missing }))
+}
+
+/// Returns the commit of a ref. A branch is at a commit: nothing needs to be looked up to find one behind a tag.
+fn tip(repo: &Repo, local: &gix::Repository, full: &str) -> Result<Option<Oid>, GitError> {
+    let branch = gix::refs::FullName::try_from(full).ok().filter(|_| full.starts_with("refs/heads/"));
+    let found = branch.and_then(|name| local.try_find_reference(name.as_ref()).ok().flatten());
+    match found.as_ref().and_then(gix::Reference::try_id) {
+        Some(id) => Ok(Some(oid(id.detach()))),
+        None => repo.ref_tip(full),
+    }
 }
 
 /// Takes a worktree out of git's books, after its folder was moved away. Nothing else is touched, the branch stays.

@@ -4,12 +4,13 @@
 //! each time. Answers are taken task by task, in the order asked for, while the other worktrees are still looked at.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::git::clean::{self, Answers};
+use crate::git::clean::{self, Answers, Memory};
 use crate::git::{GitError, LinkedWorktree, Repo, foresee, status};
 use crate::model::task::Oid;
 use crate::model::{Task, TaskId};
@@ -59,6 +60,7 @@ impl Look {
         remembered: &Remembered,
         now: Timestamp,
         patience: Duration,
+        folders: &Arc<Memory>,
     ) -> Result<Self, GitError> {
         let mut checkouts = Vec::new();
         let mut asked = Vec::new();
@@ -71,7 +73,7 @@ impl Look {
                 silent[n] = true;
             }
         }
-        let dirty = clean::ask(repo, checkouts, patience);
+        let dirty = clean::ask_remembering(repo, checkouts, patience, folders);
         let mut seen: Vec<Option<Seen>> = Vec::with_capacity(tasks.len());
         for task in tasks {
             seen.push(match &task.workspace {

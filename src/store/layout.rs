@@ -9,6 +9,8 @@
 //!                               setup.done lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log
 //!   landings/ID/                one log a check
+//!   folders                     what the folders of worktrees were when they were last read
+//!   ignored                     what git ignores in the main checkout
 //!   weights                     what checkouts of recent trees take on the disk
 //!   passed/KEY                  a check that has passed on a tree
 //!   hooks.told                  the hooks that a person was told are not approved
@@ -126,6 +128,16 @@ impl Layout {
     /// Returns the folder that holds the task folders.
     pub fn tasks(&self) -> PathBuf {
         self.root.join("tasks")
+    }
+
+    /// Returns what is remembered of the folders of worktrees.
+    pub fn folders(&self) -> PathBuf {
+        self.root.join("folders")
+    }
+
+    /// Returns what is remembered of the ignored files of the main checkout.
+    pub fn ignored(&self) -> PathBuf {
+        self.root.join("ignored")
     }
 
     /// Returns what is remembered of the sizes of trees.

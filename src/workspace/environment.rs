@@ -14,6 +14,7 @@ use super::shared::{INSTRUCTIONS, SHARED};
 use crate::git::{GitError, Repo, ignored, worktree};
 use crate::model::settings::WorkspaceSettings;
 use crate::model::{Oid, parallel};
+use crate::store::Layout;
 
 /// The file of the main checkout that names more to copy, in the syntax of `.gitignore`.
 pub const INCLUDE: &str = ".worktreeinclude";
@@ -69,7 +70,7 @@ pub fn furnish(
     if patterns.0.is_empty() && settings.symlink.is_empty() {
         return Ok(Furnished::default());
     }
-    let ignored = ignored::list(&main)?;
+    let ignored = ignored::list_of_main(repo, &main, &Layout::below(repo.common_dir()).ignored())?;
     let mut furnishing =
         Furnishing { repo, base, source, target: Beneath::open(to)?, done: Furnished::default() };
     for group in wanted(main.path(), &ignored, &patterns) {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::memory::Memory;
 use super::plan::Plan;
 use super::rules::Rules;
 use super::{Checkout, Repo, Verdict};
@@ -42,12 +43,26 @@ pub struct Answers {
 /// Asks each worktree whether it is dirty. The work goes on in the background; `patience` is how long nothing at all may be
 /// heard of before the rest is given up.
 pub fn ask(repo: &Repo, checkouts: Vec<Checkout>, patience: Duration) -> Answers {
+    asked(repo, checkouts, patience, None)
+}
+
+/// Does what [`ask`] does without reading the names of folders again that are as `memory` has them; it learns the others.
+pub fn ask_remembering(
+    repo: &Repo,
+    checkouts: Vec<Checkout>,
+    patience: Duration,
+    memory: &Arc<Memory>,
+) -> Answers {
+    asked(repo, checkouts, patience, Some(memory.clone()))
+}
+
+fn asked(repo: &Repo, checkouts: Vec<Checkout>, patience: Duration, memory: Option<Arc<Memory>>) -> Answers {
     let (tell, heard) = channel();
     let left = checkouts.len();
     let queue = Queue { jobs: (0..left).map(Job::Begin).collect(), left, heard: 0 };
     let (repo, queue) = (repo.clone(), Mutex::new(queue));
     let (rules, more) = (OnceLock::new(), Condvar::new());
-    let fleet = Arc::new(Fleet { repo, rules, checkouts, patience, queue, more });
+    let fleet = Arc::new(Fleet { repo, rules, checkouts, memory, patience, queue, more });
     let asked = Answers { fleet, tell, heard, left, helpers: 0 };
     let workers = if left == 0 { 0 } else { thread::available_parallelism().map_or(2, usize::from) };
     (0..workers).for_each(|_| asked.help());
@@ -96,6 +111,7 @@ struct Fleet {
     repo: Repo,
     rules: OnceLock<Option<Arc<Rules>>>,
     checkouts: Vec<Checkout>,
+    memory: Option<Arc<Memory>>,
     patience: Duration,
     queue: Mutex<Queue>,
     more: Condvar,
@@ -167,7 +183,7 @@ impl Fleet {
         let checkout = &self.checkouts[number];
         // Its index is an agent's: whatever its reader makes of it, the others get their answers.
         let plan = catch_unwind(AssertUnwindSafe(|| match rules {
-            Some(rules) => Plan::of(&self.repo, checkout, rules),
+            Some(rules) => Plan::of(&self.repo, checkout, rules, self.memory.as_ref()),
             None => Err(Verdict::AskGit),
         }));
         let plan = match plan.unwrap_or(Err(Verdict::AskGit)) {
@@ -184,7 +200,13 @@ impl Fleet {
         let mut state = looked.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 -= 1;
         state.1 = state.1.max(verdict);
-        if state.0 == 0 { Step::after(looked.number, state.1) } else { Step::More(Vec::new()) }
+        if state.0 > 0 {
+            return Step::More(Vec::new());
+        }
+        if let Some(recall) = &looked.plan.recall {
+            recall.end();
+        }
+        Step::after(looked.number, state.1)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::Entry;
 use gix::index::entry::Mode as Recorded;
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, openat, statat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, Stat, fstat, openat, statat};
 use rustix::io::Errno;
 
 use super::Verdict;
@@ -18,10 +18,10 @@ const DEEPEST: usize = 64;
 
 /// How much older than the index a file must be, in nanoseconds, to be known by its times: clocks of file systems advance in
 /// steps of up to ten milliseconds.
-const STEP: i64 = 20_000_000;
+pub(super) const STEP: i64 = 20_000_000;
 
 /// The same where times have no fraction of a second.
-const WHOLE: i64 = 2_000_000_000;
+pub(super) const WHOLE: i64 = 2_000_000_000;
 
 /// The way from the root to the folder that is looked at, kept open, since the next one is near.
 pub(super) struct Walk<'a> {
@@ -54,7 +54,14 @@ impl<'a> Walk<'a> {
         let mut from = self.steps.last().map_or(0, |step| step.path.len() + 1);
         while from < path.len() {
             let to = path[from..].find_byte(b'/').map_or(path.len(), |slash| from + slash);
-            let opened = open_folder(self.fd(), &path[from..to]).map_err(|_| Verdict::AskGit)?;
+            let name = &path[from..to];
+            let opened = if self.plan.remembers() {
+                // Its names need most likely not be read.
+                open_place(self.fd(), name)
+            } else {
+                open_folder(self.fd(), name)
+            };
+            let opened = opened.map_err(|_| Verdict::AskGit)?;
             self.steps.push(Step { path: path[..to].into(), folder: opened, ignored: None });
             from = to + 1;
         }
@@ -64,6 +71,10 @@ impl<'a> Walk<'a> {
     /// Calls `each` with every name in the folder that was gone to, and what it stands for; a folder tells its names once.
     fn names(&mut self, each: impl FnMut(&[u8], FileType) -> Result<(), Verdict>) -> Result<(), Verdict> {
         let folder = self.steps.last().map_or_else(|| self.plan.root.as_fd(), |step| step.folder.as_fd());
+        if self.plan.remembers() && !self.steps.is_empty() {
+            let folder = open_folder(folder, b".").map_err(|_| Verdict::AskGit)?;
+            return names(folder.as_fd(), &mut self.room, each);
+        }
         names(folder, &mut self.room, each)
     }
 
@@ -100,6 +111,16 @@ fn open_folder(above: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd
     openat(above, name, flags, Mode::empty())
 }
 
+/// Opens a folder as a place to look from; its names cannot be read.
+fn open_place(above: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    #[cfg(target_os = "linux")]
+    let light = OFlags::PATH;
+    #[cfg(not(target_os = "linux"))]
+    let light = OFlags::RDONLY;
+    let flags = light | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(above, name, flags, Mode::empty())
+}
+
 /// Calls `each` with every name in a folder that was just opened, and what it stands for.
 fn names(
     folder: BorrowedFd<'_>,
@@ -117,14 +138,19 @@ fn names(
     Ok(())
 }
 
-/// Looks at one folder.
-pub(super) fn look(walk: &mut Walk<'_>, folder: &Folder) -> Verdict {
-    try_look(walk, folder).unwrap_or_else(|verdict| verdict)
+/// Looks at one folder, by its number.
+pub(super) fn look(walk: &mut Walk<'_>, number: usize) -> Verdict {
+    try_look(walk, number).unwrap_or_else(|verdict| verdict)
 }
 
-fn try_look(walk: &mut Walk<'_>, folder: &Folder) -> Result<Verdict, Verdict> {
-    walk.go(folder.path.as_bstr())?;
+fn try_look(walk: &mut Walk<'_>, number: usize) -> Result<Verdict, Verdict> {
     let plan = walk.plan;
+    let folder = &plan.folders[number];
+    walk.go(folder.path.as_bstr())?;
+    let recall = plan.recall.as_ref().and_then(|recall| Some((recall, fstat(walk.fd()).ok()?)));
+    if recall.as_ref().is_some_and(|(recall, about)| recall.knows(number, about)) {
+        return files(walk, folder, None);
+    }
     let mut seen = vec![false; folder.items.len()];
     let mut others: Vec<(BString, FileType)> = Vec::new();
     walk.names(|name, kind| {
@@ -139,7 +165,25 @@ fn try_look(walk: &mut Walk<'_>, folder: &Folder) -> Result<Verdict, Verdict> {
         }
         Ok(())
     })?;
-    for (item, listed) in folder.items.iter().zip(seen) {
+    if let Some((recall, about)) = recall.filter(|_| others.is_empty() && !seen.contains(&false)) {
+        recall.learn(number, &about);
+    }
+    files(walk, folder, Some(&seen))?;
+    if others.is_empty() {
+        return Ok(Verdict::Clean);
+    }
+    let level = walk.ignored()?;
+    for (name, kind) in others {
+        untracked(walk.fd(), &level, folder.path.as_bstr(), name.as_bstr(), kind, DEEPEST)?;
+    }
+    Ok(Verdict::Clean)
+}
+
+/// Looks at the files of a folder; `seen` tells which of its names stand there, unless all do.
+fn files(walk: &Walk<'_>, folder: &Folder, seen: Option<&[bool]>) -> Result<Verdict, Verdict> {
+    let plan = walk.plan;
+    for (n, item) in folder.items.iter().enumerate() {
+        let listed = seen.is_none_or(|seen| seen[n]);
         let name = item.name(&plan.index);
         match item.is {
             // A folder that is there is opened by whoever looks at it.
@@ -155,13 +199,6 @@ fn try_look(walk: &mut Walk<'_>, folder: &Folder) -> Result<Verdict, Verdict> {
                 Err(_) => return Err(Verdict::AskGit),
             },
         }
-    }
-    if others.is_empty() {
-        return Ok(Verdict::Clean);
-    }
-    let level = walk.ignored()?;
-    for (name, kind) in others {
-        untracked(walk.fd(), &level, folder.path.as_bstr(), name.as_bstr(), kind, DEEPEST)?;
     }
     Ok(Verdict::Clean)
 }

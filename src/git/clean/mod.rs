@@ -14,6 +14,7 @@
 mod fleet;
 mod folder;
 mod ignore;
+mod memory;
 mod plan;
 mod rules;
 
@@ -21,7 +22,10 @@ use std::time::Duration;
 
 use super::{Checkout, GitError, Repo};
 
-pub use fleet::{Answer, Answers, ask};
+pub use fleet::{Answer, Answers, ask, ask_remembering};
+pub use memory::Memory;
+pub(super) use memory::keeps_its_word;
+pub(super) use rules::excludes_file;
 
 /// How long a question to git may take before the worktree counts as one that cannot be asked (a file system that hangs, a
 /// FIFO in the place of a file that git reads).
@@ -50,7 +54,7 @@ pub fn is_clean(repo: &Repo, checkout: &Checkout) -> Result<bool, GitError> {
 /// Returns what can be proved of a worktree without asking git about it.
 pub fn look(repo: &Repo, checkout: &Checkout) -> Verdict {
     let Some(rules) = rules::Rules::read(repo) else { return Verdict::AskGit };
-    match plan::Plan::of(repo, checkout, &rules.into()) {
+    match plan::Plan::of(repo, checkout, &rules.into(), None) {
         Err(verdict) => verdict,
         Ok(plan) => plan.parts(usize::MAX).map(|part| plan.look(&part)).max().unwrap_or(Verdict::Clean),
     }

@@ -18,6 +18,7 @@ use rustix::fs::{CWD, Mode, OFlags, fstat, open, openat};
 use super::Verdict;
 use super::folder::{self, Walk};
 use super::ignore::{Level, regular};
+use super::memory::{Memory, Recall};
 use super::rules::Rules;
 use crate::git::{Checkout, Repo};
 use crate::model::Oid;
@@ -35,6 +36,8 @@ pub(super) struct Plan {
     /// Every folder that should be there, each after the one that it is in.
     pub(super) folders: Vec<Folder>,
     pub(super) rules: Arc<Rules>,
+    /// What its folders were, if that is remembered.
+    pub(super) recall: Option<Recall>,
     /// The ignore rules of the root, once they were needed.
     pub(super) ignored: Mutex<Option<Arc<Level>>>,
     /// Set when the answer is known, so that nobody looks on.
@@ -80,7 +83,12 @@ impl Item {
 
 impl Plan {
     /// Reads the index of a worktree and compares it with its `HEAD`; the error is a verdict of its own.
-    pub(super) fn of(repo: &Repo, checkout: &Checkout, rules: &Arc<Rules>) -> Result<Self, Verdict> {
+    pub(super) fn of(
+        repo: &Repo,
+        checkout: &Checkout,
+        rules: &Arc<Rules>,
+        memory: Option<&Arc<Memory>>,
+    ) -> Result<Self, Verdict> {
         checkout.require_honest().map_err(|_| Verdict::AskGit)?;
         if rules.own_config && checkout.git_dir().join("config.worktree").exists() {
             return Err(Verdict::AskGit);
@@ -99,8 +107,15 @@ impl Plan {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(checkout.path(), flags, Mode::empty()).map_err(|_| Verdict::AskGit)?;
         let rules = rules.clone();
+        let recall =
+            memory.and_then(|memory| memory.of(checkout.git_dir(), root.as_fd(), tree, folders.len()));
         let (ignored, decided) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Self { root, index, written, folders, rules, ignored, decided })
+        Ok(Self { root, index, written, folders, rules, recall, ignored, decided })
+    }
+
+    /// Tells whether anything is known of what its folders were.
+    pub(super) fn remembers(&self) -> bool {
+        self.recall.as_ref().is_some_and(Recall::knows_any)
     }
 
     /// Returns the folders in parts with about `entries` names each.
@@ -122,11 +137,11 @@ impl Plan {
     /// Looks at some of the folders. Once one look has found what decides, the others end early.
     pub(super) fn look(&self, part: &Range<usize>) -> Verdict {
         let mut walk = Walk::new(self);
-        for folder in &self.folders[part.clone()] {
+        for number in part.clone() {
             if self.decided.load(Ordering::Relaxed) {
                 break;
             }
-            let verdict = folder::look(&mut walk, folder);
+            let verdict = folder::look(&mut walk, number);
             if verdict != Verdict::Clean {
                 self.decided.store(true, Ordering::Relaxed);
                 return verdict;

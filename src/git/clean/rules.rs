@@ -69,10 +69,10 @@ impl Rules {
 
 /// Something that only git understands.
 #[derive(Debug, PartialEq, Eq)]
-struct Odd;
+pub(in crate::git) struct Odd;
 
 /// Returns the user's own file of patterns, if there may be one.
-fn excludes_file(told: Option<String>) -> Result<Option<PathBuf>, Odd> {
+pub(in crate::git) fn excludes_file(told: Option<String>) -> Result<Option<PathBuf>, Odd> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
     let Some(path) = told else {
         let folder = std::env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty());

@@ -18,11 +18,13 @@ pub fn spares(place: &Place) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.join(".git").exists()).collect()
 }
 
-/// Whether a spare may be taken: git's lock on it says so.
-fn is_ready(spare: &std::path::Path) -> bool {
-    let link = std::fs::read_to_string(spare.join(".git")).unwrap_or_default();
-    let entry = PathBuf::from(link.trim_start_matches("gitdir:").trim());
-    std::fs::read_to_string(entry.join("locked")).is_ok_and(|reason| reason.starts_with("wt: spare at"))
+/// Whether every spare says of itself that it is ready.
+fn prepared(place: &Place) -> bool {
+    spares(place).iter().all(|spare| {
+        let git = std::fs::read_to_string(spare.join(".git")).unwrap_or_default();
+        let entry = PathBuf::from(git.strip_prefix("gitdir:").unwrap_or_default().trim());
+        std::fs::read_to_string(entry.join("locked")).is_ok_and(|why| why.starts_with("wt: spare at "))
+    })
 }
 
 /// Tells a folder whatever its name.
@@ -51,9 +53,9 @@ pub fn ready(place: &Place) -> Result<(), String> {
     loop {
         if tended(place) {
             rest(place);
-        } else if spares(place).iter().any(|spare| is_ready(spare)) {
+        } else if !spares(place).is_empty() && prepared(place) {
             return Ok(());
-        } else if begun.elapsed() > BEGINNING {
+        } else if begun.elapsed() > BEGINNING && (spares(place).is_empty() || begun.elapsed() > LONGEST) {
             return Err("not available: no spare was prepared".to_owned());
         }
         std::thread::sleep(Duration::from_millis(10));
