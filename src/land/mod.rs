@@ -23,6 +23,7 @@ mod passed;
 mod place;
 mod publish;
 pub mod queue;
+mod rehearsal;
 mod remembered;
 mod replay;
 pub mod report;
@@ -37,8 +38,9 @@ pub use queue::{Refusal, Wanted};
 pub use report::{Fate, Landed, LeftOut, Mode, Report};
 pub use verify::{Checks, Failure, VerifyError};
 
-use self::one::{Course, Rehearsal};
+use self::one::Course;
 use self::publish::{Way, settle_held};
+use self::rehearsal::Rehearsal;
 use crate::git::{GitError, Repo};
 use crate::model::observer::Observer;
 use crate::model::{Clock, Oid, Settings, Task, TaskId};

@@ -29,17 +29,6 @@ impl Passed {
         Self { folder }
     }
 
-    /// Returns the name of a check.
-    #[expect(clippy::unused_self, reason = "a key is of this folder")]
-    pub(super) fn key(&self, tree: &Oid, command: &str, surroundings: &str) -> String {
-        let mut hash = Sha256::new();
-        for part in [tree.as_str(), command, surroundings] {
-            hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
-            hash.update(part.as_bytes());
-        }
-        hex(&hash.finalize())
-    }
-
     /// Tells whether it has passed.
     pub(super) fn has(&self, key: &str) -> bool {
         self.folder.join(key).exists()
@@ -65,6 +54,16 @@ impl Passed {
             }
         }
     }
+}
+
+/// Returns the name of a check.
+pub(super) fn key(tree: &Oid, command: &str, surroundings: &str) -> String {
+    let mut hash = Sha256::new();
+    for part in [tree.as_str(), command, surroundings] {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hex(&hash.finalize())
 }
 
 /// Returns what a check could notice beside the tree: files that were brought in, set-up commands, where programs are

@@ -220,7 +220,7 @@ impl Bench<'_> {
         let place = self.worktree(commit)?;
         let tree = self.landing.repo.tree_of(commit)?;
         for (n, step) in steps.iter().enumerate() {
-            let seen = self.passed.key(&tree, &step.run, &self.surroundings.borrow());
+            let seen = passed::key(&tree, &step.run, &self.surroundings.borrow());
             if self.passed.has(&seen) {
                 self.landing.observer.step(&format!("checked before: {}", step.name));
                 continue;
