@@ -13,7 +13,7 @@ use super::range::{OutOfRange, branch_like, filled, globs, inside, limit, money,
 use crate::model::Settings;
 use crate::model::adapter::AdapterSpec;
 use crate::model::duration;
-use crate::model::settings::{CommitBy, Profile, VerifyStep};
+use crate::model::settings::{CommitBy, MergeStyle, Merges, Profile, VerifyStep};
 
 /// A duration as it is written in a file.
 #[derive(Debug, Clone, Copy)]
@@ -216,6 +216,14 @@ struct Merge {
     review: Option<Vec<String>>,
     /// Whether the target is fetched first.
     fetch: Option<bool>,
+    /// Whether the target is pushed afterwards, only onto what was fetched.
+    push: Option<bool>,
+    /// What comes onto the target: a task's commits, one commit for all of it, or its commits and a merge commit.
+    style: Option<MergeStyle>,
+    /// The template of that one commit's message; `{{ name }}` is the task; empty: the built-in one.
+    message: Option<String>,
+    /// What becomes of a task whose history has merges: it is replayed without them, or does not land.
+    merges: Option<Merges>,
 }
 
 /// When workspaces go.
@@ -228,97 +236,6 @@ struct Gc {
     /// How long what was removed can be restored.
     trash: Option<Span>,
 }
-
-/// Every key of a file, with `*` for a name or a number; what a misspelt key is compared with.
-pub(super) const KEYS: &[&str] = &[
-    "target",
-    "branch",
-    "limits",
-    "limits.slots",
-    "limits.worktrees",
-    "limits.timeout",
-    "limits.stall",
-    "limits.retries",
-    "limits.budget_usd",
-    "limits.budget_tokens",
-    "limits.budget_time",
-    "limits.day_usd",
-    "limits.day_tokens",
-    "limits.day_time",
-    "workspace",
-    "workspace.copy",
-    "workspace.symlink",
-    "workspace.setup",
-    "workspace.setup_timeout",
-    "workspace.ports",
-    "workspace.pool",
-    "workspace.pool_disk",
-    "workspace.caches",
-    "workspace.reserve",
-    "agent",
-    "agent.default",
-    "agent.commit",
-    "agents",
-    "agents.*",
-    "agents.*.command",
-    "agents.*.prompt",
-    "agents.*.prompt_args",
-    "agents.*.events",
-    "agents.*.stop",
-    "agents.*.stop.signal",
-    "agents.*.stop.grace",
-    "agents.*.stop.to",
-    "agents.*.memory_file",
-    "agents.*.import",
-    "agents.*.version",
-    "agents.*.resume_command",
-    "agents.*.attach_command",
-    "agents.*.args",
-    "agents.*.env",
-    "agents.*.env_if_root",
-    "agents.*.sum",
-    "agents.*.usage_is",
-    "agents.*.event",
-    "agents.*.event.*.when",
-    "agents.*.event.*.take",
-    "agents.*.event.*.append",
-    "agents.*.event.*.note",
-    "agents.*.event.*.tool",
-    "agents.*.event.*.result",
-    "agents.*.event.*.final",
-    "agents.*.event.*.then",
-    "agents.*.event.*.reason",
-    "agents.*.outcome",
-    "agents.*.outcome.*.when",
-    "agents.*.outcome.*.class",
-    "agents.*.outcome.*.reason",
-    "profiles",
-    "profiles.*",
-    "profiles.*.agent",
-    "profiles.*.model",
-    "profiles.*.fallback",
-    "profiles.*.slots",
-    "profiles.*.role",
-    "loop",
-    "loop.max",
-    "loop.until",
-    "loop.no_progress",
-    "verify",
-    "verify.*.name",
-    "verify.*.run",
-    "verify.*.timeout",
-    "verify.*.retries",
-    "merge",
-    "merge.agent",
-    "merge.auto",
-    "merge.batch",
-    "merge.structural",
-    "merge.review",
-    "merge.fetch",
-    "gc",
-    "gc.stale",
-    "gc.trash",
-];
 
 impl File {
     /// Checks ranges, so that no later room has to.
@@ -417,6 +334,10 @@ impl File {
         set(&mut s.merge.structural, self.merge.structural);
         set(&mut s.merge.review, self.merge.review);
         set(&mut s.merge.fetch, self.merge.fetch);
+        set(&mut s.merge.push, self.merge.push);
+        set(&mut s.merge.style, self.merge.style);
+        set(&mut s.merge.message, self.merge.message);
+        set(&mut s.merge.merges, self.merge.merges);
         set(&mut s.gc.stale, span(self.gc.stale));
         set(&mut s.gc.trash, span(self.gc.trash));
         s.verify = self.verify.into_iter().map(Verify::settle).collect();

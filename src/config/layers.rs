@@ -11,7 +11,8 @@ use fs_err as fs;
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-use super::file::{File, KEYS};
+use super::file::File;
+use super::keys::KEYS;
 use crate::model::Settings;
 use crate::model::text::one_line;
 

@@ -4,6 +4,7 @@
 //! the nearest known one, never an error; everything else that is wrong is an error that names its place.
 
 mod file;
+mod keys;
 pub mod layers;
 mod range;
 pub mod schema;

@@ -146,6 +146,10 @@ fn defaults(s: &Settings) -> Value {
             "structural": s.merge.structural,
             "review": s.merge.review,
             "fetch": s.merge.fetch,
+            "push": s.merge.push,
+            "style": s.merge.style,
+            "message": s.merge.message,
+            "merges": s.merge.merges,
         },
         "gc": { "stale": span(s.gc.stale), "trash": span(s.gc.trash) },
     })
@@ -180,7 +184,7 @@ fn leaves(schema: &Value, defaults: &Value) -> Vec<(String, Value)> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::file::KEYS;
+    use super::super::keys::KEYS;
     use super::super::layers::{Layers, load};
     use super::*;
 

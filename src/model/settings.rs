@@ -186,6 +186,38 @@ pub struct MergeSettings {
     pub review: Vec<String>,
     /// Whether the target is fetched first.
     pub fetch: bool,
+    /// Whether the target is pushed afterwards.
+    pub push: bool,
+    /// What comes onto the target of a task.
+    pub style: MergeStyle,
+    /// The template of the message of the one commit that a task becomes; empty: the built-in one.
+    pub message: String,
+    /// What becomes of a task whose history has merges.
+    pub merges: Merges,
+}
+
+/// What comes onto the target of a task.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum MergeStyle {
+    /// Its commits, one by one.
+    #[default]
+    Rebase,
+    /// One commit with all that it changes.
+    Squash,
+    /// Its commits as they are, and a merge commit.
+    MergeCommit,
+}
+
+/// What becomes of a task whose history has merges.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Merges {
+    /// It is replayed without them, where that comes to the same tree.
+    #[default]
+    Linearise,
+    /// It does not land.
+    Refuse,
 }
 
 /// When workspaces go.
@@ -234,6 +266,10 @@ impl Default for Settings {
                 structural: Vec::new(),
                 review: vec!["migrations/**".to_owned()],
                 fetch: false,
+                push: false,
+                style: MergeStyle::default(),
+                message: String::new(),
+                merges: Merges::default(),
             },
             gc: GcSettings {
                 stale: Duration::from_secs(24 * 3600),

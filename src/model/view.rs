@@ -2,6 +2,7 @@
 //!
 //! Fields are only added; each document says its [`SCHEMA`].
 
+pub mod conflicts;
 pub mod disk;
 pub mod verbs;
 

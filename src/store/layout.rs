@@ -120,6 +120,16 @@ impl Layout {
         self.root.join("cache").join("status")
     }
 
+    /// Returns which tasks are known not to merge with which.
+    pub fn clashes(&self) -> PathBuf {
+        self.root.join("cache").join("clashes")
+    }
+
+    /// Returns what is remembered of merges in memory, by their trees.
+    pub fn merged(&self) -> PathBuf {
+        self.root.join("cache").join("merged")
+    }
+
     /// Returns the folder of a task.
     pub fn task(&self, id: &TaskId) -> TaskFolder {
         TaskFolder { root: self.root.join("tasks").join(id.to_string()) }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::settings::CommitBy;
+use crate::model::settings::{CommitBy, MergeStyle, Merges};
 
 const BUILT_IN: [(&str, &str); 1] =
     [("built-in", "[agents.claude]\ncommand = [\"claude\"]\n[agents.claude.env]\nA = \"1\"\n")];
@@ -90,6 +90,10 @@ batch = 4
 structural = ["mergiraf"]
 review = ["db/**"]
 fetch = true
+push = true
+style = "merge-commit"
+message = "{{ name }}"
+merges = "refuse"
 [gc]
 stale = "2d"
 trash = "7d"
@@ -125,6 +129,8 @@ fn every_key_is_read() {
     assert_eq!((settings.looping.max, settings.looping.until.as_str()), (3, "FERTIG"));
     assert_eq!((settings.verify[0].name.as_str(), settings.verify[0].retries), ("test", 1));
     assert_eq!((settings.merge.batch, settings.merge.fetch, settings.merge.auto), (4, true, true));
+    assert_eq!((settings.merge.style, settings.merge.merges), (MergeStyle::MergeCommit, Merges::Refuse));
+    assert_eq!((settings.merge.push, settings.merge.message.as_str()), (true, "{{ name }}"));
     assert_eq!(settings.gc.trash, Duration::from_secs(7 * 86_400));
 }
 
