@@ -29,6 +29,10 @@ review:
 faults:
     cargo test --test it row_ 2>&1 | awk -f tests/faults.awk fixtures/faults.tsv -
 
+# 200 tasks onto one main, the landings killed again and again, somebody committing in between; a minute or more
+green:
+    cargo test --test it green -- --ignored --nocapture
+
 # Side by side with git, in one run, as ratios; never fails a build. `just bench workspaces -- --quick`, `-- --help`
 bench *args:
     cargo bench --bench {{ if args == "" { "life" } else { args } }}

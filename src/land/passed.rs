@@ -15,7 +15,7 @@ use crate::store::layout::private_folder;
 
 /// How many are kept.
 const KEPT: usize = 1000;
-/// The most of a brought-in file that is looked at, in bytes.
+/// The most of such a file that is looked at, in bytes.
 const LOOKED_AT: u64 = 1024 * 1024;
 
 /// The folder of what has passed.
@@ -66,17 +66,17 @@ pub(super) fn key(tree: &Oid, command: &str, surroundings: &str) -> String {
     hex(&hash.finalize())
 }
 
-/// Returns what a check could notice beside the tree: files that were brought in, set-up commands, where programs are
-/// looked for.
-pub(super) fn surroundings(place: &Path, brought: &[String], setup: &[String]) -> String {
+/// Returns what a check could notice beside the tree: ignored files that are brought in from the main checkout (`paths` in
+/// `main`), set-up commands, where programs are looked for.
+pub(super) fn surroundings(main: &Path, paths: &[String], setup: &[String]) -> String {
     use std::io::Read as _;
     let mut hash = Sha256::new();
-    for path in brought {
+    for path in paths {
         hash.update(path.as_bytes());
         hash.update([0]);
         let mut bytes = Vec::new();
         let read =
-            fs::File::open(place.join(path)).and_then(|file| file.take(LOOKED_AT).read_to_end(&mut bytes));
+            fs::File::open(main.join(path)).and_then(|file| file.take(LOOKED_AT).read_to_end(&mut bytes));
         hash.update(read.map_or(u64::MAX, |n| u64::try_from(n).unwrap_or(u64::MAX)).to_le_bytes());
         hash.update(&bytes);
     }

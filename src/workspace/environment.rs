@@ -4,7 +4,7 @@
 //! overwritten, no link is followed. What is brought in is listed, so that it is never committed for an agent.
 
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use globset::{GlobBuilder, GlobMatcher};
@@ -64,23 +64,54 @@ pub fn furnish(
     base: &Oid,
     to: &Path,
 ) -> Result<Furnished, EnvironmentError> {
-    let Some(main) = repo.main_worktree() else { return Ok(Furnished::default()) };
-    let source = Beneath::open(main.path())?;
-    let patterns = Patterns::new(settings.copy.iter().map(String::as_str), &included(&source));
-    if patterns.0.is_empty() && settings.symlink.is_empty() {
-        return Ok(Furnished::default());
-    }
-    let ignored = ignored::list_of_main(repo, &main, &Layout::below(repo.common_dir()).ignored())?;
+    let Some(wishes) = Wishes::of(repo, settings)? else { return Ok(Furnished::default()) };
+    let Wishes { main, source, patterns, ignored } = wishes;
     let mut furnishing =
         Furnishing { repo, base, source, target: Beneath::open(to)?, done: Furnished::default() };
-    for group in wanted(main.path(), &ignored, &patterns) {
+    for group in wanted(&main, &ignored, &patterns) {
         furnishing.copy(&group)?;
     }
     for path in &settings.symlink {
-        furnishing.link(main.path(), path.trim_end_matches('/'), &ignored)?;
+        furnishing.link(&main, path.trim_end_matches('/'), &ignored)?;
     }
     furnishing.done.brought.sort();
     Ok(furnishing.done)
+}
+
+/// Returns the main checkout and what of it [`furnish`] would bring into a worktree whose commit tracks none of it, relative
+/// and in order; `None`: nothing.
+pub fn sources(
+    repo: &Repo,
+    settings: &WorkspaceSettings,
+) -> Result<Option<(PathBuf, Vec<String>)>, EnvironmentError> {
+    let Some(Wishes { main, patterns, ignored, .. }) = Wishes::of(repo, settings)? else { return Ok(None) };
+    let mut paths: Vec<String> =
+        wanted(&main, &ignored, &patterns).into_iter().flat_map(|group| group.files).collect();
+    paths.extend(settings.symlink.iter().map(|path| path.trim_end_matches('/').to_owned()));
+    paths.sort();
+    Ok(Some((main, paths)))
+}
+
+/// What is asked for, and what the main checkout has.
+struct Wishes {
+    main: PathBuf,
+    source: Beneath,
+    patterns: Patterns,
+    ignored: Vec<String>,
+}
+
+impl Wishes {
+    /// Returns `None` where nothing is asked for, or there is no main checkout.
+    fn of(repo: &Repo, settings: &WorkspaceSettings) -> Result<Option<Self>, EnvironmentError> {
+        let Some(main) = repo.main_worktree() else { return Ok(None) };
+        let source = Beneath::open(main.path())?;
+        let patterns = Patterns::new(settings.copy.iter().map(String::as_str), &included(&source));
+        if patterns.0.is_empty() && settings.symlink.is_empty() {
+            return Ok(None);
+        }
+        let ignored = ignored::list_of_main(repo, &main, &Layout::below(repo.common_dir()).ignored())?;
+        Ok(Some(Self { main: main.path().to_owned(), source, patterns, ignored }))
+    }
 }
 
 fn included(main: &Beneath) -> String {
@@ -199,66 +230,6 @@ fn wanted(main: &Path, ignored: &[String], patterns: &Patterns) -> Vec<Group> {
         }
     }
     found
-}
-
-/// Returns the copied-in files that are not what the main checkout has; of a folder that was brought in as one, those that
-/// are below it. Only these are put away with a workspace, so that secrets that nobody changed do not get into git's objects.
-pub(super) fn edited(repo: &Repo, worktree: &Path, copied: &[String]) -> Vec<String> {
-    let Ok(here) = Beneath::open(worktree) else { return Vec::new() };
-    let main = repo.main_checkout().and_then(|main| Beneath::open(main).ok());
-    let mut found = Vec::new();
-    for path in copied {
-        let (mut files, by) = match path.strip_suffix('/') {
-            Some(_) => (Vec::new(), Compare::Times),
-            None => (vec![path.clone()], Compare::Content),
-        };
-        if by == Compare::Times {
-            below(worktree, path.trim_end_matches('/'), DEPTH, &mut files);
-        }
-        files.retain(|path| is_edited(&here, main.as_ref(), path, by));
-        found.append(&mut files);
-    }
-    found
-}
-
-fn below(root: &Path, folder: &str, depth: usize, found: &mut Vec<String>) {
-    for entry in fs::read_dir(root.join(folder)).into_iter().flatten().flatten() {
-        let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
-        let path = format!("{folder}/{name}");
-        if kind.is_file() {
-            found.push(path);
-        } else if kind.is_dir() && depth > 0 && name != ".git" {
-            below(root, &path, depth - 1, found);
-        }
-    }
-}
-
-/// How a copy is told from what it was copied from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Compare {
-    Content,
-    /// By size and time, and by content where these differ: a copy has the time of what it was copied from.
-    Times,
-}
-
-fn is_edited(here: &Beneath, main: Option<&Beneath>, path: &str, by: Compare) -> bool {
-    let at = Path::new(path);
-    let Ok(mut own) = here.read(at) else { return false };
-    let Some(mut theirs) = main.and_then(|main| main.read(at).ok()) else { return true };
-    let mut same = || -> io::Result<bool> {
-        let (a, b) = (own.metadata()?, theirs.metadata()?);
-        if a.len() != b.len() {
-            return Ok(false);
-        }
-        if by == Compare::Times && a.modified()? == b.modified()? {
-            return Ok(true);
-        }
-        let (mut left, mut right) = (Vec::new(), Vec::new());
-        own.read_to_end(&mut left)?;
-        theirs.read_to_end(&mut right)?;
-        Ok(left == right)
-    };
-    !same().unwrap_or(false)
 }
 
 fn walk(main: &Path, folder: &str, patterns: &Patterns, depth: usize, found: &mut Vec<String>) {

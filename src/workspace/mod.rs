@@ -10,6 +10,7 @@ mod beneath;
 pub mod briefing;
 pub mod checkpoint;
 pub mod create;
+mod edited;
 pub mod environment;
 pub mod hook;
 pub mod instructions;

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::apply::{base_ref, gone};
-use super::environment;
+use super::edited::edited;
 use super::ports::{self, PortsError};
 use super::shared::{self, TRASH};
 use super::trash::{free_place, trash_folder};
@@ -208,7 +208,7 @@ fn put_away(
     }
     let taken = match &removal.worktree {
         Some(tree) if stands => {
-            let mut edited = environment::edited(repo, &removal.path, &removal.copied);
+            let mut edited = edited(repo, &removal.path, &removal.copied);
             edited.extend(shared::own(&removal.path));
             let message = format!("wt: workspace of {}", removal.id);
             Some(match look {

@@ -1,6 +1,5 @@
 //! Batches: one check for several tasks, the culprit found by halves, what is green landed.
 
-use rustix::process::{Pid, Signal, kill_process};
 use wt::model::State;
 
 use super::field::Field;
@@ -144,71 +143,27 @@ fn what_has_passed_is_not_checked_again() {
     assert_eq!((killed.code, runs(&field)), (-1, 1));
     let said = field.merge(&["--all"]);
     assert_eq!((said.code(), runs(&field)), (0, 1), "the tree is the same");
+    // It is not even brought to the commit that was checked before.
+    let checked = || field.program.env.at(&field.program.worktree(".verify")).head();
+    let before = checked();
+    field.repo().git(&["reset", "-q", "--hard", "HEAD~2"]);
+    field.repo().git(&["commit", "-q", "--allow-empty", "-m", "by hand"]);
+    for name in ["a", "b"] {
+        field.done(&format!("{name}2"), &[(name, "x\n")]);
+    }
+    let said = field.merge(&["--all"]);
+    assert_eq!((said.code(), runs(&field), checked()), (0, 1, before), "{}", said.ran.err);
+    // Another file beside the tree is another check.
+    field.repo().write(".git/info/exclude", ".env\n");
+    field.repo().write(".env", "one\n");
+    field.repo().git(&["reset", "-q", "--hard", "HEAD~2"]);
+    for name in ["a", "b"] {
+        field.done(&format!("{name}3"), &[(name, "x\n")]);
+    }
+    assert_eq!((field.merge(&["--all"]).code(), runs(&field)), (0, 2));
     // Another command is another check.
     field.done("c", &[("c", "x\n")]);
     field.merge(&["c", "--check", "echo x >> \"$HOME/runs\""]).ran.ok();
-    assert_eq!(runs(&field), 2);
-    field.is_whole();
-}
-
-/// Tasks that do well alone, break the check alone, or break it only with another; landings that are killed at any moment;
-/// somebody who commits in between: `main` is never red, and every task comes to an end.
-#[test]
-fn main_stays_green_whatever_is_killed() {
-    let field = Field::new();
-    field
-        .program
-        .configure(&counted(&field, "! ls | grep -q '^bad' && ! { test -e left && test -e right; }"));
-    let green = |files: &[&str]| {
-        let together = files.contains(&"left") && files.contains(&"right");
-        !together && !files.iter().any(|file| file.starts_with("bad"))
-    };
-    let mut heads = Vec::new();
-    for n in 0..24 {
-        let file = match n {
-            5 | 17 => format!("bad{n}"),
-            8 => "left".to_owned(),
-            13 => "right".to_owned(),
-            // Two that do not merge.
-            20 | 21 => "same".to_owned(),
-            _ => format!("f{n}"),
-        };
-        heads.push(field.done(&format!("t{n}"), &[(&file, &format!("{n}\n"))]));
-    }
-    field.repo().write("README.md", "mine\n");
-    let home = field.program.env.root().join("home");
-    for round in 0..6 {
-        let before = runs(&field);
-        let mut merge = field.program.command(&["merge", "--all", "--keep", "--quiet"]);
-        let mut merge =
-            merge.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-        // Killed at another moment each time: after so many checks, or when it is over.
-        let wanted = before + 1 + round % 3;
-        while merge.try_wait().unwrap().is_none() && runs(&field) < wanted {
-            std::thread::yield_now();
-        }
-        let _ = kill_process(Pid::from_child(&merge), Signal::KILL);
-        merge.wait().unwrap();
-        let lock = field.layout().lock("land");
-        field.program.until("the check's end", || (!wt::store::Lock::is_held(&lock)).then_some(()));
-        let other = format!("hand{round}");
-        field.repo().write(&other, "by hand\n");
-        field.repo().git(&["add", &other]);
-        field.repo().git(&["commit", "-q", "-m", "by hand", "--", &other]);
-    }
-    let said = field.merge(&["--all"]);
-    assert!([4, 5].contains(&said.code()), "{}", said.ran.err);
-    was_always_green(&field, 1, green);
-    for (n, head) in heads.iter().enumerate() {
-        let expected = match n {
-            5 | 17 | 13 => State::Rejected,
-            21 => State::Conflict,
-            _ => State::Landed,
-        };
-        assert_eq!(field.state(&format!("t{n}")), expected, "t{n}");
-        assert_eq!(field.repo().rev(&format!("refs/heads/wt/t{n}")), *head, "its branch stays");
-    }
-    assert_eq!(field.repo().read("README.md"), "mine\n");
-    assert!(home.exists());
+    assert_eq!(runs(&field), 3);
     field.is_whole();
 }
