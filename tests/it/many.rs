@@ -136,9 +136,19 @@ fn agents_start_before_all_is_ready_for_the_people() {
     assert!(!program.worktree("a2").exists());
 }
 
-/// Gits that prune, pack and list all the time, as editors and people do.
+/// Says that it is over when it goes.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Fault row 19: gits that prune, pack and list all the time, as editors and people do, while tasks are made, worked on and
+/// landed.
 #[test]
-fn parallel_spawns_beside_busy_gits() {
+fn row_19_spawns_and_landings_beside_gits_that_prune_and_pack() {
     let program = Program::new();
     for n in 0..5 {
         program.repo.commit(&format!("f{n}"), "x");
@@ -146,13 +156,16 @@ fn parallel_spawns_beside_busy_gits() {
     }
     let busy: &[&[&str]] = &[
         &["worktree", "prune", "--expire=now"],
-        &["-c", "gc.auto=1", "gc", "--auto", "--quiet"],
+        &["-c", "gc.auto=1", "-c", "gc.autoDetach=false", "gc", "--auto", "--quiet"],
         &["pack-refs", "--all"],
         &["worktree", "list"],
     ];
     let over = AtomicBool::new(false);
     let names: Vec<String> = (0..20).map(|n| format!("t{n}")).collect();
+    let mut heads = Vec::new();
     std::thread::scope(|scope| {
+        // Whatever fails in here, the gits end.
+        let _over = Over(&over);
         for args in busy {
             let (program, over) = (&program, &over);
             scope.spawn(move || {
@@ -169,11 +182,20 @@ fn parallel_spawns_beside_busy_gits() {
         let children: Vec<Child> = names.iter().map(start).collect();
         let all: Vec<Ran> =
             children.into_iter().map(|child| ran(child.wait_with_output().unwrap())).collect();
-        over.store(true, Ordering::Relaxed);
-        for ran in all {
-            assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+        let spawned: Vec<_> = all.iter().map(|ran| (ran.code, ran.err.as_str())).collect();
+        assert!(spawned.iter().all(|said| *said == (0, "")), "{spawned:?}");
+        all_open(&program, &names);
+        for name in &names {
+            heads.push(program.env.at(&program.worktree(name)).commit(name, "x"));
         }
+        let done: Vec<&str> = ["done"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        program.wt(&done).ok();
+        let landed = program.wt(&["merge", "--all", "--keep", "--json"]);
+        assert_eq!(landed.code, 0, "{}", landed.err);
     });
-    all_open(&program, &names);
+    for (name, head) in names.iter().zip(heads) {
+        assert_eq!(program.repo.rev(&format!("refs/heads/wt/{name}")), head);
+        assert_eq!(program.repo.git(&["show", &format!("main:{name}")]), "x");
+    }
     assert_eq!(program.repo.git(&["fsck", "--no-progress", "--no-dangling"]), "");
 }
