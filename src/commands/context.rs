@@ -253,6 +253,7 @@ impl Context {
                 message::warning(&format!("{told}: {}", told.causes.join(": ")));
             }
         }
+        super::notify::begin(self);
     }
 
     /// Runs a scheduling pass where nobody reads.
@@ -264,6 +265,7 @@ impl Context {
         let (site, journal) = self.parts();
         // The next command's pass finds the same and can tell somebody.
         drop(pass::pass(&site, journal, starts));
+        super::notify::begin(self);
     }
 
     /// Tasks that are ready do not start under commands that nobody approved: their runner would only refuse, unheard.
@@ -274,7 +276,7 @@ impl Context {
     }
 
     /// Returns whether what the repository's configuration makes `wt` run, as committed now, is approved.
-    fn approved(&self) -> Result<bool, CommandError> {
+    pub fn approved(&self) -> Result<bool, CommandError> {
         let Some(executable) = self.executable()? else { return Ok(true) };
         approvals()?.approved(&executable.hash).during(|| "approvals cannot be read".to_owned())
     }

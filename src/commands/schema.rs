@@ -11,8 +11,8 @@ use crate::error::{self, CommandError};
 use crate::model::text::neutralised;
 use crate::model::view::disk::{ArtifactsView, DiskView};
 use crate::model::view::verbs::{
-    CheckpointsView, DemoView, ResolveView, RestoreView, RewoundView, SeveralView, SpawnView, TrustView,
-    WaitView,
+    CheckpointsView, DemoView, EventView, ResolveView, RestoreView, RewoundView, SeveralView, SpawnView,
+    TrustView, WaitView,
 };
 use crate::model::view::{CostView, DoctorView, GcView, MergeView, RefusalView, SCHEMA, StatusView};
 use crate::ui;
@@ -41,6 +41,7 @@ const ALL: &[Entry] = &[
     ("status", "wt status --json", answer::<StatusView>),
     ("disk", "wt status --disk --json", answer::<DiskView>),
     ("wait", "wt wait --json", answer::<WaitView>),
+    ("event", "a line of wt events --json, and what on_event is given", answer::<EventView>),
     ("stop", "wt stop --json", answer::<SeveralView>),
     ("retry", "wt retry --json", answer::<SeveralView>),
     ("done", "wt done --json", answer::<SeveralView>),

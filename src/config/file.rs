@@ -50,6 +50,9 @@ pub(super) struct File {
     /// The template of branch names; `{name}` is the task.
     #[schemars(regex(pattern = r"\{name\}"))]
     branch: Option<String>,
+    /// A shell command that gets, as JSON on standard input, each event that a person waits for: done, failed, dead, conflict,
+    /// review, rejected, landed, budget, parked; empty: none.
+    on_event: Option<String>,
     /// Limits of the fleet and of one attempt.
     limits: Limits,
     /// How a workspace is furnished.
@@ -302,6 +305,7 @@ impl File {
         let span = |from: Option<Span>| from.map(|Span(duration)| duration);
         let mut s = Settings { target: self.target, agents: self.agents, ..Settings::default() };
         set(&mut s.branch, self.branch);
+        set(&mut s.on_event, self.on_event);
         set(&mut s.limits.slots, self.limits.slots);
         set(&mut s.limits.worktrees, self.limits.worktrees);
         set(&mut s.limits.timeout, span(self.limits.timeout));

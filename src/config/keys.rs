@@ -4,6 +4,7 @@
 pub(super) const KEYS: &[&str] = &[
     "target",
     "branch",
+    "on_event",
     "limits",
     "limits.slots",
     "limits.worktrees",

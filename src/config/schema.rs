@@ -113,6 +113,7 @@ fn defaults(s: &Settings) -> Value {
     let (limits, workspace) = (&s.limits, &s.workspace);
     json!({
         "branch": s.branch,
+        "on_event": s.on_event,
         "limits": {
             "slots": limits.slots,
             "worktrees": limits.worktrees,

@@ -111,8 +111,16 @@ pub fn hooks(common_dir: &Path, folder: &str, content: &[u8], text: &[u8]) -> Ex
 }
 
 /// Keys that start a program, choose which one is started, or speak to an agent.
-const RUN: &[&str] =
-    &["workspace.setup", "verify", "agent.default", "agents", "profiles", "merge.agent", "merge.structural"];
+const RUN: &[&str] = &[
+    "on_event",
+    "workspace.setup",
+    "verify",
+    "agent.default",
+    "agents",
+    "profiles",
+    "merge.agent",
+    "merge.structural",
+];
 
 /// Returns the value at `path` unless it is empty.
 fn at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
@@ -121,6 +129,7 @@ fn at<'a>(table: &'a Table, path: &str) -> Option<&'a Value> {
     let found = parts.try_fold(first, |value, part| value.get(part))?;
     let empty = match found {
         Value::Array(values) => values.is_empty(),
+        Value::String(text) => text.trim().is_empty(),
         Value::Table(table) => table.is_empty(),
         _ => false,
     };
@@ -247,7 +256,9 @@ mod tests {
 
     #[test]
     fn harmless_files_need_no_approval() {
-        for file in ["", "target = \"dev\"", "[limits]\nslots = 9", "[workspace]\nsetup = []"] {
+        for file in
+            ["", "target = \"dev\"", "[limits]\nslots = 9", "on_event = \"\"", "[workspace]\nsetup = []"]
+        {
             assert_eq!(hash("/r", file, &[]), None, "{file}");
         }
         assert_eq!(executable(Path::new("/r"), None, &[]).unwrap(), None);
@@ -255,7 +266,7 @@ mod tests {
 
     #[test]
     fn everything_that_runs_is_listed() {
-        let file = "[workspace]\nsetup = [\"npm ci\", \"curl x | sh\"]\n[[verify]]\nrun = \"make\"\n[agents.x]\ncommand = [\"x\"]\n\
+        let file = "on_event = \"n\"\n[workspace]\nsetup = [\"npm ci\", \"curl x | sh\"]\n[[verify]]\nrun = \"make\"\n[agents.x]\ncommand = [\"x\"]\n\
                     [merge]\nagent = \"x\"\nstructural = [\"m\"]\n[profiles.p]\nagent = \"x\"\n[agent]\ndefault = \"x\"";
         let found = executable(
             Path::new("/r"),
@@ -265,7 +276,7 @@ mod tests {
         let found = found.unwrap().unwrap();
         let keys: Vec<_> = found.items.iter().map(|(key, _)| key.as_str()).collect();
         assert_eq!(keys, [RUN, &[".wt/templates/CLAUDE.local.md.j2"]].concat());
-        assert_eq!(found.items[0].1, "\"npm ci\"\n\"curl x | sh\"");
+        assert_eq!(found.items[1].1, "\"npm ci\"\n\"curl x | sh\"");
     }
 
     #[test]

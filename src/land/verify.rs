@@ -286,6 +286,7 @@ impl Bench<'_> {
             folder: place,
             env: &[],
             without: &without,
+            stdin: None,
             timeout: limit,
             log,
             token: &uuid::Uuid::new_v4().simple().to_string(),

@@ -17,6 +17,8 @@ pub struct Settings {
     pub target: Option<String>,
     /// The template of branch names; `{name}` is the task.
     pub branch: String,
+    /// The shell command that is run for events that a person waits for; empty: none.
+    pub on_event: String,
     /// Limits of the fleet and of one attempt.
     pub limits: Limits,
     /// How a workspace is furnished.
@@ -234,6 +236,7 @@ impl Default for Settings {
         Self {
             target: None,
             branch: "wt/{name}".to_owned(),
+            on_event: String::new(),
             limits: Limits {
                 slots: 3,
                 worktrees: 0,

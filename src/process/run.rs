@@ -22,6 +22,8 @@ pub struct Shell<'a> {
     pub env: &'a [(String, String)],
     /// Inherited variables to leave out.
     pub without: &'a [&'a str],
+    /// The file that it reads; `None`: nothing.
+    pub stdin: Option<&'a Path>,
     /// Its time limit.
     pub timeout: Duration,
     /// Where its output goes, both streams as they come.
@@ -101,7 +103,7 @@ pub async fn shell(shell: &Shell<'_>, stop: impl Future<Output = ()>) -> io::Res
         folder: shell.folder,
         env: shell.env,
         without: shell.without,
-        stdin: None,
+        stdin: shell.stdin,
         token: shell.token,
         signal: Signal::TERM.as_raw(),
         grace: Duration::from_secs(5),

@@ -307,7 +307,7 @@ fn encode(record: &Record) -> io::Result<Vec<u8>> {
 }
 
 /// Returns the record of a line, or `None` if its checksum or form is wrong.
-fn decode(line: &[u8]) -> Option<Record> {
+pub(super) fn decode(line: &[u8]) -> Option<Record> {
     let line = line.trim_ascii();
     let body = line.len().checked_sub(CRC_FIELD.len() + 10)?;
     let (body, check) = line.split_at(body);

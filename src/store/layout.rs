@@ -120,6 +120,11 @@ impl Layout {
         self.root.join("cache").join("status")
     }
 
+    /// Returns the folder of what `on_event` was told.
+    pub fn notified(&self) -> PathBuf {
+        self.root.join("notified")
+    }
+
     /// Returns which tasks are known not to merge with which.
     pub fn clashes(&self) -> PathBuf {
         self.root.join("cache").join("clashes")

@@ -13,6 +13,7 @@ pub mod lock;
 pub mod measure;
 pub mod remembered;
 pub mod space;
+pub mod tail;
 
 pub use journal::{Journal, JournalError};
 pub use layout::Layout;

@@ -160,6 +160,7 @@ pub async fn by_checks(
             folder,
             env: around.env,
             without: around.without,
+            stdin: None,
             timeout: step.timeout,
             log: &log,
             token: around.token,

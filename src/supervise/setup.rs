@@ -73,6 +73,7 @@ pub async fn run(
             folder: workspace.path.as_ref(),
             env: around.env,
             without: around.without,
+            stdin: None,
             timeout: settings.setup_timeout,
             log: &nth_log(around.log, n),
             token: around.token,

@@ -6,6 +6,7 @@
 pub mod cost;
 pub mod disk;
 pub mod doctor;
+pub mod events;
 pub mod landing;
 pub mod message;
 pub mod progress;

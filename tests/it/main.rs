@@ -63,6 +63,7 @@ mod tidy_restore;
 mod verb_account;
 mod verb_attach;
 mod verb_cost;
+mod verb_events;
 mod verb_life;
 mod verb_loop;
 mod verb_output;

@@ -42,6 +42,13 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
             ("wt wait feature-auth --timeout 30m", "at most half an hour"),
         ],
     ),
+    (
+        "events",
+        &[
+            ("wt events --follow --type done,conflict", "tell me when a task is done or needs me"),
+            ("wt events feature-auth --all --json", "all that ever happened to a task, as data"),
+        ],
+    ),
     ("stop", &[("wt stop --all", "end every agent; the work stays")]),
     ("retry", &[("wt retry feature-auth", "run it again in the same workspace")]),
     ("attach", &[("wt attach feature-auth", "the agent itself, interactive")]),

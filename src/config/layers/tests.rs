@@ -25,6 +25,7 @@ fn with_environment(pairs: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
 const FULL: &str = r#"
 target = "trunk"
 branch = "agents/{name}"
+on_event = "notify"
 [limits]
 slots = 5
 worktrees = 40
@@ -112,7 +113,7 @@ fn every_key_is_read() {
     let Loaded { settings, warnings } = loaded(FULL).unwrap();
     assert_eq!(warnings, []);
     assert_eq!(settings.target.as_deref(), Some("trunk"));
-    assert_eq!(settings.branch, "agents/{name}");
+    assert_eq!((settings.branch.as_str(), settings.on_event.as_str()), ("agents/{name}", "notify"));
     assert_eq!(settings.limits.timeout, Duration::from_secs(5400));
     assert!((settings.limits.budget_usd - 12.5).abs() < f64::EPSILON);
     assert_eq!(settings.limits.budget_tokens, 5_000_000);

@@ -185,3 +185,22 @@ pub struct TrustView<'a> {
     /// What it runs: the key and its command.
     pub commands: &'a [(String, String)],
 }
+
+/// One event of `wt events`, and what `on_event` is given.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct EventView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// When it was recorded; the order of events is that of the lines, never this.
+    pub at: Timestamp,
+    /// What came of it, in a word (`done`, `conflict`).
+    pub kind: &'static str,
+    /// The task; `None`: the repository.
+    pub task: Option<String>,
+    /// Which task of that name, from 1.
+    pub generation: Option<u32>,
+    /// Why, for people.
+    pub reason: Option<String>,
+    /// The event as the journal has it.
+    pub event: serde_json::Value,
+}

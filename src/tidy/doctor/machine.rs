@@ -129,6 +129,7 @@ fn version(command: &[String], program: &Path, path: Option<&OsStr>) -> Option<S
         folder: folder.path(),
         env: &[],
         without: REDIRECTING,
+        stdin: None,
         timeout: PATIENCE,
         log: &folder.path().join("version"),
         token: &uuid::Uuid::new_v4().to_string(),

@@ -1,0 +1,108 @@
+//! Following the journal: every record once, in order, over the parts that were rolled.
+//!
+//! Invariant: a place ([`Place`]) is always between two whole lines, so it can be kept on the disk and taken up again. What a
+//! part begins with because it was carried over is no event, and is left out.
+
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use super::Layout;
+use super::journal::decode;
+use crate::model::{Event, Record};
+
+/// A place in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The part, from 1; the last one is the journal itself.
+    pub part: u32,
+    /// The byte of the part.
+    pub offset: u64,
+}
+
+impl Place {
+    /// Returns the beginning of everything that is kept.
+    pub fn first() -> Self {
+        Self { part: 1, offset: 0 }
+    }
+}
+
+/// Who reads the journal as it grows.
+#[derive(Debug)]
+pub struct Tail {
+    layout: Layout,
+    place: Place,
+}
+
+impl Tail {
+    /// Begins at a place.
+    pub fn at(layout: &Layout, place: Place) -> Self {
+        Self { layout: layout.clone(), place }
+    }
+
+    /// Begins behind all that there is.
+    pub fn at_end(layout: &Layout) -> io::Result<Self> {
+        let mut tail = Self::at(layout, Place::first());
+        while layout.rolled(tail.place.part).exists() {
+            tail.place.part += 1;
+        }
+        tail.records()?;
+        Ok(tail)
+    }
+
+    /// Returns where the next record will stand.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// Tells whether anything was appended since, without reading it.
+    pub fn has_more(&self) -> bool {
+        let length = |path| fs::metadata(path).map_or(0, |about| about.len());
+        self.layout.rolled(self.place.part).exists() || length(self.layout.journal()) > self.place.offset
+    }
+
+    /// Returns the records that were appended since, each with the place behind it. A line that is not whole yet is read next
+    /// time; one that is damaged is left out.
+    pub fn records(&mut self) -> io::Result<Vec<(Record, Place)>> {
+        let mut found = Vec::new();
+        loop {
+            let rolled = self.layout.rolled(self.place.part);
+            let (path, over) = if rolled.exists() { (rolled, true) } else { (self.layout.journal(), false) };
+            let file = match fs::File::open(&path) {
+                Ok(file) => file,
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(found),
+                Err(cause) => return Err(cause),
+            };
+            // It was rolled between the question and the opening: what is open is another part.
+            if !over && self.layout.rolled(self.place.part).exists() {
+                continue;
+            }
+            self.read(file, &mut found)?;
+            if !over {
+                return Ok(found);
+            }
+            self.place = Place { part: self.place.part + 1, offset: 0 };
+        }
+    }
+
+    fn read(&mut self, mut file: fs::File, found: &mut Vec<(Record, Place)>) -> io::Result<()> {
+        file.seek(SeekFrom::Start(self.place.offset))?;
+        let mut fresh = Vec::new();
+        file.read_to_end(&mut fresh)?;
+        let mut carrying = self.place.part > 1 && self.place.offset == 0;
+        for line in fresh.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
+            self.place.offset += line.len() as u64;
+            let Some(record) = decode(line) else { continue };
+            // A part begins with the tasks, the ledger and the open intents of the one before.
+            carrying &= matches!(
+                record.event,
+                Event::Carried { .. } | Event::CarriedLedger { .. } | Event::Publishing { .. }
+            );
+            if !carrying && !matches!(record.event, Event::Carried { .. } | Event::CarriedLedger { .. }) {
+                found.push((record, self.place));
+            }
+        }
+        Ok(())
+    }
+}
