@@ -18,7 +18,7 @@ use crate::land::{self, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
 use crate::model::text::one_line;
 use crate::model::view::MergeView;
 use crate::model::{State, Task};
-use crate::store::lock;
+use crate::store::{auto, lock};
 use crate::tidy::{Grounds, gc};
 use crate::ui;
 use crate::ui::message;
@@ -37,7 +37,7 @@ const SHOWN: usize = 12;
 /// seen; no hook runs, the `pre-push` hook included. A push that fails leaves what has landed as it is: run it again.
 /// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out, or
 /// landed and not pushed.
-#[derive(Debug, ClapArgs)]
+#[derive(Debug, Default, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Tasks to land.
@@ -82,6 +82,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Returns the arguments of `wt merge --all`.
+    pub(super) fn all_done() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
     fn checks(&self) -> Checks {
         match &self.check {
             Some(command) => Checks::Replaced(command.clone()),
@@ -171,6 +176,9 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     let any_landed = reports.iter().any(|report| report.landed().next().is_some());
     // One document for each branch was printed above.
     let verdict = remote::verdict(advice::verdict(reports), any_landed, not_pushed);
+    if args.mode() == Mode::Real && verdict.is_ok() {
+        auto::settle(context.layout());
+    }
     verdict.map_err(CommandError::answered)
 }
 

@@ -219,8 +219,8 @@ impl Git {
         Ok(ended.status.success())
     }
 
-    /// Hands the call out.
-    pub(super) fn hand(self) -> Handed {
+    /// Hands the call out, to be run in `folder`.
+    pub(super) fn hand_in(self, folder: &Path) -> Handed {
         let text = |text: &OsStr| text.to_string_lossy().into_owned();
         let line = self.line_of_arguments();
         let argv = std::iter::once("git".to_owned()).chain(line.iter().map(|argument| text(argument)));
@@ -230,7 +230,7 @@ impl Git {
         let set = |name: &&str| env.iter().any(|(set, _)| set == name);
         let without = REDIRECTING.iter().copied().filter(|name| !set(name)).collect();
         let argv = argv.collect();
-        Handed { argv, folder: self.cwd, env, without }
+        Handed { argv, folder: folder.to_owned(), env, without }
     }
 
     /// Returns the beginning of the call, for errors.

@@ -4,7 +4,7 @@
 //! moves the remote's branch only forward, and only from the commit that was seen there; nothing is ever asked of a person.
 //! These calls talk to other machines, so they are handed out to be run by who can end a whole tree of processes in time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::command::{Git, Handed};
 use super::refs::{self, Expected, RefEdit};
@@ -96,7 +96,7 @@ impl Upstream {
             "--refmap=",
         ]);
         let spec = format!("+{}:{}", self.branch, self.tracking);
-        self.unasked(call.args(["--", &self.remote, &spec])).hand()
+        self.unasked(call.args(["--", &self.remote, &spec])).hand_in(home(repo))
     }
 
     /// Returns the call that pushes `new` to the branch, which must still be at `seen` (`None`: must not exist). The caller has
@@ -105,7 +105,7 @@ impl Upstream {
         let lease = format!("--force-with-lease={}:{}", self.branch, seen.map_or("", Oid::as_str));
         let call = Git::on(repo, "push").args(["--porcelain", "--no-follow-tags", "--no-verify"]);
         let spec = format!("{new}:{}", self.branch);
-        self.unasked(call.args([&lease, "--", &self.remote, &spec])).hand()
+        self.unasked(call.args([&lease, "--", &self.remote, &spec])).hand_in(home(repo))
     }
 
     /// Remembers that the remote's branch is at `new`, where git itself does not.
@@ -128,6 +128,11 @@ impl Upstream {
             None => call,
         }
     }
+}
+
+/// Returns the folder from which the address of a remote counts if it is relative.
+fn home(repo: &Repo) -> &Path {
+    repo.main_checkout().unwrap_or_else(|| repo.common_dir())
 }
 
 /// Returns the ref that a remote's branch is fetched into by these refspecs; none, where that is a branch of ours.

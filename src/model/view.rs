@@ -58,6 +58,9 @@ pub struct StatusView {
     /// What all tasks used today, where the day is bounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub today: Option<TodayView>,
+    /// Why the last landing that began by itself (`[merge] auto`) did not go through, if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_error: Option<String>,
     /// The tasks, in the order of the queue and then by age.
     pub tasks: Vec<TaskView>,
 }
