@@ -9,10 +9,10 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 
+use self::remote::Wish;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::tend;
-use self::remote::Wish;
 use crate::error::CommandError;
 use crate::land::{self, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
 use crate::model::text::one_line;
@@ -152,7 +152,7 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     let fetched = remote::fetch(&mut context, args, how, &targets)?;
     if fetched.moved {
         // What was fetched may bring another configuration, and commands that nobody has approved.
-        context = Context::open(global, trust)?;
+        context = Context::open(global, trust).map_err(|refusal| fetched.behind(refusal))?;
     }
     let (mut reports, mut not_pushed) = (Vec::new(), Vec::new());
     for share in &shares {
@@ -162,7 +162,8 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
         }
         let (pushed, failed) = remote::push(&context, args, &share.target, &fetched);
         not_pushed.extend(failed);
-        tell(args, &report, MergeView { fetched: fetched.view(&share.target), pushed, ..report.view() });
+        let view = MergeView { fetched: fetched.view(&share.target), pushed, ..report.view() };
+        tell(args, &report, &view);
         let stopped = report.stopped.is_some();
         reports.push(report);
         if stopped {
@@ -182,12 +183,7 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     verdict.map_err(CommandError::answered)
 }
 
-fn land(
-    context: &mut Context,
-    args: &Args,
-    how: &How<'_>,
-    share: &Share,
-) -> Result<Report, CommandError> {
+fn land(context: &mut Context, args: &Args, how: &How<'_>, share: &Share) -> Result<Report, CommandError> {
     let progress = context.progress();
     let checks = args.checks();
     let template = context.resolver_template().map(<[u8]>::to_vec);
@@ -244,11 +240,11 @@ fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError
     Ok(targets.into_iter().map(of).collect())
 }
 
-fn tell(args: &Args, report: &Report, view: MergeView) {
+fn tell(args: &Args, report: &Report, view: &MergeView) {
     if args.json {
-        ui::json(&view);
+        ui::json(view);
     } else if report.stopped.is_none() || !report.tasks.is_empty() {
-        ui::answer(&ui::landing::merge(&view));
+        ui::answer(&ui::landing::merge(view));
     }
     for landed in &report.tasks {
         if let Fate::Rejected(failure) = &landed.fate {

@@ -47,10 +47,8 @@ impl Upstream {
     pub fn of(repo: &Repo, branch: &str) -> Result<Option<Self>, GitError> {
         let settings = Settings::asked(Git::on(repo, "config"))?;
         let configured = settings.text(&format!("branch.{branch}.remote"));
-        let remotes: Vec<&str> = settings
-            .keys()
-            .filter_map(|key| key.strip_prefix("remote.")?.strip_suffix(".url"))
-            .collect();
+        let remotes: Vec<&str> =
+            settings.keys().filter_map(|key| key.strip_prefix("remote.")?.strip_suffix(".url")).collect();
         let remote = match (configured, remotes.as_slice()) {
             (Some("."), _) => return Ok(None),
             (Some(remote), _) => remote,
@@ -113,7 +111,10 @@ impl Upstream {
         if !self.tracking.starts_with(OWN) {
             return Ok(());
         }
-        refs::apply(repo, &[RefEdit { name: self.tracking.clone(), new: Some(new.clone()), old: Expected::Any }])
+        refs::apply(
+            repo,
+            &[RefEdit { name: self.tracking.clone(), new: Some(new.clone()), old: Expected::Any }],
+        )
     }
 
     /// Makes a call ask nobody: no window, no terminal, no question of ssh. Helpers that know an answer are heard.
@@ -206,7 +207,8 @@ pub fn pushed(code: Option<i32>, stdout: &str, stderr: &str) -> Answer {
 fn told(stderr: &str) -> String {
     let bad = |line: &&str| line.starts_with("fatal: ") || line.starts_with("error: ");
     // ssh and others speak before git does, and know more.
-    let before: Vec<&str> = stderr.lines().take_while(|line| !bad(line)).filter(|line| !line.is_empty()).collect();
+    let before: Vec<&str> =
+        stderr.lines().take_while(|line| !bad(line)).filter(|line| !line.is_empty()).collect();
     let first = stderr.lines().find(bad).map(|line| line.split_once(": ").map_or(line, |(_, said)| said));
     let all: Vec<&str> = before.into_iter().chain(first).collect();
     if all.is_empty() { "git says no reason".to_owned() } else { one_line(&all.join("; "), 300) }
@@ -232,7 +234,8 @@ mod tests {
     fn answers_are_understood() {
         assert_eq!(fetched(Some(0), ""), Answer::Done);
         assert_eq!(fetched(Some(128), "fatal: couldn't find remote ref refs/heads/x"), Answer::NoBranch);
-        let far = "ssh: Could not resolve hostname far\nfatal: Could not read from remote repository.\n\nPlease";
+        let far =
+            "ssh: Could not resolve hostname far\nfatal: Could not read from remote repository.\n\nPlease";
         let said = "ssh: Could not resolve hostname far; Could not read from remote repository.";
         assert_eq!(fetched(Some(128), far), Answer::Refused(said.to_owned()));
         assert_eq!(fetched(None, ""), Answer::Refused("git says no reason".to_owned()));

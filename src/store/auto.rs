@@ -36,7 +36,11 @@ pub fn log(layout: &Layout) -> io::Result<fs::File> {
     let large = fs::metadata(&path).is_ok_and(|about| about.len() > LARGE);
     let mut options = fs::OpenOptions::new();
     options.create(true);
-    if large { options.write(true).truncate(true) } else { options.append(true) };
+    if large {
+        options.write(true).truncate(true)
+    } else {
+        options.append(true)
+    };
     options.open(path)
 }
 

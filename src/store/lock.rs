@@ -14,8 +14,8 @@ use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::Holder;
+use crate::model::clock::{Clock as _, SystemClock};
 
 /// How long a command waits for a lock before it gives up.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -119,13 +119,11 @@ impl Lock {
             // Nobody listens any more: the lock is dropped, and so freed, with the value.
             drop(done.send(locked));
         });
-        match taken.recv_timeout(deadline) {
-            Ok(lock) => Ok(lock?),
-            Err(_) => {
-                let holder = Self::holder(path).map(Box::new);
-                Err(LockError::Busy { path: path.to_owned(), waited: deadline, holder })
-            }
+        if let Ok(lock) = taken.recv_timeout(deadline) {
+            return Ok(lock?);
         }
+        let holder = Self::holder(path).map(Box::new);
+        Err(LockError::Busy { path: path.to_owned(), waited: deadline, holder })
     }
 
     /// Returns whether somebody holds the lock right now; a missing file is held by nobody. Looking is a shared lock for

@@ -1,6 +1,7 @@
 //! `wt merge` and other machines: what is fetched before a landing, and pushed after it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::advice;
 use super::{Args, How};
@@ -16,6 +17,12 @@ use crate::ui::message;
 
 /// How a remote is named.
 const NAME_IT: &str = "name one with `git remote add origin URL`";
+
+/// How long a remote may take; tests have less patience.
+fn limit() -> Duration {
+    let told = std::env::var("WT_TEST_REMOTE_LIMIT").ok().and_then(|seconds| seconds.parse().ok());
+    told.map_or(LIMIT, Duration::from_secs)
+}
 
 /// Whether something is done, and who wants it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +56,31 @@ pub(super) struct Fetched {
 
 #[derive(Debug)]
 struct Known {
-    /// What was seen at the remote, just now.
-    seen: Option<Option<Oid>>,
+    seen: Seen,
     view: RemoteView,
 }
 
+/// What was seen at a remote just now.
+#[derive(Debug, Clone)]
+enum Seen {
+    /// Nobody looked.
+    Not,
+    /// It has no such branch.
+    NoBranch,
+    /// The branch is there.
+    At(Oid),
+}
+
 impl Fetched {
+    /// Returns a refusal that comes after targets were moved.
+    pub(super) fn behind(&self, mut refusal: CommandError) -> CommandError {
+        for (target, known) in self.of.iter().filter(|(_, known)| known.view.from != known.view.to) {
+            let to = known.view.to.as_ref().map(Oid::short).unwrap_or_default();
+            refusal.causes.push(format!("`{target}` was moved forward to {to}, which was fetched"));
+        }
+        refusal
+    }
+
     /// Returns what is told of a target.
     pub(super) fn view(&self, target: &str) -> Option<RemoteView> {
         self.of.get(target).map(|known| known.view.clone())
@@ -79,21 +105,20 @@ pub(super) fn fetch(
         let Some(upstream) = upstream(context, target)? else {
             let none = no_remote(target);
             if wish == Wish::Flag {
-                return Err(CommandError::refused(format!("{none}; nothing was landed"))
-                    .hint(NAME_IT));
+                return Err(CommandError::refused(format!("{none}; nothing was landed")).hint(NAME_IT));
             }
             message::warning(&format!("nothing is fetched: {none}"));
             let view = RemoteView { error: Some(none), ..RemoteView::default() };
-            fetched.of.insert((*target).to_owned(), Known { seen: None, view });
+            fetched.of.insert((*target).to_owned(), Known { seen: Seen::Not, view });
             continue;
         };
         let mut view = about(&upstream);
         let ours = context.repo().branch_tip(target).during(|| "git cannot be asked".to_owned())?;
         view.from.clone_from(&ours);
-        let mut seen = None;
+        let mut seen = Seen::Not;
         if args.mode() == Mode::Real {
             context.progress().step(&format!("fetching `{}` of `{}`", upstream.short(), upstream.remote));
-            let theirs = remote::fetch(context.repo(), &upstream, LIMIT)
+            let theirs = remote::fetch(context.repo(), &upstream, limit())
                 .map_err(|cause| unreachable(&upstream, &cause))?;
             if let (Some(ours), Some(theirs)) = (&ours, &theirs) {
                 let standing = remote::standing(context.repo(), &upstream, target, ours, theirs);
@@ -102,7 +127,7 @@ pub(super) fn fetch(
                 }
             }
             view.to = ours;
-            seen = Some(theirs);
+            seen = theirs.map_or(Seen::NoBranch, Seen::At);
         }
         fetched.of.insert((*target).to_owned(), Known { seen, view });
     }
@@ -135,9 +160,9 @@ fn follow(
         command: how.command,
         patience: how.patience,
     };
-    let followed = follower.follow(journal, theirs);
+    let moved = follower.follow(journal, theirs);
     drop(progress);
-    followed.map_err(|cause| match cause {
+    moved.map_err(|cause| match cause {
         LandError::Remote(cause) => apart(context, target, upstream, &cause),
         cause => advice::refusal(cause),
     })
@@ -214,9 +239,10 @@ fn attempt(
     };
     let upstream = found.insert(upstream);
     *view = about(upstream);
-    let seen = match fetched.of.get(target).and_then(|known| known.seen.clone()) {
-        Some(seen) => seen,
-        None => upstream.seen(repo)?,
+    let seen = match fetched.of.get(target).map(|known| &known.seen) {
+        Some(Seen::At(seen)) => Some(seen.clone()),
+        Some(Seen::NoBranch) => None,
+        Some(Seen::Not) | None => upstream.seen(repo)?,
     };
     view.from.clone_from(&seen);
     if args.mode() == Mode::DryRun {
@@ -226,7 +252,7 @@ fn attempt(
     if seen.as_ref() != Some(&tip) {
         let progress = context.progress();
         progress.step(&format!("pushing `{target}` to `{}`", upstream.remote));
-        remote::push(repo, upstream, target, (seen.as_ref(), &tip), LIMIT)?;
+        remote::push(repo, upstream, target, (seen.as_ref(), &tip), limit())?;
     }
     view.to = Some(tip);
     Ok(())

@@ -1,12 +1,15 @@
 //! Landing, through the real program: what lands, what does not, and what is left after a kill.
 
+mod auto;
 mod batch;
 mod checks;
 mod clean;
 mod crash;
 pub mod field;
 mod publish;
+mod remote;
 pub mod resolve;
 mod resolve_life;
 mod review;
 mod setbacks;
+mod turn;
