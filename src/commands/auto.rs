@@ -21,7 +21,8 @@ use fs_err as fs;
 use super::context::{Context, Global, Trust};
 use super::merge::{self, How};
 use crate::error::{self, CommandError};
-use crate::model::State;
+use crate::model::clock::SystemClock;
+use crate::model::{Clock as _, State};
 use crate::process::launch;
 use crate::store::auto::{self, Trouble};
 use crate::store::{Layout, Lock};
@@ -98,6 +99,7 @@ pub fn role(arguments: &[String]) -> u8 {
 fn land(common: &Path, layout: &Layout) {
     let global = Global { folder: Some(common.to_owned()), quiet: false };
     let how = How { command: NAME, patience: PATIENCE };
+    message::note(&format!("== {}", SystemClock.now()));
     let landed = merge::run_as(&global, &merge::Args::all_done(), &how);
     let Err(refusal) = landed else {
         return auto::settle(layout);

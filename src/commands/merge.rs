@@ -146,7 +146,12 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     if args.mode() == Mode::Real {
         context.layout().prepare()?;
     }
-    let shares = shares(&mut context, args)?;
+    let mut shares = shares(&mut context, args)?;
+    for target in remote::unpushed(&mut context, args)? {
+        if shares.iter().all(|share| share.target != target) {
+            shares.push(Share { target, wanted: Wanted::Ready });
+        }
+    }
     let targets: Vec<&str> = shares.iter().map(|share| share.target.as_str()).collect();
     remote::require_upstreams(&context, args, &targets)?;
     let fetched = remote::fetch(&mut context, args, how, &targets)?;

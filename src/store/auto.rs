@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::Layout;
@@ -35,7 +36,7 @@ pub fn log(layout: &Layout) -> io::Result<fs::File> {
     let path = layout.auto_log();
     let large = fs::metadata(&path).is_ok_and(|about| about.len() > LARGE);
     let mut options = fs::OpenOptions::new();
-    options.create(true);
+    options.create(true).mode(0o600);
     if large {
         options.write(true).truncate(true)
     } else {

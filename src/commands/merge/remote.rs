@@ -1,6 +1,6 @@
 //! `wt merge` and other machines: what is fetched before a landing, and pushed after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::advice;
@@ -166,6 +166,25 @@ fn follow(
         LandError::Remote(cause) => apart(context, target, upstream, &cause),
         cause => advice::refusal(cause),
     })
+}
+
+/// Returns the branches that tasks were meant for and that a push of everything has something to push of, whether anything
+/// lands on them or not: what could not be pushed before.
+pub(super) fn unpushed(context: &mut Context, args: &Args) -> Result<BTreeSet<String>, CommandError> {
+    if !args.all || args.into.is_some() || args.push(context.settings().merge.push) == Wish::No {
+        return Ok(BTreeSet::new());
+    }
+    let mut targets: BTreeSet<String> =
+        context.roster()?.tasks().map(|task| task.spec.target.clone()).collect();
+    targets.extend(context.target());
+    let repo = context.repo();
+    // What cannot be read has nothing to push.
+    targets.retain(|target| {
+        let seen =
+            Upstream::of(repo, target).ok().flatten().map(|upstream| upstream.seen(repo).ok().flatten());
+        seen.is_some_and(|seen| repo.branch_tip(target).is_ok_and(|tip| tip.is_some() && tip != seen))
+    });
+    Ok(targets)
 }
 
 /// Refuses before anything is landed, where the command line asks for a push that has nowhere to go.

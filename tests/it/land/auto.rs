@@ -84,9 +84,9 @@ fn what_is_finished_during_a_landing_lands_after_it() {
     // It waits for the person's, and says for whom.
     let log = field.program.until("its word", || {
         let log = fs::read_to_string(field.layout().auto_log()).unwrap_or_default();
-        log.ends_with('\n').then_some(log)
+        (log.ends_with('\n') && log.contains("waiting")).then_some(log)
     });
-    assert!(log.starts_with(&format!("waiting for `wt merge a` (pid {}, since", person.id())), "{log}");
+    assert!(log.contains(&format!("waiting for `wt merge a` (pid {}, since", person.id())), "{log}");
     assert_eq!(field.state("b"), State::Done { skipped: false });
     assert_eq!(field.program.role("__land").len(), 1);
     fs::write(home.join("go"), "").unwrap();

@@ -172,12 +172,19 @@ fn a_remote_that_moved_is_never_overwritten() {
     let said = scene.field.merge(&["a", "--push"]);
     assert_eq!((said.code(), said.result("a"), scene.there()), (3, "landed", theirs.clone()));
     assert_eq!(said.view["pushed"]["error"], "`main` of `origin` has moved meanwhile");
-    // Back to what we saw once is a move too: a lease on that value alone would not notice.
-    let first = scene.other.rev("HEAD~1");
+}
+
+/// Where the remote was put back, a plain push would bring back what somebody took away.
+#[test]
+fn a_remote_that_was_put_back_is_not_pushed_forward_again() {
+    let scene = Scene::new();
+    let first = scene.there();
+    scene.field.done("a", &[("a", "a\n")]);
+    scene.field.merge(&["a", "--push"]).ran.ok();
     scene.other.git(&["push", "-q", "-f", "origin", &format!("{first}:refs/heads/main")]);
-    scene.field.repo().git(&["fetch", "-q", "origin", &format!("+{theirs}:refs/remotes/origin/main")]);
-    let said = scene.field.merge(&["--all", "--push"]);
-    assert_eq!((said.code(), scene.there()), (1, first), "{}", said.ran.out);
+    scene.field.done("b", &[("b", "b\n")]);
+    let said = scene.field.merge(&["b", "--push"]);
+    assert_eq!((said.code(), said.result("b"), scene.there()), (3, "landed", first), "{}", said.ran.out);
 }
 
 #[test]
@@ -218,6 +225,16 @@ fn each_target_goes_where_it_came_from() {
     assert_eq!(scene.there(), scene.field.main());
     let refs = fork.git(&["for-each-ref", "--format=%(refname)"]);
     assert_eq!(refs, "refs/heads/trunk");
+    // What could not be pushed is pushed by the next run, whether anything lands there or not.
+    let away = env.root().join("away.git");
+    fs::rename(fork.path(), &away).unwrap();
+    scene.field.done_with("c", &[("c", "c\n")], &["--into", "next"]);
+    assert_eq!(scene.field.merge(&["c", "--push"]).code(), 3);
+    fs::rename(&away, fork.path()).unwrap();
+    scene.field.done("d", &[("d", "d\n")]);
+    scene.field.program.wt(&["merge", "--all", "--push"]).ok();
+    assert_eq!(fork.rev("refs/heads/trunk"), scene.field.repo().rev("refs/heads/next"));
+    assert_eq!(scene.there(), scene.field.main());
 }
 
 #[test]
