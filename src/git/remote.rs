@@ -25,6 +25,8 @@ pub struct Upstream {
     pub branch: String,
     /// The ref here that remembers it, in full.
     pub tracking: String,
+    /// Whether git itself would remember it in a branch of ours, and so move that one after a push.
+    pub mirrors: bool,
     ssh: Option<String>,
 }
 
@@ -62,9 +64,11 @@ impl Upstream {
         let specs = call.finish()?;
         let specs = String::from_utf8_lossy(&specs.stdout).into_owned();
         let mapped = mapped(specs.split('\0'), &at_remote);
+        let mirrors = mapped.as_ref().is_some_and(|to| !to.starts_with("refs/remotes/"));
+        let mapped = mapped.filter(|_| !mirrors);
         let tracking = mapped.unwrap_or_else(|| format!("{OWN}{branch}"));
         let remote = remote.to_owned();
-        Ok(Some(Self { remote, branch: at_remote, tracking, ssh: quiet_ssh(&settings) }))
+        Ok(Some(Self { remote, branch: at_remote, tracking, mirrors, ssh: quiet_ssh(&settings) }))
     }
 
     /// Returns the remote's commit as it was last seen; `None`: no such branch was seen there.
@@ -136,7 +140,7 @@ fn home(repo: &Repo) -> &Path {
     repo.main_checkout().unwrap_or_else(|| repo.common_dir())
 }
 
-/// Returns the ref that a remote's branch is fetched into by these refspecs; none, where that is a branch of ours.
+/// Returns the ref that a remote's branch is fetched into by these refspecs.
 fn mapped<'a>(specs: impl Iterator<Item = &'a str>, branch: &str) -> Option<String> {
     let mut found = None;
     for spec in specs {
@@ -151,7 +155,7 @@ fn mapped<'a>(specs: impl Iterator<Item = &'a str>, branch: &str) -> Option<Stri
             found = found.or(Some(to.replacen('*', star, 1)));
         }
     }
-    found.filter(|to| to.starts_with("refs/remotes/"))
+    found
 }
 
 /// Returns what stands for the star of a pattern, which may have none.
@@ -226,8 +230,7 @@ mod tests {
         assert_eq!(map(&["refs/heads/main:refs/remotes/up/trunk"]).as_deref(), Some("refs/remotes/up/trunk"));
         assert_eq!(map(&["+refs/heads/dev:refs/remotes/o/dev", ""]), None);
         assert_eq!(map(&[usual, "^refs/heads/main"]), None);
-        // A mirror: git would write over the branch itself.
-        assert_eq!(map(&["+refs/*:refs/*"]), None);
+        assert_eq!(map(&["+refs/*:refs/*"]).as_deref(), Some("refs/heads/main"));
     }
 
     #[test]

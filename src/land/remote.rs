@@ -63,6 +63,12 @@ pub enum RemoteError {
         /// Its commit.
         theirs: Oid,
     },
+    /// git would move the branch here after a push, wherever that is by then.
+    #[error("`remote.{remote}.fetch` writes over branches here, and so would a push")]
+    Mirrors {
+        /// The remote.
+        remote: String,
+    },
     /// git, or the remote, refused.
     #[error("{said}")]
     Refused {
@@ -97,7 +103,7 @@ pub fn fetch(repo: &Repo, upstream: &Upstream, limit: Duration) -> Result<Option
     }
 }
 
-/// Pushes `new`, a commit of `target`, from `seen`; returns whether there was anything to push.
+/// Pushes `new`, a commit of `target`, from `seen`, the remote's own one.
 pub fn push(
     repo: &Repo,
     upstream: &Upstream,
@@ -105,6 +111,9 @@ pub fn push(
     (seen, new): (Option<&Oid>, &Oid),
     limit: Duration,
 ) -> Result<(), RemoteError> {
+    if upstream.mirrors {
+        return Err(RemoteError::Mirrors { remote: upstream.remote.clone() });
+    }
     if let Some(seen) = seen {
         // Whatever else moves it, a lease alone would let it go backwards.
         if standing(repo, upstream, target, new, seen)? == Standing::Behind {

@@ -233,6 +233,7 @@ pub(super) fn push(
         (RemoteError::Moved { .. }, _) => {
             vec!["fetch it and push again with `wt merge --all --fetch --push`".to_owned()]
         }
+        (RemoteError::Mirrors { remote }, _) => vec![format!("push it with `git push {remote} {target}`")],
         (RemoteError::Diverged { .. }, Some(upstream)) => joining(context, target, upstream),
         _ => vec!["push again with `wt merge --all --push`".to_owned()],
     };

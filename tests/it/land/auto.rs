@@ -97,6 +97,28 @@ fn what_is_finished_during_a_landing_lands_after_it() {
     field.is_whole();
 }
 
+/// The wish comes while one lands already: that one lands again, nobody else does.
+#[test]
+fn what_is_finished_during_a_landing_by_itself_lands_after_it() {
+    let field = field("");
+    let only_there = format!("case \"$PWD\" in */.verify) {};; esac", waiting(&field));
+    let check = format!("[[verify]]\nname = \"slow\"\nrun = '''{only_there}'''\nretries = 0\n");
+    field.program.configure(&format!("{check}[merge]\n{AUTO}"));
+    let home = field.program.env.root().join("home");
+    field.open("a", &[]).commit("a", "x\n");
+    field.program.wt(&["done", "a"]).ok();
+    field.program.file(&home.join("checking"));
+    let lander = field.program.role("__land");
+    field.open("b", &[]).commit("b", "x\n");
+    field.program.wt(&["done", "b"]).ok();
+    assert_eq!((lander.len(), field.program.role("__land")), (1, lander));
+    assert!(field.layout().auto_wanted().exists());
+    fs::write(home.join("go"), "").unwrap();
+    landed(&field, "b");
+    lander_is_gone(&field);
+    assert!(!field.layout().auto_wanted().exists() && !field.layout().auto_begun().exists());
+}
+
 #[test]
 fn a_conflict_is_the_tasks_own_and_other_trouble_is_told() {
     let field = field("");

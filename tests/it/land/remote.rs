@@ -243,8 +243,14 @@ fn a_mirror_is_fetched_beside_its_branches() {
     scene.field.repo().git(&["config", "remote.origin.fetch", "+refs/*:refs/*"]);
     let mine = scene.field.repo().commit("mine", "mine\n");
     scene.elsewhere("theirs");
-    scene.field.program.wt(&["merge", "--all", "--fetch"]).fails(1);
+    // Where it is checked out git would refuse.
+    scene.field.repo().git(&["checkout", "-q", "--detach"]);
+    let err = scene.field.program.wt(&["merge", "--all", "--fetch"]).fails(1);
+    assert!(err.contains("neither has all of the other"), "{err}");
     assert_eq!(scene.field.main(), mine, "the configured mapping would have overwritten it");
+    let said = scene.field.merge(&["--all", "--push"]);
+    let why = "`remote.origin.fetch` writes over branches here, and so would a push";
+    assert_eq!((said.code(), said.view["pushed"]["error"].as_str()), (1, Some(why)));
 }
 
 #[test]
