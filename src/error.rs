@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::model::Holder;
 use crate::model::view::{ErrorView, RefusalView, SCHEMA};
+use crate::store::LockError;
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -51,6 +53,8 @@ pub struct CommandError {
     pub hints: Vec<String>,
     /// Whether the answer that `--json` asks for was printed already.
     pub answered: bool,
+    /// Who has the lock that stayed busy.
+    pub holder: Option<Box<Holder>>,
 }
 
 impl CommandError {
@@ -62,6 +66,7 @@ impl CommandError {
             causes: Vec::new(),
             hints: Vec::new(),
             answered: false,
+            holder: None,
         }
     }
 
@@ -72,7 +77,7 @@ impl CommandError {
 
     /// Returns a refusal to do `what`, caused by `error`; a lock that stayed busy keeps its exit code.
     pub fn caused(what: impl Into<String>, error: &(dyn Error + 'static)) -> Self {
-        let mut refusal = Self { code: code_of(error), ..Self::refused(what) };
+        let mut refusal = Self { code: code_of(error), holder: holder_in(error), ..Self::refused(what) };
         let mut cause: Option<&dyn Error> = Some(error);
         while let Some(error) = cause {
             let text = error.to_string();
@@ -100,8 +105,9 @@ impl CommandError {
 
     /// Returns the refusal as the answer that `--json` asks for.
     pub fn view(&self) -> RefusalView<'_> {
-        let Self { code, message, causes, hints, .. } = self;
-        RefusalView { schema: SCHEMA, error: ErrorView { code: *code, message, causes, hints } }
+        let Self { code, message, causes, hints, holder, .. } = self;
+        let holder = holder.as_deref();
+        RefusalView { schema: SCHEMA, error: ErrorView { code: *code, message, causes, hints, holder } }
     }
 
     /// Sets the exit code.
@@ -113,14 +119,30 @@ impl CommandError {
 }
 
 fn code_of(error: &(dyn Error + 'static)) -> u8 {
+    match lock_in(error) {
+        Some(LockError::Busy { .. }) => BUSY,
+        _ => REFUSED,
+    }
+}
+
+/// Returns who has the lock that an error is about.
+fn holder_in(error: &(dyn Error + 'static)) -> Option<Box<Holder>> {
+    match lock_in(error) {
+        Some(LockError::Busy { holder, .. }) => holder.clone(),
+        _ => None,
+    }
+}
+
+/// Returns what went wrong with a lock, if an error is about that.
+fn lock_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a LockError> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(crate::store::LockError::Busy { .. }) = error.downcast_ref() {
-            return BUSY;
+        if let Some(lock) = error.downcast_ref() {
+            return Some(lock);
         }
         cause = error.source();
     }
-    REFUSED
+    None
 }
 
 impl fmt::Display for CommandError {
@@ -146,7 +168,8 @@ impl<T, E: Error + 'static> During<T> for Result<T, E> {
 /// An error whose own text says enough.
 impl<E: Plain> From<E> for CommandError {
     fn from(error: E) -> Self {
-        let mut refusal = Self { code: code_of(&error), ..Self::refused(error.to_string()) };
+        let mut refusal =
+            Self { code: code_of(&error), holder: holder_in(&error), ..Self::refused(error.to_string()) };
         let mut cause = error.source();
         while let Some(error) = cause {
             refusal.causes.push(error.to_string());

@@ -33,6 +33,7 @@ pub fn run() -> ExitCode {
         supervise::pass::RUNNER => commands::roles::runner(&arguments.collect::<Vec<_>>()),
         supervise::pass::PASS => commands::roles::pass(&arguments.collect::<Vec<_>>()),
         commands::notify::ROLE => commands::notify::role(&arguments.collect::<Vec<_>>()),
+        commands::auto::ROLE => commands::auto::role(&arguments.collect::<Vec<_>>()),
         commands::tend::ROLE => commands::tend::role(&arguments.collect::<Vec<_>>()),
         _ => cli::run(),
     };

@@ -5,7 +5,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
-use super::several;
+use super::{auto, several};
 use crate::error::CommandError;
 use crate::land::review::{self, ReviewError};
 use crate::model::State;
@@ -27,7 +27,9 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::NotNeeded)?;
-    several::each(&mut context, &args.names, args.json, approve)
+    let told = several::each(&mut context, &args.names, args.json, approve);
+    auto::begin(&mut context);
+    told
 }
 
 fn approve(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
@@ -49,5 +51,5 @@ fn approve(context: &mut Context, name: &str) -> Result<(String, String), Comman
         0 => String::new(),
         n => format!("; {} approved", count(n, "resolution")),
     };
-    Ok(("done".to_owned(), format!("{remembered}; land it with `wt merge {name}`")))
+    Ok(("done".to_owned(), format!("{remembered}; {}", context.how_it_lands(name))))
 }

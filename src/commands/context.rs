@@ -147,6 +147,15 @@ impl Context {
         self.resolver_template.as_deref()
     }
 
+    /// Returns how what is done comes to the target, for the end of a sentence.
+    pub fn how_it_lands(&self, name: &str) -> String {
+        if self.settings.merge.auto {
+            "it lands by itself".to_owned()
+        } else {
+            format!("land it with `wt merge {name}`")
+        }
+    }
+
     /// Returns the clock.
     pub fn clock(&self) -> &SystemClock {
         &self.clock
@@ -254,6 +263,7 @@ impl Context {
             }
         }
         super::notify::begin(self);
+        super::auto::resume(self);
     }
 
     /// Runs a scheduling pass where nobody reads.

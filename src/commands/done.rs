@@ -5,7 +5,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
-use super::several;
+use super::{auto, several};
 use crate::error::{self, CommandError};
 use crate::model::State;
 use crate::model::text::count;
@@ -13,7 +13,8 @@ use crate::supervise::by_hand::{self, ByHandError, Finished};
 
 /// Say that a person's work in a workspace is finished: everything committed, checks passed, ready to land.
 ///
-/// For `open` workspaces, and for tasks in conflict, rejected, failed or stopped that a person has put right.
+/// For `open` workspaces, and for tasks in conflict, rejected, failed or stopped that a person has put right. With
+/// `[merge] auto`, what is finished lands by itself.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// Tasks that are finished.
@@ -27,7 +28,9 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::Required)?;
-    several::each(&mut context, &args.names, args.json, done)
+    let told = several::each(&mut context, &args.names, args.json, done);
+    auto::begin(&mut context);
+    told
 }
 
 fn done(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
@@ -46,7 +49,7 @@ fn done(context: &mut Context, name: &str) -> Result<(String, String), CommandEr
     })?;
     let refused = |why: String| Err(CommandError::refused(format!("`{name}` is not done: {why}")));
     match finished {
-        Finished::Done => Ok(("done".to_owned(), format!("; land it with `wt merge {name}`"))),
+        Finished::Done => Ok(("done".to_owned(), format!("; {}", context.how_it_lands(name)))),
         Finished::Uncommitted(files) => {
             let shown = files.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
             refused(format!("{} not committed: {shown}", count(files.len(), "file")))

@@ -1,18 +1,24 @@
 //! `wt merge`.
 
 mod advice;
+mod remote;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 
+use self::remote::Wish;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::tend;
 use crate::error::CommandError;
 use crate::land::{self, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
+use crate::model::text::one_line;
+use crate::model::view::MergeView;
 use crate::model::{State, Task};
+use crate::store::{auto, lock};
 use crate::tidy::{Grounds, gc};
 use crate::ui;
 use crate::ui::message;
@@ -26,8 +32,12 @@ const SHOWN: usize = 12;
 /// check fails, by halves until the culprit is found; the others land. Where two texts conflict, an agent merges them
 /// (`[merge] agent`); its result lands if all that either side did is still there, else it waits for a review. A task that
 /// stays in conflict or fails its checks is set aside with the reason and keeps its branch.
-/// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out.
-#[derive(Debug, ClapArgs)]
+/// With `--fetch`, what others have landed on the target's upstream comes first: a target that is behind is moved forward,
+/// one that has diverged is refused. With `--push`, the target is pushed there afterwards, forward only and from where it was
+/// seen; no hook runs, the `pre-push` hook included. A push that fails leaves what has landed as it is: run it again.
+/// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out, or
+/// landed and not pushed.
+#[derive(Debug, Default, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Tasks to land.
@@ -54,12 +64,29 @@ pub struct Args {
     /// Keep the workspaces of landed tasks.
     #[arg(long)]
     keep: bool,
+    /// Fetch the target first, and move it forward if it is behind.
+    #[arg(long, overrides_with = "no_fetch")]
+    fetch: bool,
+    /// Fetch nothing, whatever `[merge] fetch` says.
+    #[arg(long, overrides_with = "fetch")]
+    no_fetch: bool,
+    /// Push the target afterwards; with `--all` and nothing to land, what was not pushed before.
+    #[arg(long, overrides_with = "no_push")]
+    push: bool,
+    /// Push nothing, whatever `[merge] push` says.
+    #[arg(long, overrides_with = "push")]
+    no_push: bool,
     /// Print JSON, one document for each branch that is landed on.
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
+    /// Returns the arguments of `wt merge --all`.
+    pub(super) fn all_done() -> Self {
+        Self { all: true, ..Self::default() }
+    }
+
     fn checks(&self) -> Checks {
         match &self.check {
             Some(command) => Checks::Replaced(command.clone()),
@@ -70,6 +97,20 @@ impl Args {
 
     fn conflicts(&self) -> Conflicts {
         if self.no_agent { Conflicts::ToPeople } else { Conflicts::ToAgent }
+    }
+
+    fn fetch(&self, setting: bool) -> Wish {
+        Wish::of([self.fetch, self.no_fetch], setting)
+    }
+
+    fn push(&self, setting: bool) -> Wish {
+        Wish::of([self.push, self.no_push], setting)
+    }
+
+    /// Returns the command line, as others read it who wait for it.
+    fn command(&self) -> String {
+        let what = if self.all { "--all".to_owned() } else { self.names.join(" ") };
+        one_line(&format!("wt merge {what}"), 60)
     }
 
     fn mode(&self) -> Mode {
@@ -83,21 +124,51 @@ struct Share {
     wanted: Wanted,
 }
 
+/// Who lands, and how long it waits for its turn.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How<'a> {
+    /// What it is called by others who wait for it.
+    pub(super) command: &'a str,
+    /// How long another landing is waited for.
+    pub(super) patience: Duration,
+}
+
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    run_as(global, args, &How { command: &args.command(), patience: lock::DEADLINE })
+}
+
+/// Runs the verb for somebody.
+pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, CommandError> {
     let runs_commands = !args.dry_run && (!args.no_verify || !args.no_agent);
     let trust = if runs_commands { Trust::Required } else { Trust::NotNeeded };
     let mut context = Context::open(global, trust)?;
     if args.mode() == Mode::Real {
         context.layout().prepare()?;
     }
-    let mut reports = Vec::new();
-    for share in shares(&mut context, args)? {
-        let report = land(&mut context, args, &share)?;
-        tell(args, &report);
+    let mut shares = shares(&mut context, args)?;
+    for target in remote::unpushed(&mut context, args)? {
+        if shares.iter().all(|share| share.target != target) {
+            shares.push(Share { target, wanted: Wanted::Ready });
+        }
+    }
+    let targets: Vec<&str> = shares.iter().map(|share| share.target.as_str()).collect();
+    remote::require_upstreams(&context, args, &targets)?;
+    let fetched = remote::fetch(&mut context, args, how, &targets)?;
+    if fetched.moved {
+        // What was fetched may bring another configuration, and commands that nobody has approved.
+        context = Context::open(global, trust).map_err(|refusal| fetched.behind(refusal))?;
+    }
+    let (mut reports, mut not_pushed) = (Vec::new(), Vec::new());
+    for share in &shares {
+        let report = land(&mut context, args, how, share)?;
         if args.mode() == Mode::Real && !args.keep {
             prune(&mut context, &report);
         }
+        let (pushed, failed) = remote::push(&context, args, &share.target, &fetched);
+        not_pushed.extend(failed);
+        let view = MergeView { fetched: fetched.view(&share.target), pushed, ..report.view() };
+        tell(args, &report, &view);
         let stopped = report.stopped.is_some();
         reports.push(report);
         if stopped {
@@ -108,11 +179,16 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         context.pass();
         tend::begin(&context);
     }
+    let any_landed = reports.iter().any(|report| report.landed().next().is_some());
     // One document for each branch was printed above.
-    advice::verdict(reports).map_err(CommandError::answered)
+    let verdict = remote::verdict(advice::verdict(reports), any_landed, not_pushed);
+    if args.mode() == Mode::Real && verdict.is_ok() {
+        auto::settle(context.layout());
+    }
+    verdict.map_err(CommandError::answered)
 }
 
-fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, CommandError> {
+fn land(context: &mut Context, args: &Args, how: &How<'_>, share: &Share) -> Result<Report, CommandError> {
     let progress = context.progress();
     let checks = args.checks();
     let template = context.resolver_template().map(<[u8]>::to_vec);
@@ -128,6 +204,8 @@ fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, Com
         checks: &checks,
         mode: args.mode(),
         conflicts: args.conflicts(),
+        command: how.command,
+        patience: how.patience,
         template: template.as_deref(),
     };
     land::land(&landing, journal).map_err(advice::refusal)
@@ -167,11 +245,11 @@ fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError
     Ok(targets.into_iter().map(of).collect())
 }
 
-fn tell(args: &Args, report: &Report) {
+fn tell(args: &Args, report: &Report, view: &MergeView) {
     if args.json {
-        ui::json(&report.view());
+        ui::json(view);
     } else if report.stopped.is_none() || !report.tasks.is_empty() {
-        ui::answer(&ui::landing::merge(&report.view()));
+        ui::answer(&ui::landing::merge(view));
     }
     for landed in &report.tasks {
         if let Fate::Rejected(failure) = &landed.fate {

@@ -3,6 +3,7 @@
 
 pub mod approve;
 pub mod attach;
+pub mod auto;
 pub mod budget;
 pub mod completions;
 pub mod context;

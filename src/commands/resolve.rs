@@ -76,11 +76,12 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let (site, journal) = context.parts();
     review::finish_by_hand(&site, journal, &task).map_err(|error| refusal(name, &error))?;
     context.pass();
+    super::auto::begin(&mut context);
     if args.json {
         ui::json(&ResolveView { schema: SCHEMA, name, state: "done", resolved });
     } else {
         let files = count(resolved.len(), "file");
-        ui::answer(&format!("{name} done; {files} resolved; land it with `wt merge {name}`"));
+        ui::answer(&format!("{name} done; {files} resolved; {}", context.how_it_lands(name)));
     }
     Ok(error::DONE)
 }

@@ -33,6 +33,7 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     let after = runner::run(&context.site(), &id, &lock, slot);
     context.pass_quietly();
     super::tend::begin(&context);
+    super::auto::begin_anew(common);
     if let Ok(After::Wait(until)) = after {
         drop(runner::rest(&context.site(), &id, until));
     }
@@ -54,6 +55,7 @@ fn pass_for(arguments: &[String]) -> Result<(), CommandError> {
     let (common, id) = named(arguments)?;
     let mut context = Context::open(&Global::within(common), Trust::NotNeeded)?;
     context.pass_quietly();
+    super::auto::begin(&mut context);
     let state = context.roster()?.get(&id).map(|task| task.state.clone());
     if let Some(State::Waiting { until: Some(until), .. }) = state
         && let Ok(Some(lock)) = Lock::try_take(&context.layout().task(&id).lock())

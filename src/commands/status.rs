@@ -17,6 +17,7 @@ use crate::model::view::{SCHEMA, SlotsView, StatusView, TaskView, TodayView};
 use crate::model::{Clock as _, Roster, State, Task};
 use crate::observe::look::{Known, Look, forget_ended, recall};
 use crate::observe::status::view;
+use crate::store::auto;
 use crate::store::remembered::Remembered;
 use crate::supervise::{governor, pass};
 use crate::ui;
@@ -170,6 +171,7 @@ fn around(context: &mut Context, roster: &Roster) -> StatusView {
         target: context.target().unwrap_or_default(),
         slots: SlotsView { used: pass::used_slots(&context.site()), max: context.settings().limits.slots },
         today,
+        auto_error: auto::trouble(context.layout()).map(|trouble| trouble.in_a_line()),
         tasks: Vec::new(),
     }
 }

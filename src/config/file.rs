@@ -208,7 +208,7 @@ struct Verify {
 struct Merge {
     /// The agent that merges what git cannot.
     agent: Option<String>,
-    /// Whether the end of each task also lands what is done.
+    /// Whether the end of each task, and `wt done`, `approve` and `resolve`, also land what is done.
     auto: Option<bool>,
     /// The most tasks that are verified together.
     #[schemars(range(min = 1, max = 1000))]
@@ -217,9 +217,9 @@ struct Merge {
     structural: Option<Vec<String>>,
     /// Globs of paths whose change a person must approve.
     review: Option<Vec<String>>,
-    /// Whether the target is fetched first.
+    /// Whether the target is fetched first: behind its upstream, it is moved forward; diverged, nothing lands.
     fetch: Option<bool>,
-    /// Whether the target is pushed afterwards, only onto what was fetched.
+    /// Whether the target is pushed to its upstream afterwards, forward only and from where that was seen; no hook runs.
     push: Option<bool>,
     /// What comes onto the target: a task's commits, one commit for all of it, or its commits and a merge commit.
     style: Option<MergeStyle>,

@@ -62,6 +62,9 @@ const SETTINGS: &[&str] = &[
     "submodule.recurse=false",
 ];
 
+/// Variables of every call but those for a person at the terminal.
+const OWN: &[(&str, &str)] = &[("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0"), ("GIT_EDITOR", ":")];
+
 /// One call of the git program, being put together.
 #[derive(Debug)]
 pub(super) struct Git {
@@ -72,6 +75,19 @@ pub(super) struct Git {
     on: Option<Checkout>,
     stdin: Option<Vec<u8>>,
     limit: Option<Duration>,
+}
+
+/// A call to be run by somebody else: as it stands, in the caller's environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handed {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// The working directory.
+    pub folder: PathBuf,
+    /// Variables to set.
+    pub env: Vec<(String, String)>,
+    /// Inherited variables to leave out.
+    pub without: Vec<&'static str>,
 }
 
 /// How a call ended, whatever its exit code.
@@ -168,8 +184,7 @@ impl Git {
             checkout.require_honest()?;
         }
         let argv = self.shown();
-        let own = [("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0"), ("GIT_EDITOR", ":")];
-        let (full, env) = (self.line_of_arguments(), self.environment(&own));
+        let (full, env) = (self.line_of_arguments(), self.environment(OWN));
         // The whole environment in one piece: of several settings of one variable, duct lets the first win.
         let mut command = duct::cmd("git", full).dir(&self.cwd).full_env(env);
         command = match self.stdin {
@@ -202,6 +217,20 @@ impl Git {
         let command = duct::cmd("git", self.line_of_arguments()).dir(cwd).full_env(self.environment(&[]));
         let ended = command.stdout_to_stderr().unchecked().run().map_err(|cause| not_started(cause, cwd))?;
         Ok(ended.status.success())
+    }
+
+    /// Hands the call out, to be run in `folder`.
+    pub(super) fn hand_in(self, folder: &Path) -> Handed {
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        let line = self.line_of_arguments();
+        let argv = std::iter::once("git".to_owned()).chain(line.iter().map(|argument| text(argument)));
+        let own = OWN.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let env: Vec<(String, String)> =
+            own.chain(self.env.iter().map(|(name, value)| ((*name).to_owned(), text(value)))).collect();
+        let set = |name: &&str| env.iter().any(|(set, _)| set == name);
+        let without = REDIRECTING.iter().copied().filter(|name| !set(name)).collect();
+        let argv = argv.collect();
+        Handed { argv, folder: folder.to_owned(), env, without }
     }
 
     /// Returns the beginning of the call, for errors.

@@ -23,6 +23,7 @@ pub mod mergetool;
 mod objects;
 pub mod publish;
 pub mod refs;
+pub mod remote;
 pub mod replay;
 mod repo;
 mod settings;

@@ -25,13 +25,16 @@ mod publish;
 pub mod queue;
 mod rehearsal;
 mod remembered;
+pub mod remote;
 mod replay;
 pub mod report;
 pub mod resolve;
 pub mod review;
+mod turn;
 pub mod verify;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use publish::settle;
 pub use queue::{Refusal, Wanted};
@@ -44,7 +47,7 @@ use self::rehearsal::Rehearsal;
 use crate::git::{GitError, Repo};
 use crate::model::observer::Observer;
 use crate::model::{Clock, Oid, Settings, Task, TaskId};
-use crate::store::{Journal, JournalError, Layout, Lock, LockError, lock};
+use crate::store::{Journal, JournalError, Layout, LockError};
 
 /// What is to be landed, where and how.
 #[derive(Clone, Copy)]
@@ -69,6 +72,10 @@ pub struct Landing<'a> {
     pub mode: Mode,
     /// Who is asked to resolve conflicts.
     pub conflicts: Conflicts,
+    /// What lands, as on a command line, for others who wait.
+    pub command: &'a str,
+    /// How long another landing is waited for.
+    pub patience: Duration,
     /// The repository's own template of a resolver's prompt, as committed on the target.
     pub template: Option<&'a [u8]>,
 }
@@ -128,6 +135,17 @@ pub enum LandError {
         /// Where it was moved to.
         new: Oid,
     },
+    /// The target cannot follow its upstream.
+    #[error("`{target}` stays where it is: {why}")]
+    Stays {
+        /// The branch, short.
+        target: String,
+        /// Why.
+        why: LeftOut,
+    },
+    /// The target and its upstream do not go together, or the upstream cannot be read.
+    #[error(transparent)]
+    Remote(#[from] remote::RemoteError),
     /// Another landing did not end in time.
     #[error("another landing is under way")]
     Busy(#[source] LockError),
@@ -146,7 +164,7 @@ pub enum LandError {
 /// [`Report::stopped`].
 pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, LandError> {
     let held = match landing.mode {
-        Mode::Real => Some(take_lock(landing)?),
+        Mode::Real => Some(turn::take(landing)?),
         Mode::DryRun => None,
     };
     if held.is_some() {
@@ -167,6 +185,9 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     let clashes = |id: &TaskId| clashes.get(id).copied().unwrap_or(0);
     let queue = queue::queue(roster, landing.wanted, landing.target, &before, tip_of, clashes, untried)?;
     let tasks: Vec<Task> = queue.tasks.into_iter().cloned().collect();
+    if let Some(lock) = &held {
+        lock.write(&turn::holder(landing, &tasks));
+    }
     let orphaned = queue.orphaned.into_iter().map(|orphan| Landed {
         fate: Fate::LeftOut(LeftOut::Parent { parent: orphan.parent.name.clone(), state: orphan.state }),
         ..Landed::new(orphan.task)
@@ -187,12 +208,4 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     }
     report.tasks.extend(orphaned);
     Ok(report)
-}
-
-fn take_lock(landing: &Landing<'_>) -> Result<Lock, LandError> {
-    let path = landing.layout.lock("land");
-    if Lock::is_held(&path) {
-        landing.observer.step("waiting for another landing");
-    }
-    Lock::take(&path, lock::DEADLINE, "wt merge").map_err(LandError::Busy)
 }

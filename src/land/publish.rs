@@ -19,6 +19,7 @@ use crate::git::refs::{self, RefEdit};
 use crate::git::status::{InProgress, in_progress};
 use crate::git::worktree::Entry;
 use crate::git::{Checkout, GitError, LinkedWorktree, Repo};
+use crate::model::observer::Observer;
 use crate::model::{Event, Oid, Roster, State, TaskId};
 use crate::store::{Journal, Layout, Lock};
 
@@ -77,6 +78,51 @@ impl Way {
         let paths = overlap(repo, checkout, old, new)?;
         Ok((!paths.is_empty()).then(|| LeftOut::Overlap { checkout: checkout.path().to_owned(), paths }))
     }
+
+    /// Moves `target` from the one commit to the other, if it still is where it was.
+    pub(super) fn advance(
+        &self,
+        repo: &Repo,
+        observer: &dyn Observer,
+        target: &str,
+        (old, new): (&Oid, &Oid),
+    ) -> Result<Outcome, LandError> {
+        let Self::Checkout(checkout) = self else {
+            let swap = RefEdit::swap(format!("refs/heads/{target}"), old.clone(), new.clone());
+            return match refs::apply(repo, &[swap]) {
+                Ok(()) => Ok(Outcome::Published),
+                Err(GitError::Moved { .. }) => Ok(Outcome::Moved),
+                Err(cause) => Err(cause.into()),
+            };
+        };
+        match fast_forward(checkout, new) {
+            Ok(()) => {}
+            Err(GitError::Moved { .. }) => return Ok(Outcome::Moved),
+            Err(GitError::Overlap { paths }) => {
+                let checkout = checkout.path().to_owned();
+                return Ok(Outcome::Blocked(LeftOut::Overlap { checkout, paths }));
+            }
+            Err(cause) => return Err(cause.into()),
+        }
+        // git moved whatever `HEAD` named at that moment.
+        if !contains(repo, target, new) {
+            return Err(LandError::Astray {
+                target: target.to_owned(),
+                checkout: checkout.path().to_owned(),
+                new: new.clone(),
+            });
+        }
+        match reflog_previous(repo, target)? {
+            Some((from, to)) if to == *new && from != *old => observer.warn(&format!(
+                "`{target}` was at {}, not at {}, when it was moved to {}",
+                from.short(),
+                old.short(),
+                new.short()
+            )),
+            _ => {}
+        }
+        Ok(Outcome::Published)
+    }
 }
 
 /// Commits that are ready to become the target.
@@ -111,7 +157,7 @@ impl Publication<'_> {
         };
         journal.append(clock.now(), vec![(None, intent)])?;
         failpoint::hit("land.after_intent");
-        let outcome = self.advance(&way)?;
+        let outcome = way.advance(repo, self.landing.observer, target, (self.old, self.new))?;
         let moved = outcome == Outcome::Published;
         let mut entries = Vec::new();
         if moved {
@@ -126,46 +172,6 @@ impl Publication<'_> {
             failpoint::hit("land.after_landed");
         }
         Ok(outcome)
-    }
-
-    fn advance(&self, way: &Way) -> Result<Outcome, LandError> {
-        let Landing { repo, observer, target, .. } = self.landing;
-        let (old, new) = (self.old, self.new);
-        let Way::Checkout(checkout) = way else {
-            let swap = RefEdit::swap(format!("refs/heads/{target}"), old.clone(), new.clone());
-            return match refs::apply(repo, &[swap]) {
-                Ok(()) => Ok(Outcome::Published),
-                Err(GitError::Moved { .. }) => Ok(Outcome::Moved),
-                Err(cause) => Err(cause.into()),
-            };
-        };
-        match fast_forward(checkout, new) {
-            Ok(()) => {}
-            Err(GitError::Moved { .. }) => return Ok(Outcome::Moved),
-            Err(GitError::Overlap { paths }) => {
-                let checkout = checkout.path().to_owned();
-                return Ok(Outcome::Blocked(LeftOut::Overlap { checkout, paths }));
-            }
-            Err(cause) => return Err(cause.into()),
-        }
-        // git moved whatever `HEAD` named at that moment.
-        if !contains(repo, target, new) {
-            return Err(LandError::Astray {
-                target: (*target).to_owned(),
-                checkout: checkout.path().to_owned(),
-                new: new.clone(),
-            });
-        }
-        match reflog_previous(repo, target)? {
-            Some((from, to)) if to == *new && from != *old => observer.warn(&format!(
-                "`{target}` was at {}, not at {}, when it was moved to {}",
-                from.short(),
-                old.short(),
-                new.short()
-            )),
-            _ => {}
-        }
-        Ok(Outcome::Published)
     }
 }
 

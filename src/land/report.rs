@@ -223,6 +223,8 @@ impl Report {
             after: self.after.clone(),
             dry_run: self.mode == Mode::DryRun,
             tasks: self.tasks.iter().map(Landed::view).collect(),
+            fetched: None,
+            pushed: None,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod conflict;
 pub mod duration;
 pub mod event;
 pub mod happening;
+pub mod holder;
 pub mod name;
 pub mod observer;
 pub mod parallel;
@@ -26,6 +27,7 @@ pub mod view;
 
 pub use clock::Clock;
 pub use event::{Event, Record};
+pub use holder::Holder;
 pub use name::{TaskId, TaskName};
 pub use roster::Roster;
 pub use settings::Settings;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::budget::{Budget, Spent};
 use super::event::ConflictedPath;
+use super::holder::Holder;
 use super::task::Oid;
 use super::usage::Tokens;
 
@@ -38,6 +39,9 @@ pub struct ErrorView<'a> {
     pub causes: &'a [String],
     /// Commands that work now.
     pub hints: &'a [String],
+    /// Who has the lock that stayed busy, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder: Option<&'a Holder>,
 }
 
 /// `wt status`.
@@ -54,6 +58,9 @@ pub struct StatusView {
     /// What all tasks used today, where the day is bounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub today: Option<TodayView>,
+    /// Why the last landing that began by itself (`[merge] auto`) did not go through, if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_error: Option<String>,
     /// The tasks, in the order of the queue and then by age.
     pub tasks: Vec<TaskView>,
 }
@@ -216,6 +223,29 @@ pub struct MergeView {
     pub dry_run: bool,
     /// What became of each task.
     pub tasks: Vec<LandedView>,
+    /// What was fetched before, where that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<RemoteView>,
+    /// What was pushed afterwards, where that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<RemoteView>,
+}
+
+/// What was fetched into the target, or pushed from it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RemoteView {
+    /// The remote; `None`: there is none.
+    pub remote: Option<String>,
+    /// The branch at the remote, in full.
+    #[serde(rename = "ref")]
+    pub name: Option<String>,
+    /// Where the branch that moves was before: the target for a fetch, the remote's one for a push; `None`: nowhere, or
+    /// not asked.
+    pub from: Option<Oid>,
+    /// Where it is now; `None`: it did not move there.
+    pub to: Option<Oid>,
+    /// Why it is not done.
+    pub error: Option<String>,
 }
 
 /// What became of one task in `wt merge`.

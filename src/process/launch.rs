@@ -39,6 +39,16 @@ pub fn background(arguments: &[&str], folder: &Path) -> io::Result<()> {
     role.spawn().map(drop)
 }
 
+/// The same, with both output streams at the end of `log`.
+pub fn logged(arguments: &[&str], folder: &Path, log: fs::File) -> io::Result<()> {
+    let mut role = Command::new(own_program()?);
+    role.args(arguments).current_dir(folder).env_remove(super::sweep::TOKEN);
+    let log = log.into_file();
+    role.stdin(Stdio::null()).stdout(Stdio::from(log.try_clone()?)).stderr(Stdio::from(log));
+    before_exec(&mut role, Becomes::SessionLeader);
+    role.spawn().map(drop)
+}
+
 /// Gives way to every other process, with all that is started from now on. Whoever has the lowest priority for processors
 /// has the lowest for disks too, unless it was given one of its own.
 pub fn give_way() {

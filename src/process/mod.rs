@@ -26,6 +26,7 @@ pub mod run;
 mod spawn;
 pub mod sweep;
 pub mod terminal;
+pub mod tool;
 pub mod tree;
 
 pub use child::{End, Sink, Spawn, Watch};

@@ -4,7 +4,9 @@
 //! <git common dir>/wt/          0700
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
-//!   journal.lock git.lock sched.lock land.lock tend.lock tend.wanted slots/N
+//!   journal.lock git.lock sched.lock land.lock tend.lock tend.wanted auto.lock slots/N
+//!   auto.wanted auto.begun      marks: what is done is to be landed by itself, or just is
+//!   auto.log auto.failed        what that said, and why the last time failed
 //!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json making.log hook.log ports.json setup.log
 //!                               setup.done lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log
@@ -99,7 +101,7 @@ impl Layout {
         self.root.join(format!("journal-{n:04}.jsonl"))
     }
 
-    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`).
+    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`, `auto`).
     pub fn lock(&self, name: &str) -> PathBuf {
         self.root.join(format!("{name}.lock"))
     }
@@ -107,6 +109,26 @@ impl Layout {
     /// Returns the mark that spare workspaces are to be tended once more.
     pub fn tend_wanted(&self) -> PathBuf {
         self.root.join("tend.wanted")
+    }
+
+    /// Returns the mark that what is done is to be landed by itself.
+    pub fn auto_wanted(&self) -> PathBuf {
+        self.root.join("auto.wanted")
+    }
+
+    /// Returns the mark that this was begun.
+    pub fn auto_begun(&self) -> PathBuf {
+        self.root.join("auto.begun")
+    }
+
+    /// Returns what landings said that began by themselves.
+    pub fn auto_log(&self) -> PathBuf {
+        self.root.join("auto.log")
+    }
+
+    /// Returns why the last of them did not go through.
+    pub fn auto_failed(&self) -> PathBuf {
+        self.root.join("auto.failed")
     }
 
     /// Returns the lock file of slot `n`.

@@ -1,10 +1,10 @@
 //! File locks: `flock` on an open file description, freed by the kernel on any kind of death.
 //!
-//! Written order, so that two holders never wait for each other: `land` → `tend` → `git` → `sched` → task → slot → `journal`.
+//! Written order, so that two holders never wait for each other: `auto` → `land` → `tend` → `git` → `sched` → task → slot → `journal`.
 //! A lock can be handed to another process by passing its descriptor; it is free when the last holder of that open file
 //! description is gone. Lock files are never deleted.
 
-use std::io::{self, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -12,14 +12,23 @@ use std::time::Duration;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+use rustix::process::{Pid, test_kill_process};
+
+use crate::model::Holder;
+use crate::model::clock::{Clock as _, SystemClock};
 
 /// How long a command waits for a lock before it gives up.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The longest text of a holder that is read, in bytes.
+const LONGEST: u64 = 64 << 10;
 
 /// A held lock.
 #[derive(Debug)]
 pub struct Lock {
     file: fs::File,
+    /// Whether what was written of the holder goes with the lock.
+    clears: bool,
 }
 
 /// Why a lock is not held.
@@ -35,8 +44,8 @@ pub enum LockError {
         path: PathBuf,
         /// How long was waited.
         waited: Duration,
-        /// What the holder wrote of itself.
-        holder: Option<String>,
+        /// Who has it, where that is known.
+        holder: Option<Box<Holder>>,
     },
 }
 
@@ -64,7 +73,7 @@ impl Lock {
         let file = open(path)?;
         loop {
             if tried(file.file().try_lock())? {
-                return Ok(Some(Self { file }));
+                return Ok(Some(Self { file, clears: false }));
             }
             // Somebody who only looks ([`Lock::is_held`]) must not pass for a holder: a task would stay unstarted and
             // nobody would come back to it. A shared lock is refused by holders alone.
@@ -79,8 +88,26 @@ impl Lock {
     /// Takes the lock, waiting for it at most `deadline`, and writes `who` into it for people to read.
     pub fn take(path: &Path, deadline: Duration, who: &str) -> Result<Self, LockError> {
         let lock = if let Some(lock) = Self::try_take(path)? { lock } else { Self::wait(path, deadline)? };
-        lock.sign(who);
+        lock.write(&Holder::this(who, SystemClock.now()));
         Ok(lock)
+    }
+
+    /// The same, and what was written of `holder` goes with the lock: where others tell who has it, nobody must be named who
+    /// has it no more.
+    pub fn take_signed(path: &Path, deadline: Duration, holder: &Holder) -> Result<Self, LockError> {
+        let mut lock =
+            if let Some(lock) = Self::try_take(path)? { lock } else { Self::wait(path, deadline)? };
+        lock.write(holder);
+        lock.clears = true;
+        Ok(lock)
+    }
+
+    /// Takes the lock if it is free, and signs it as [`Lock::take_signed`] does.
+    pub fn try_take_signed(path: &Path, holder: &Holder) -> io::Result<Option<Self>> {
+        let Some(mut lock) = Self::try_take(path)? else { return Ok(None) };
+        lock.write(holder);
+        lock.clears = true;
+        Ok(Some(lock))
     }
 
     /// Blocks in a thread of its own: the kernel wakes it, and a thread can be given up at the deadline.
@@ -88,16 +115,15 @@ impl Lock {
         let file = open(path)?;
         let (done, taken) = mpsc::channel();
         std::thread::spawn(move || {
-            let locked = file.file().lock().map(|()| Self { file });
+            let locked = file.file().lock().map(|()| Self { file, clears: false });
             // Nobody listens any more: the lock is dropped, and so freed, with the value.
             drop(done.send(locked));
         });
-        match taken.recv_timeout(deadline) {
-            Ok(lock) => Ok(lock?),
-            Err(_) => {
-                Err(LockError::Busy { path: path.to_owned(), waited: deadline, holder: Self::holder(path) })
-            }
+        if let Ok(lock) = taken.recv_timeout(deadline) {
+            return Ok(lock?);
         }
+        let holder = Self::holder(path).map(Box::new);
+        Err(LockError::Busy { path: path.to_owned(), waited: deadline, holder })
     }
 
     /// Returns whether somebody holds the lock right now; a missing file is held by nobody. Looking is a shared lock for
@@ -107,25 +133,35 @@ impl Lock {
         matches!(file.file().try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
     }
 
-    /// Returns what the holder wrote of itself.
-    pub fn holder(path: &Path) -> Option<String> {
-        let text = fs::read_to_string(path).ok()?;
-        let line = crate::model::text::one_line(&text, 120);
-        (!line.is_empty()).then_some(line)
+    /// Returns who holds the lock right now, as the holder wrote it. The held lock is the truth: a text that a dead process
+    /// left is nobody's, whoever has the lock by now.
+    pub fn holder(path: &Path) -> Option<Holder> {
+        if !Self::is_held(path) {
+            return None;
+        }
+        let mut text = String::new();
+        fs::File::open(path).ok()?.take(LONGEST).read_to_string(&mut text).ok()?;
+        let holder: Holder = serde_json::from_str(&text).ok()?;
+        let pid = i32::try_from(holder.pid).ok().and_then(Pid::from_raw)?;
+        // It may be another user's, which is alive too.
+        let dead = test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
+        (!dead).then(|| holder.read_at(SystemClock.now()))
     }
 
-    /// Best effort: a full disk must not stop anybody from locking.
-    fn sign(&self, who: &str) {
+    /// Writes who holds it, for others to read. Best effort: a full disk must not stop anybody from locking.
+    pub fn write(&self, holder: &Holder) {
+        let Ok(mut text) = serde_json::to_vec(holder) else { return };
+        text.push(b'\n');
         let mut file = self.file.file();
         if file.set_len(0).is_ok() && file.rewind().is_ok() {
-            drop(writeln!(file, "{who} (pid {})", std::process::id()));
+            drop(file.write_all(&text));
         }
     }
 
     /// Returns a lock around a descriptor that another process handed over.
     pub fn adopt(descriptor: OwnedFd, path: &Path) -> Self {
         let file = std::fs::File::from(descriptor);
-        Self { file: fs::File::from_parts(file, path) }
+        Self { file: fs::File::from_parts(file, path), clears: false }
     }
 
     /// Returns a second descriptor of the same open file description, to hand over.
@@ -137,5 +173,13 @@ impl Lock {
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.file().as_fd()
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.clears {
+            drop(self.file.file().set_len(0));
+        }
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! Invariant: every file here has one writer at a time, named by a lock; liveness is a held lock, never a pid.
 
+pub mod auto;
 pub mod clashes;
 pub mod exit;
 pub mod journal;

@@ -2,8 +2,9 @@
 
 use anstyle::{AnsiColor, Style};
 
+use crate::model::Oid;
 use crate::model::text::{count, neutralised};
-use crate::model::view::{LandResult, LandedView, MergeView, ResolvedView};
+use crate::model::view::{LandResult, LandedView, MergeView, RemoteView, ResolvedView};
 
 fn word(result: LandResult) -> (&'static str, Style) {
     match result {
@@ -40,6 +41,7 @@ fn by(word: &str) -> &str {
 pub fn merge(view: &MergeView) -> String {
     let width = view.tasks.iter().map(|task| task.name.len()).max().unwrap_or(0);
     let mut lines = Vec::new();
+    lines.extend(view.fetched.as_ref().and_then(|fetched| fetch(view, fetched)));
     for task in &view.tasks {
         lines.push(line(task, width));
         let path = |c: &crate::model::event::ConflictedPath| {
@@ -58,5 +60,33 @@ pub fn merge(view: &MergeView) -> String {
         (false, false) => format!("{target} is at {after}, was at {}", view.before.short()),
         (true, false) => format!("{target} would move from {}", view.before.short()),
     });
+    lines.extend(view.pushed.as_ref().and_then(|pushed| push(view, pushed)));
     lines.join("\n")
+}
+
+/// Returns what was fetched, if that is anything.
+fn fetch(view: &MergeView, fetched: &RemoteView) -> Option<String> {
+    let (target, remote) = (&view.target, neutralised(fetched.remote.as_deref()?));
+    if view.dry_run {
+        return Some(format!("{target} would be fetched from {remote} first"));
+    }
+    match (&fetched.from, &fetched.to) {
+        (Some(from), Some(to)) if from != to => {
+            Some(format!("{target} was behind {remote}: moved to {}, was at {}", to.short(), from.short()))
+        }
+        _ => None,
+    }
+}
+
+/// Returns what was pushed, or why not.
+fn push(view: &MergeView, pushed: &RemoteView) -> Option<String> {
+    let (target, remote) = (&view.target, neutralised(pushed.remote.as_deref()?));
+    let was = |from: &Oid| format!(", was at {} there", from.short());
+    let was = pushed.from.as_ref().map(was).unwrap_or_default();
+    Some(match (&pushed.error, &pushed.to) {
+        (Some(error), _) => format!("{target} is not pushed to {remote}: {}", neutralised(error)),
+        (None, None) if view.dry_run => format!("{target} would be pushed to {remote}{was}"),
+        (None, to) if *to == pushed.from => format!("{remote} has all of {target}"),
+        (None, _) => format!("{target} is pushed to {remote}{was}"),
+    })
 }

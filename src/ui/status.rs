@@ -154,5 +154,8 @@ pub fn foot(view: &StatusView) -> String {
         let words: Vec<String> = shares.iter().map(budget::Share::words).collect();
         let _ = write!(line, ", {} today", words.join(", "));
     }
+    if let Some(error) = &view.auto_error {
+        let _ = write!(line, "\nnot landed by itself: {}", one_line(error, 400));
+    }
     line
 }

@@ -59,6 +59,7 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
         &[
             ("wt merge --all", "land every task that is done"),
             ("wt merge feature-auth --dry-run", "what would happen"),
+            ("wt merge --all --fetch --push", "with what others landed, and back to them"),
         ],
     ),
     ("cost", &[("wt cost --by model", "where the money went")]),

@@ -6,6 +6,7 @@ use super::Report;
 use crate::model::text::count;
 use crate::model::{Event, Roster, State};
 use crate::process::sweep;
+use crate::store::auto;
 use crate::store::journal::History;
 use crate::store::{Layout, Lock};
 
@@ -36,6 +37,14 @@ pub fn lost(layout: &Layout, roster: &Roster, report: &mut Report) {
         }
     }
     report.well_since(before, format!("supervision: {} running", count(running.len(), "task")));
+}
+
+/// A landing that began by itself and did not go through.
+pub fn auto(layout: &Layout, report: &mut Report) {
+    if let Some(trouble) = auto::trouble(layout) {
+        let detail = format!("nothing landed by itself: {}", trouble.in_a_line());
+        report.find("auto-landing", &"[merge] auto", detail, Some("wt merge --all".to_owned()));
+    }
 }
 
 /// Processes of attempts that are over.

@@ -1,5 +1,6 @@
 //! Landing, through the real program: what lands, what does not, and what is left after a kill.
 
+mod auto;
 mod batch;
 mod checks;
 mod clean;
@@ -7,7 +8,9 @@ mod crash;
 pub mod field;
 mod green;
 mod publish;
+mod remote;
 pub mod resolve;
 mod resolve_life;
 mod review;
 mod setbacks;
+mod turn;
