@@ -32,6 +32,7 @@ pub fn run() -> ExitCode {
         process::guard::ROLE => commands::roles::guard(&arguments.collect::<Vec<_>>()),
         supervise::pass::RUNNER => commands::roles::runner(&arguments.collect::<Vec<_>>()),
         supervise::pass::PASS => commands::roles::pass(&arguments.collect::<Vec<_>>()),
+        supervise::foresight::ROLE => commands::foresee::role(&arguments.collect::<Vec<_>>()),
         commands::tend::ROLE => commands::tend::role(&arguments.collect::<Vec<_>>()),
         _ => cli::run(),
     };

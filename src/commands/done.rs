@@ -27,7 +27,9 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::Required)?;
-    several::each(&mut context, &args.names, args.json, done)
+    let code = several::each(&mut context, &args.names, args.json, done);
+    super::foresee::begin(&mut context);
+    code
 }
 
 fn done(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {

@@ -9,7 +9,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
-use super::tend;
+use super::{foresee, tend};
 use crate::error::CommandError;
 use crate::land::{self, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
 use crate::model::{State, Task};
@@ -107,6 +107,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     if args.mode() == Mode::Real {
         context.pass();
         tend::begin(&context);
+        foresee::begin(&mut context);
     }
     // One document for each branch was printed above.
     advice::verdict(reports).map_err(CommandError::answered)

@@ -12,6 +12,7 @@ pub mod diff;
 pub mod doctor;
 pub mod done;
 pub mod exec;
+pub mod foresee;
 pub mod gc;
 pub mod hooks;
 pub mod logs;

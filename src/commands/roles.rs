@@ -33,6 +33,7 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     let after = runner::run(&context.site(), &id, &lock, slot);
     context.pass_quietly();
     super::tend::begin(&context);
+    super::foresee::begin(&mut context);
     if let Ok(After::Wait(until)) = after {
         drop(runner::rest(&context.site(), &id, until));
     }

@@ -90,6 +90,7 @@ pub(super) const KEYS: &[&str] = &[
     "merge.style",
     "merge.message",
     "merge.merges",
+    "merge.foresee",
     "gc",
     "gc.stale",
     "gc.trash",

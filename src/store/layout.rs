@@ -4,7 +4,7 @@
 //! <git common dir>/wt/          0700
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
-//!   journal.lock git.lock sched.lock land.lock tend.lock tend.wanted slots/N
+//!   journal.lock git.lock sched.lock land.lock tend.lock foresee.lock tend.wanted slots/N
 //!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json making.log hook.log ports.json setup.log
 //!                               setup.done lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log
@@ -15,6 +15,9 @@
 //!   passed/KEY                  a check that has passed on a tree
 //!   hooks.told                  the hooks that a person was told are not approved
 //!   cache/status                what `wt status` last saw; may be deleted at any time
+//!   cache/foresee.wanted        a look at who does not merge with whom is wished for
+//!   cache/foresee.begun         when the last one began, by its time
+//!   clashes/known               what the last one found
 //! ```
 
 use std::io;
@@ -99,7 +102,7 @@ impl Layout {
         self.root.join(format!("journal-{n:04}.jsonl"))
     }
 
-    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`).
+    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`, `foresee`).
     pub fn lock(&self, name: &str) -> PathBuf {
         self.root.join(format!("{name}.lock"))
     }
@@ -120,9 +123,20 @@ impl Layout {
         self.root.join("cache").join("status")
     }
 
-    /// Returns which tasks are known not to merge with which.
+    /// Returns which tasks are known not to merge with which. It stands in a folder of its own: whoever shows it waits for it,
+    /// and writes the caches meanwhile.
     pub fn clashes(&self) -> PathBuf {
-        self.root.join("cache").join("clashes")
+        self.root.join("clashes").join("known")
+    }
+
+    /// Returns the mark that a look at who does not merge with whom is wished for.
+    pub fn foresee_wanted(&self) -> PathBuf {
+        self.root.join("cache").join("foresee.wanted")
+    }
+
+    /// Returns the mark whose time says when the last such look began.
+    pub fn foresee_begun(&self) -> PathBuf {
+        self.root.join("cache").join("foresee.begun")
     }
 
     /// Returns what is remembered of merges in memory, by their trees.
