@@ -11,6 +11,7 @@ pub mod clock;
 pub mod conflict;
 pub mod duration;
 pub mod event;
+pub mod line;
 pub mod name;
 pub mod observer;
 pub mod parallel;
