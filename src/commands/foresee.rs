@@ -84,10 +84,16 @@ fn look(context: &mut Context) -> Result<(), CommandError> {
     let site = context.site();
     let found = conflicts::look(site.repo, site.layout, &roster, now, &Silent)
         .during(|| "the branches cannot be compared".to_owned())?;
-    let skipped =
-        |id: &TaskId| found.tasks.iter().any(|task| task.skipped.is_some() && task.name == id.name.as_str());
+    // That git could not tell this time says nothing.
+    let compared = |clash: &Clash| {
+        let is = |id: &TaskId, name: &str| id.name.as_str() == name;
+        let skipped =
+            |id: &TaskId| found.tasks.iter().any(|task| task.skipped.is_some() && is(id, &task.name));
+        let unknown = |pair: &[String; 2]| clash.tasks.iter().all(|id| pair.iter().any(|name| is(id, name)));
+        !clash.tasks.iter().any(skipped) && !found.unknown.iter().any(unknown)
+    };
     let told = tell_new(&site, &roster, &found.clashes);
-    let over = tell_over(&site, &roster, &found.clashes, skipped);
+    let over = tell_over(&site, &roster, &found.clashes, compared);
     if !told.is_empty() || !over.is_empty() {
         // Somebody may have looked by hand meanwhile.
         let mut known = Clashes::load(site.layout);
@@ -126,12 +132,9 @@ fn tell_over(
     site: &Site<'_>,
     roster: &Roster,
     known: &Clashes,
-    skipped: impl Fn(&TaskId) -> bool,
+    compared: impl Fn(&Clash) -> bool,
 ) -> Vec<Clash> {
-    let told = known.over.iter().filter(|clash| {
-        if clash.tasks.iter().any(&skipped) {
-            return false;
-        }
+    let told = known.over.iter().filter(|clash| compared(clash)).filter(|clash| {
         let Some([one, other]) = both(roster, clash) else { return true };
         for (task, other) in [(one, other), (other, one)] {
             if notice::hears(task) {

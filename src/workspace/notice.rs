@@ -111,9 +111,9 @@ fn minute(at: Timestamp) -> String {
 
 /// Returns files that do not merge, the first of many, as they are told.
 pub fn files(files: &[ConflictedPath]) -> String {
-    let named = files.iter().take(NAMED);
+    let first = files.iter().take(NAMED);
     let mut names: Vec<String> =
-        named.map(|file| format!("`{}` ({})", one_line(&file.path, LONGEST), file.kind.words())).collect();
+        first.map(|file| format!("`{}` ({})", one_line(&file.path, LONGEST), file.kind.words())).collect();
     if files.len() > NAMED {
         names.push(format!("and {}", count(files.len() - NAMED, "other file")));
     }
@@ -121,8 +121,8 @@ pub fn files(files: &[ConflictedPath]) -> String {
 }
 
 fn globs(globs: &[String]) -> String {
-    let named = globs.iter().take(NAMED);
-    let mut names: Vec<String> = named.map(|glob| format!("`{}`", one_line(glob, LONGEST))).collect();
+    let first = globs.iter().take(NAMED);
+    let mut names: Vec<String> = first.map(|glob| format!("`{}`", one_line(glob, LONGEST))).collect();
     if globs.len() > NAMED {
         names.push("…".to_owned());
     }
