@@ -34,6 +34,7 @@ pub fn run() -> ExitCode {
         supervise::pass::PASS => commands::roles::pass(&arguments.collect::<Vec<_>>()),
         commands::notify::ROLE => commands::notify::role(&arguments.collect::<Vec<_>>()),
         commands::auto::ROLE => commands::auto::role(&arguments.collect::<Vec<_>>()),
+        supervise::foresight::ROLE => commands::foresee::role(&arguments.collect::<Vec<_>>()),
         commands::tend::ROLE => commands::tend::role(&arguments.collect::<Vec<_>>()),
         _ => cli::run(),
     };

@@ -30,6 +30,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::Required)?;
     let told = several::each(&mut context, &args.names, args.json, done);
     auto::begin(&mut context);
+    super::foresee::begin(&mut context);
     told
 }
 

@@ -12,7 +12,7 @@ use clap_complete::engine::ArgValueCandidates;
 use self::remote::Wish;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
-use super::tend;
+use super::{foresee, tend};
 use crate::error::CommandError;
 use crate::land::{self, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
 use crate::model::text::one_line;
@@ -178,6 +178,7 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     if args.mode() == Mode::Real {
         context.pass();
         tend::begin(&context);
+        foresee::begin(&mut context);
     }
     let any_landed = reports.iter().any(|report| report.landed().next().is_some());
     // One document for each branch was printed above.

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod done;
 pub mod events;
 pub mod exec;
+pub mod foresee;
 pub mod gc;
 pub mod hooks;
 pub mod logs;

@@ -34,6 +34,7 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     context.pass_quietly();
     super::tend::begin(&context);
     super::auto::begin_anew(common);
+    super::foresee::begin(&mut context);
     if let Ok(After::Wait(until)) = after {
         drop(runner::rest(&context.site(), &id, until));
     }

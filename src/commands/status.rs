@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
-use super::question;
+use super::{foresee, question};
 use crate::error::{self, CommandError, During as _};
 use crate::git::clean::{Memory, PATIENCE};
 use crate::model::view::{SCHEMA, SlotsView, StatusView, TaskView, TodayView};
@@ -18,7 +18,8 @@ use crate::model::{Clock as _, Roster, State, Task};
 use crate::observe::look::{Known, Look, forget_ended, recall};
 use crate::observe::status::view;
 use crate::store::auto;
-use crate::store::remembered::Remembered;
+use crate::store::clashes::Clashes;
+use crate::store::remembered::{Remembered, Seen};
 use crate::supervise::{governor, pass};
 use crate::ui;
 use crate::ui::status::{Columns, Growing};
@@ -26,11 +27,15 @@ use crate::ui::status::{Columns, Growing};
 /// How long an ended task is listed, in seconds.
 const RECENT: i64 = 24 * 3600;
 
+/// How long ago dirty workspaces of people must have been compared to be compared again, in seconds.
+const BY_HAND: i64 = 60;
+
 /// Show who works, who waits and who is done.
 ///
 /// Lists live tasks and those that ended within a day; with names, everything known of each. Changes: commits ahead (↑) of and
 /// behind (↓) the target, lines, `*` for uncommitted work, `!` if the commits would conflict with the target as it is now
-/// (uncommitted work is not in that), `~` before what is remembered and not seen now.
+/// (uncommitted work is not in that), `!2` if the work of 2 other live tasks, uncommitted or not, does not merge with its own as
+/// far as is known by now (`wt status NAME` says whose and where), `~` before what is remembered and not seen now.
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
@@ -92,7 +97,8 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
     };
     let mut status = around(context, &roster);
     let layout = context.layout().clone();
-    let view = |task: &Task, known: &Known| view(task, &roster, &layout, known, now);
+    let clashes = Clashes::load(&layout);
+    let view = |task: &Task, known: &Known| view(task, &roster, &layout, known, &clashes, now);
     let table = !args.json && args.names.is_empty();
     if table && !tasks.is_empty() {
         let early: Vec<(TaskView, Growing)> =
@@ -119,13 +125,38 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
     if let Seeing::Now(look) = seeing
         && !tasks.is_empty()
     {
+        let before = remembered.clone();
         look.learn(&tasks, &mut remembered);
+        if is_news(&tasks, &before, &remembered, &clashes, now) {
+            foresee::begin(context);
+        }
         forget_ended(&mut remembered, roster.live().map(|task| &task.id));
         // Only a memory of what was just told.
         drop(remembered.save(&layout));
         drop(folders.map(|folders| folders.save()));
     }
     Ok(())
+}
+
+/// Whether a workspace, or its target, is not what it was when it was last seen. In a dirty one of a person, whom nobody hears at
+/// work, that is as good as certain after a while.
+fn is_news(
+    tasks: &[&Task],
+    before: &Remembered,
+    after: &Remembered,
+    clashes: &Clashes,
+    now: Timestamp,
+) -> bool {
+    let state = |seen: &Seen| {
+        let target = seen.toward.as_ref().map(|toward| toward.target.clone());
+        (seen.head.clone(), target, seen.dirty)
+    };
+    let old = clashes.as_of.is_none_or(|at| now.as_second() - at.as_second() >= BY_HAND);
+    tasks.iter().filter(|task| task.workspace.is_some() && !task.state.ended()).any(|task| {
+        let seen = after.of(&task.id);
+        let at_work = task.state == State::Open && seen.is_some_and(|seen| seen.dirty == Some(true));
+        before.of(&task.id).map(state) != seen.map(state) || (at_work && old)
+    })
 }
 
 /// What is seen of the workspaces.

@@ -19,6 +19,7 @@ use crate::model::view::SCHEMA;
 use crate::model::view::verbs::{WaitView, WaitedView};
 use crate::model::{Clock as _, State, Task, TaskId, duration};
 use crate::observe::status::words;
+use crate::store::layout::private_folder;
 use crate::supervise::schedule;
 use crate::ui::{self, message};
 
@@ -214,12 +215,16 @@ fn code(tasks: &[Task]) -> u8 {
     }
 }
 
-/// Shows something again whenever the journal changes, until interrupted.
+/// Shows something again whenever the journal changes, or what is known of conflicts, until interrupted.
 pub fn watch(
     context: &mut Context,
     mut show: impl FnMut(&mut Context) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
-    let mut changes = Changes::of(context)?;
+    let clashes = context.layout().clashes();
+    let folder = clashes.parent().expect("it stands in a folder of its own");
+    context.layout().prepare()?;
+    private_folder(folder).during(|| "changes cannot be watched".to_owned())?;
+    let mut changes = Changes::below_both(context.layout().root(), folder)?;
     loop {
         ui::clear();
         show(context)?;

@@ -227,6 +227,8 @@ struct Merge {
     message: Option<String>,
     /// What becomes of a task whose history has merges: it is replayed without them, or does not land.
     merges: Option<Merges>,
+    /// The least time between two looks, in the background, for running tasks that do not merge with each other; 0: never.
+    foresee: Option<Span>,
 }
 
 /// When workspaces go.
@@ -342,6 +344,7 @@ impl File {
         set(&mut s.merge.style, self.merge.style);
         set(&mut s.merge.message, self.merge.message);
         set(&mut s.merge.merges, self.merge.merges);
+        set(&mut s.merge.foresee, span(self.merge.foresee));
         set(&mut s.gc.stale, span(self.gc.stale));
         set(&mut s.gc.trash, span(self.gc.trash));
         s.verify = self.verify.into_iter().map(Verify::settle).collect();

@@ -91,6 +91,7 @@ pub(super) const KEYS: &[&str] = &[
     "merge.style",
     "merge.message",
     "merge.merges",
+    "merge.foresee",
     "gc",
     "gc.stale",
     "gc.trash",

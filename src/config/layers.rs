@@ -262,7 +262,7 @@ enum Form {
 }
 
 /// Variables that are settings, with their keys.
-const VARIABLES: [(&str, &str, &str, Form); 12] = [
+const VARIABLES: [(&str, &str, &str, Form); 13] = [
     ("WT_TARGET", "", "target", Form::Text),
     ("WT_SLOTS", "limits", "slots", Form::Whole),
     ("WT_WORKTREES", "limits", "worktrees", Form::Whole),
@@ -274,6 +274,7 @@ const VARIABLES: [(&str, &str, &str, Form); 12] = [
     ("WT_AGENT", "agent", "default", Form::Text),
     ("WT_COMMIT", "agent", "commit", Form::Text),
     ("WT_MERGE_AGENT", "merge", "agent", Form::Text),
+    ("WT_FORESEE", "merge", "foresee", Form::Text),
     ("WT_POOL", "workspace", "pool", Form::Whole),
 ];
 

@@ -151,6 +151,7 @@ fn defaults(s: &Settings) -> Value {
             "style": s.merge.style,
             "message": s.merge.message,
             "merges": s.merge.merges,
+            "foresee": span(s.merge.foresee),
         },
         "gc": { "stale": span(s.gc.stale), "trash": span(s.gc.trash) },
     })

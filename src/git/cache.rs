@@ -43,7 +43,10 @@ pub(super) struct Cache {
 
 impl Cache {
     pub(super) fn new(repo: &Repo) -> Self {
-        let gix = repo.local();
+        Self::reading(repo.local())
+    }
+
+    pub(super) fn reading(gix: gix::Repository) -> Self {
         let config = gix.config_snapshot();
         let told = config.string("core.fsync").map(|told| told.to_string());
         let unsettled = syncs(told.as_deref(), config.boolean("core.fsyncObjectFiles")).then(Vec::new);

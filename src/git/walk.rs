@@ -74,26 +74,49 @@ pub(super) fn overlay(
     ours: ObjectId,
     theirs: ObjectId,
 ) -> Result<Result<ObjectId, Refusal>, GitError> {
-    // Trees are read here with ids of that length only.
-    if base.kind() != gix::hash::Kind::Sha1 {
-        return Ok(Err(Refusal::Unread));
-    }
-    if base == theirs {
-        return Ok(Ok(ours));
-    }
-    let mut walk = Walk { cache, fresh: Vec::new() };
-    let merged = walk.folder(Some(base), ours, theirs, 0);
-    let merged = merged.and_then(|tree| tree.map_or_else(|| walk.write(Vec::new()), Ok));
-    let tree = match merged {
-        Ok(tree) => tree,
+    // Only now: a walk that is refused half-way leaves nothing behind.
+    let (tree, fresh) = match walked(cache, base, ours, theirs) {
+        Ok(merged) => merged,
         Err(why) => return Ok(Err(why)),
     };
-    // Only now: a walk that is refused half-way leaves nothing behind.
-    let Walk { cache, fresh } = walk;
     for (id, raw) in fresh {
         cache.write_tree(id, raw)?;
     }
     Ok(Ok(tree))
+}
+
+/// The same without writing: tells whether the walk goes through.
+pub(super) fn goes(
+    cache: &mut Cache,
+    base: ObjectId,
+    ours: ObjectId,
+    theirs: ObjectId,
+) -> Result<(), Refusal> {
+    walked(cache, base, ours, theirs).map(drop)
+}
+
+/// Trees that are to be written, with their bytes.
+type Fresh = Vec<(ObjectId, Vec<u8>)>;
+
+fn walked(
+    cache: &mut Cache,
+    base: ObjectId,
+    ours: ObjectId,
+    theirs: ObjectId,
+) -> Result<(ObjectId, Fresh), Refusal> {
+    // Trees are read here with ids of that length only.
+    if base.kind() != gix::hash::Kind::Sha1 {
+        return Err(Refusal::Unread);
+    }
+    if base == theirs {
+        return Ok((ours, Vec::new()));
+    }
+    let mut walk = Walk { cache, fresh: Vec::new() };
+    let tree = match walk.folder(Some(base), ours, theirs, 0)? {
+        Some(tree) => tree,
+        None => walk.write(Vec::new())?,
+    };
+    Ok((tree, walk.fresh))
 }
 
 /// Folders in folders beyond this are git's business.
@@ -102,7 +125,7 @@ const DEEPEST: usize = 512;
 struct Walk<'a> {
     cache: &'a mut Cache,
     /// What is to be written.
-    fresh: Vec<(ObjectId, Vec<u8>)>,
+    fresh: Fresh,
 }
 
 impl Walk<'_> {

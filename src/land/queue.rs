@@ -3,9 +3,9 @@
 //! Order: parents before their children, then priority, then fewest predicted conflicts, then age. Invariant: a task stands in the queue only if each of
 //! its parents has landed or stands before it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::model::{Oid, Roster, State, Task, TaskId, TaskName};
+use crate::model::{line, Oid, Roster, State, Task, TaskId, TaskName};
 
 /// Which tasks are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,20 +131,9 @@ fn ordered<'a>(
     chosen: Vec<&'a Task>,
     clashes: impl Fn(&TaskId) -> usize,
 ) -> (Vec<&'a Task>, Vec<Orphaned<'a>>) {
-    let key = |task: &Task| (task.spec.priority, clashes(&task.id), task.order);
-    let mut left: BTreeMap<(u8, usize, u64), &Task> =
-        chosen.into_iter().map(|task| (key(task), task)).collect();
-    let mut line: Vec<&Task> = Vec::with_capacity(left.len());
-    let mut placed: BTreeSet<&TaskId> = BTreeSet::new();
-    loop {
-        let may_go =
-            |task: &Task| task.spec.after.iter().all(|id| roster.has_landed(id) || placed.contains(id));
-        let Some(key) = left.iter().find(|(_, task)| may_go(task)).map(|(key, _)| *key) else { break };
-        let task = left.remove(&key).expect("the key was just found");
-        placed.insert(&task.id);
-        line.push(task);
-    }
-    let lacking = left.into_values().filter_map(|task| {
+    let (line, left) = line::ordered(roster, chosen, clashes);
+    let placed: BTreeSet<&TaskId> = line.iter().map(|task| &task.id).collect();
+    let lacking = left.into_iter().filter_map(|task| {
         let parent =
             task.spec.after.iter().find(|id| !roster.has_landed(id) && !placed.contains(id))?.clone();
         let state = roster.get(&parent).map_or("unknown", |parent| parent.state.word());

@@ -13,6 +13,7 @@ pub mod duration;
 pub mod event;
 pub mod happening;
 pub mod holder;
+pub mod line;
 pub mod name;
 pub mod observer;
 pub mod parallel;

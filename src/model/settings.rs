@@ -196,6 +196,8 @@ pub struct MergeSettings {
     pub message: String,
     /// What becomes of a task whose history has merges.
     pub merges: Merges,
+    /// The least time between two looks for running tasks that do not merge with each other; zero: nobody looks.
+    pub foresee: Duration,
 }
 
 /// What comes onto the target of a task.
@@ -273,6 +275,7 @@ impl Default for Settings {
                 style: MergeStyle::default(),
                 message: String::new(),
                 merges: Merges::default(),
+                foresee: Duration::from_secs(20),
             },
             gc: GcSettings {
                 stale: Duration::from_secs(24 * 3600),

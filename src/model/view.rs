@@ -123,6 +123,11 @@ pub struct TaskView {
     /// Whether its commits would conflict with the target as it is now; `None`: it has none, has ended, or git cannot tell.
     /// Uncommitted work is not in it.
     pub conflicts_with_target: Option<bool>,
+    /// The live tasks that it did not merge with when all were last compared, uncommitted work included.
+    pub conflicts_with: Vec<String>,
+    /// The same with what does not merge.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clashes: Vec<ClashingView>,
     /// Whether any of what was seen of its workspace is remembered, not seen now.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cached: bool,
@@ -175,6 +180,17 @@ pub struct TaskView {
     /// What does not merge, if it is in conflict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<ConflictedPath>,
+}
+
+/// A live task that another one does not merge with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ClashingView {
+    /// Its name.
+    pub with: String,
+    /// What does not merge.
+    pub files: Vec<ConflictedPath>,
+    /// When that was first found.
+    pub since: Timestamp,
 }
 
 /// `wt cost`.

@@ -5,12 +5,20 @@ use jiff::Timestamp;
 use super::look::Known;
 use crate::model::budget::{self, Budget, Spent};
 use crate::model::event::WaitReason;
-use crate::model::view::TaskView;
-use crate::model::{Roster, State, Task, Usage};
+use crate::model::view::{ClashingView, TaskView};
+use crate::model::{Roster, State, Task, TaskId, Usage};
+use crate::store::clashes::Clashes;
 use crate::store::{Layout, Lock, live};
 
-/// Returns the view of one task.
-pub fn view(task: &Task, roster: &Roster, layout: &Layout, known: &Known, now: Timestamp) -> TaskView {
+/// Returns the view of one task; `clashes` is what is known of all.
+pub fn view(
+    task: &Task,
+    roster: &Roster,
+    layout: &Layout,
+    known: &Known,
+    clashes: &Clashes,
+    now: Timestamp,
+) -> TaskView {
     let folder = layout.task(&task.id);
     let live = live::Live::load(&folder, task.attempt);
     let running = matches!(task.state, State::Running { .. });
@@ -24,6 +32,7 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, known: &Known, now: T
     let size = seen.and_then(|seen| seen.size.as_ref());
     let until = task.stopped_at.unwrap_or(now);
     let elapsed = task.started_at.map(|start| until.duration_since(start));
+    let clashes = clashing(task, roster, clashes);
     TaskView {
         name: task.name().to_string(),
         state,
@@ -41,6 +50,8 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, known: &Known, now: T
         insertions: size.map_or(0, |size| size.insertions),
         deletions: size.map_or(0, |size| size.deletions),
         conflicts_with_target: toward.filter(|_| !task.state.ended()).and_then(|toward| toward.conflicts),
+        conflicts_with: clashes.iter().map(|clash| clash.with.clone()).collect(),
+        clashes,
         cached: known.remembered,
         as_of: seen.filter(|_| known.remembered).map(|seen| seen.as_of),
         agent: task.spec.agent.clone(),
@@ -76,6 +87,19 @@ pub fn view(task: &Task, roster: &Roster, layout: &Layout, known: &Known, now: T
             _ => Vec::new(),
         },
     }
+}
+
+/// Returns the live tasks that a live one does not merge with.
+fn clashing(task: &Task, roster: &Roster, known: &Clashes) -> Vec<ClashingView> {
+    let live = |id: &TaskId| roster.get(id).is_some_and(|task| !task.state.ended());
+    let mine = known.pairs.iter().filter(|_| live(&task.id));
+    let with = mine.filter_map(|clash| Some((clash, clash.other(&task.id).filter(|other| live(other))?)));
+    with.map(|(clash, other)| ClashingView {
+        with: other.name.to_string(),
+        files: clash.files.clone(),
+        since: clash.since,
+    })
+    .collect()
 }
 
 /// Returns how much of the task's budget is used, if it was warned of it.

@@ -6,13 +6,18 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 
 use fs_err as fs;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stdin, dup2_stdout};
 
 use super::spawn::{Becomes, before_exec};
+
+/// The roles that this process has started and that it has not seen end: one that lives long and starts many must not fill
+/// the machine's table of processes with dead ones.
+static STARTED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
 /// Returns the path of this program, also when its file was replaced meanwhile.
 pub fn own_program() -> io::Result<PathBuf> {
@@ -36,7 +41,11 @@ pub fn background(arguments: &[&str], folder: &Path) -> io::Result<()> {
     role.args(arguments).current_dir(folder).env_remove(super::sweep::TOKEN);
     role.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     before_exec(&mut role, Becomes::SessionLeader);
-    role.spawn().map(drop)
+    let fresh = role.spawn()?;
+    let mut started = STARTED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    started.retain_mut(|role| matches!(role.try_wait(), Ok(None)));
+    started.push(fresh);
+    Ok(())
 }
 
 /// The same, with both output streams at the end of `log`.

@@ -50,6 +50,9 @@ pub struct Clashes {
     /// The pairs, in the order of their ids.
     #[serde(default)]
     pub pairs: Vec<Clash>,
+    /// The pairs whose tasks were told and that merge now, until they are told that too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<Clash>,
 }
 
 impl Clashes {
@@ -83,17 +86,34 @@ impl Clashes {
     }
 
     /// Takes the place of what was known: a pair that was known before keeps its time, and is told again only if other files
-    /// are concerned.
+    /// are concerned. One that was told and is not among them is [`Self::over`].
     pub fn replace(&mut self, mut fresh: Vec<Clash>, as_of: Timestamp) {
         fresh.sort_by(|a, b| a.tasks.cmp(&b.tasks));
         for clash in &mut fresh {
-            if let Some(before) = self.pairs.iter().find(|before| before.tasks == clash.tasks) {
+            let mut known = self.pairs.iter().chain(&self.over);
+            if let Some(before) = known.find(|before| before.tasks == clash.tasks) {
                 clash.since = before.since;
                 let known = |file: &ConflictedPath| before.files.iter().any(|old| old.path == file.path);
                 clash.told = before.told && clash.files.iter().all(known);
             }
         }
-        *self = Self { as_of: Some(as_of), pairs: fresh };
+        let gone = |clash: &Clash| clash.told && !fresh.iter().any(|now| now.tasks == clash.tasks);
+        let before = std::mem::take(&mut self.pairs).into_iter().chain(std::mem::take(&mut self.over));
+        let over = before.filter(gone).collect();
+        *self = Self { as_of: Some(as_of), pairs: fresh, over };
+    }
+
+    /// Notes that the tasks of these pairs, as they are here, were told.
+    pub fn tell(&mut self, told: &[Clash]) {
+        let same = |known: &Clash, now: &Clash| known.tasks == now.tasks && known.files == now.files;
+        for clash in &mut self.pairs {
+            clash.told |= told.iter().any(|told| same(told, clash));
+        }
+    }
+
+    /// Forgets that these pairs are over, whose tasks were told so.
+    pub fn forget_over(&mut self, told: &[Clash]) {
+        self.over.retain(|clash| !told.iter().any(|told| told.tasks == clash.tasks));
     }
 }
 
@@ -125,5 +145,28 @@ mod tests {
         assert_eq!(known.as_of, Some(at(2)));
         let a = "a@1".parse().unwrap();
         assert_eq!(known.of(&a).map(ToString::to_string).collect::<Vec<_>>(), ["b@1"]);
+    }
+
+    #[test]
+    fn a_pair_that_was_told_is_over_until_its_tasks_know_that_too() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let (pair, other) = (clash("a@1", "b@1", &["f"], 1), clash("c@1", "d@1", &["x"], 1));
+        let mut known = Clashes::default();
+        known.replace(vec![pair.clone(), other.clone()], at(1));
+        known.tell(&[clash("c@1", "d@1", &["y"], 1), pair.clone()]);
+        assert_eq!(known.pairs.iter().map(|clash| clash.told).collect::<Vec<_>>(), [true, false]);
+        known.replace(Vec::new(), at(2));
+        assert_eq!(known.over.len(), 1, "nobody was told of the other one");
+        known.replace(Vec::new(), at(3));
+        assert_eq!(known.over[0].tasks, pair.tasks, "it is kept until it is told");
+        let mut back = known.clone();
+        back.replace(vec![clash("a@1", "b@1", &["f"], 4)], at(4));
+        assert!(
+            back.over.is_empty() && back.pairs[0].told && back.pairs[0].since == at(1),
+            "nobody saw it go"
+        );
+        let over = known.over.clone();
+        known.forget_over(&over);
+        assert!(known.over.is_empty());
     }
 }

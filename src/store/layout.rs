@@ -4,9 +4,11 @@
 //! <git common dir>/wt/          0700
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
-//!   journal.lock git.lock sched.lock land.lock tend.lock tend.wanted auto.lock slots/N
+//!   journal.lock git.lock sched.lock land.lock tend.lock foresee.lock notify.lock auto.lock slots/N
+//!   tend.wanted                 mark: spare workspaces are to be tended
 //!   auto.wanted auto.begun      marks: what is done is to be landed by itself, or just is
 //!   auto.log auto.failed        what that said, and why the last time failed
+//!   notified/                   how far `on_event` was told, and what it said
 //!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json making.log hook.log ports.json setup.log
 //!                               setup.done lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log
@@ -17,6 +19,9 @@
 //!   passed/KEY                  a check that has passed on a tree
 //!   hooks.told                  the hooks that a person was told are not approved
 //!   cache/status                what `wt status` last saw; may be deleted at any time
+//!   cache/foresee.wanted        a look at who does not merge with whom is wished for
+//!   cache/foresee.begun         when the last one began, by its time
+//!   clashes/known               what the last one found
 //! ```
 
 use std::io;
@@ -101,7 +106,7 @@ impl Layout {
         self.root.join(format!("journal-{n:04}.jsonl"))
     }
 
-    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`, `auto`).
+    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`, `foresee`, `notify`, `auto`).
     pub fn lock(&self, name: &str) -> PathBuf {
         self.root.join(format!("{name}.lock"))
     }
@@ -147,9 +152,20 @@ impl Layout {
         self.root.join("notified")
     }
 
-    /// Returns which tasks are known not to merge with which.
+    /// Returns which tasks are known not to merge with which. It stands in a folder of its own: whoever shows it waits for it,
+    /// and writes the caches meanwhile.
     pub fn clashes(&self) -> PathBuf {
-        self.root.join("cache").join("clashes")
+        self.root.join("clashes").join("known")
+    }
+
+    /// Returns the mark that a look at who does not merge with whom is wished for.
+    pub fn foresee_wanted(&self) -> PathBuf {
+        self.root.join("cache").join("foresee.wanted")
+    }
+
+    /// Returns the mark whose time says when the last such look began.
+    pub fn foresee_begun(&self) -> PathBuf {
+        self.root.join("cache").join("foresee.begun")
     }
 
     /// Returns what is remembered of merges in memory, by their trees.

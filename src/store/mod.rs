@@ -12,6 +12,7 @@ pub mod layout;
 pub mod live;
 pub mod lock;
 pub mod measure;
+pub mod merged;
 pub mod remembered;
 pub mod space;
 pub mod tail;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use uuid::Uuid;
 
+use super::foresight;
 use super::meter::{self, Used};
 use super::order::Orders;
 use super::recovery;
@@ -118,6 +119,21 @@ impl Attempt<'_> {
     }
 }
 
+/// Tells whether an agent may have changed something since it was heard before. Not all agents tell the ends of their tools.
+fn may_have_changed(event: &AgentEvent) -> bool {
+    match event {
+        AgentEvent::Text(_)
+        | AgentEvent::Tool { .. }
+        | AgentEvent::ToolResult { .. }
+        | AgentEvent::Final
+        | AgentEvent::Raw(_) => true,
+        AgentEvent::Session { .. }
+        | AgentEvent::Retry { .. }
+        | AgentEvent::Usage(_)
+        | AgentEvent::Verdict(_) => false,
+    }
+}
+
 /// Passes on what an agent tells while it runs: its session to the journal, the rest to the live facts.
 struct Told<'a, 'b> {
     attempt: &'a Attempt<'b>,
@@ -139,6 +155,9 @@ impl Told<'_, '_> {
             let now = self.attempt.site.clock.now();
             // Only a convenience for a resume: an agent must not end because a disk is full.
             drop(self.journal.append(now, vec![(Some(self.attempt.task.id.clone()), event)]));
+        }
+        if may_have_changed(event) {
+            foresight::wish(self.attempt.site, self.journal);
         }
         if self.written.is_none_or(|at| at.elapsed() >= LIVE_EVERY) {
             self.write_live(facts);

@@ -11,7 +11,8 @@ use crate::model::Task;
 use crate::model::task::{Looping, Oid, Workspace};
 use crate::model::text::one_line;
 use crate::process::capture;
-use crate::workspace::{Site, progress};
+use crate::store::clashes::Clashes;
+use crate::workspace::{Site, notice, progress};
 
 /// The built-in template.
 pub const TEMPLATE: &str = include_str!("../../templates/iteration.md.j2");
@@ -54,10 +55,21 @@ struct Told {
     /// The check that failed; empty: none did.
     red: String,
     output: String,
+    /// Who changes the same.
+    conflicts: Vec<Conflicting>,
+    /// Where more is told of that.
+    notes: String,
     prd: String,
     prd_trouble: String,
     open: Vec<String>,
     more_open: usize,
+}
+
+/// A live task that this one does not merge with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Conflicting {
+    task: String,
+    files: String,
 }
 
 /// Returns what the next attempt of a loop is told beside its prompt. Reads the worktree and the logs of the last iteration.
@@ -72,6 +84,8 @@ pub fn part(
         max: looping.max,
         until: looping.until.clone(),
         progress: progress::path(task.name()),
+        conflicts: conflicts(&Clashes::load(site.layout), task),
+        notes: notice::path(task.name()),
         ..Told::default()
     };
     let tip = site.repo.branch_tip(&workspace.branch)?;
@@ -104,6 +118,15 @@ pub fn part(
         }
     }
     finish(site, looping, workspace, told)
+}
+
+/// Returns whom the task was told not to merge with.
+fn conflicts(known: &Clashes, task: &Task) -> Vec<Conflicting> {
+    let told = known.pairs.iter().filter(|clash| clash.told);
+    let mine = told.filter_map(|clash| Some((clash.other(&task.id)?, &clash.files)));
+    let told =
+        mine.map(|(other, files)| Conflicting { task: other.name.to_string(), files: notice::files(files) });
+    told.take(LISTED).collect()
 }
 
 /// Adds what is open, and puts all of it into words.
@@ -202,6 +225,11 @@ mod tests {
             prd: "prd.json".to_owned(),
             open: vec!["US-2: Pay".to_owned(), "US-3".to_owned()],
             more_open: 4,
+            conflicts: vec![Conflicting {
+                task: "auth".to_owned(),
+                files: "`src/lib.rs` (content)".to_owned(),
+            }],
+            notes: ".shared/notes/pay.md".to_owned(),
             ..told()
         };
         insta::assert_snapshot!(render(None, &told).unwrap(), @r"
@@ -226,6 +254,10 @@ mod tests {
 
         boom
         {{ not a template }}
+
+        What this task changes does not merge with the work of others; `.shared/notes/pay.md` says more. Keep changes to these files small:
+
+        - `auth` in `src/lib.rs` (content)
 
         The requirements are in `prd.json`; the loop cannot end before `passes` is true for each of them. Set it only for what really works.
         Open are:

@@ -10,6 +10,7 @@ pub mod by_hand;
 mod calling;
 mod ending;
 pub mod enqueue;
+pub mod foresight;
 pub mod governor;
 mod iterating;
 mod iteration;

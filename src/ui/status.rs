@@ -19,7 +19,7 @@ const HEADS: [&str; 7] = ["TASK", "STATE", "AGENT", "TIME", "CHANGES", "COST", "
 const CHANGES: usize = 4;
 
 /// The widest marks behind the changes, which are known last.
-const MARKS: &str = " * !";
+const MARKS: &str = " * ! !9";
 
 /// The columns of a table whose rows are still to come.
 #[derive(Debug, Clone)]

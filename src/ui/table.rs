@@ -6,8 +6,12 @@ use std::time::Duration;
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::model::budget;
+use crate::model::event::ConflictedPath;
 use crate::model::text::{count, duration, neutralised};
 use crate::model::view::{GcView, TaskView};
+
+/// How many files of one conflict are named.
+const NAMED: usize = 5;
 
 pub(super) fn plain(columns: &[&str]) -> Table {
     let mut table = Table::new();
@@ -49,6 +53,9 @@ pub(super) fn changes(task: &TaskView) -> String {
     if task.conflicts_with_target == Some(true) {
         text.push_str(" !");
     }
+    if !task.conflicts_with.is_empty() {
+        let _ = write!(text, " !{}", task.conflicts_with.len());
+    }
     text.trim_start().to_owned()
 }
 
@@ -65,6 +72,16 @@ fn bounds(budget: &budget::Budget) -> String {
         words.push(duration(Duration::from_millis(budget.time_ms)));
     }
     words.join(", ")
+}
+
+/// Returns files that do not merge: "src/lib.rs (content), docs/x (add/add) and 3 other files".
+fn files(files: &[ConflictedPath]) -> String {
+    let named = files.iter().take(NAMED).map(|file| format!("{} ({})", file.path, file.kind.words()));
+    let named: Vec<String> = named.collect();
+    match files.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {}", named.join(", "), count(more, "other file")),
+    }
 }
 
 /// Returns everything known of one task, for people.
@@ -104,6 +121,9 @@ pub fn task(task: &TaskView) -> String {
         (task.conflicts_with_target == Some(true))
             .then(|| format!("its commits do not merge with `{}` as it is now", task.target)),
     );
+    for clash in &task.clashes {
+        row("conflicts", Some(format!("with `{}` in {}", clash.with, files(&clash.files))));
+    }
     row("seen", task.as_of.map(|at| at.to_string()));
     row("last", task.last.clone());
     row("time", Some(millis(task.elapsed_ms)));

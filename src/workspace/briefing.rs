@@ -78,6 +78,12 @@ fn role(site: &Site<'_>, task: &Task) -> String {
     profile.and_then(|profile| profile.role.clone()).unwrap_or_default()
 }
 
+/// Returns what a task is about, in a few words: the first line of its prompt.
+pub fn about(site: &Site<'_>, task: &Task) -> String {
+    let text = prompt(site, task);
+    one_line(text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default(), ABOUT)
+}
+
 fn prompt(site: &Site<'_>, task: &Task) -> String {
     fs::read_to_string(site.layout.task(&task.id).prompt()).unwrap_or_default()
 }
@@ -90,15 +96,11 @@ fn others(site: &Site<'_>, roster: &Roster, task: &Task) -> Vec<Colleague> {
         .filter(|other| matches!(other.state, State::Running { .. } | State::Open | State::Waiting { .. }))
         .collect();
     busy.sort_by_key(|other| other.order);
-    let colleague = |other: &&Task| {
-        let text = prompt(site, other);
-        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-        Colleague {
-            name: other.name().to_string(),
-            state: other.state.word().to_owned(),
-            about: one_line(first, ABOUT),
-            owns: other.spec.owns.clone(),
-        }
+    let colleague = |other: &&Task| Colleague {
+        name: other.name().to_string(),
+        state: other.state.word().to_owned(),
+        about: about(site, other),
+        owns: other.spec.owns.clone(),
     };
     busy.iter().take(OTHERS).map(colleague).collect()
 }

@@ -210,6 +210,9 @@ mod tests {
         `.shared/` is one folder for all agents of this repository (`/w/.shared`). Put notes that others need into
         `.shared/notes/`, your own progress into `.shared/progress/auth.md`. Never put secrets or code there.
 
+        When your changes do not merge with those of another task, `wt` says so in `.shared/notes/auth.md`: which files, whose work,
+        and what to do. Look there before larger changes and before you finish; it may not exist yet.
+
         ## How it ends
 
         Say how it stands in your final message, literally, once:
@@ -296,6 +299,9 @@ mod tests {
 
         `.shared/` is one folder for all agents of this repository (`/w/.shared`). Put notes that others need into
         `.shared/notes/`, your own progress into `.shared/progress/auth.md`. Never put secrets or code there.
+
+        When your changes do not merge with those of another task, `wt` says so in `.shared/notes/auth.md`: which files, whose work,
+        and what to do. Look there before larger changes and before you finish; it may not exist yet.
 
         ## How it ends
 

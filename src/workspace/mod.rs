@@ -15,6 +15,7 @@ pub mod environment;
 pub mod hook;
 pub mod instructions;
 pub mod notes;
+pub mod notice;
 pub mod plan;
 pub mod pool;
 pub mod ports;

@@ -13,6 +13,7 @@ mod architecture;
 mod artifacts;
 mod bad_input;
 mod checkout;
+mod clash_told;
 mod config;
 mod disk;
 mod env;

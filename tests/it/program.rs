@@ -25,6 +25,8 @@ pub struct Program {
     pub repo: TestRepo,
     /// How many spare workspaces are kept; none, unless a test is about them.
     pub pool: &'static str,
+    /// How long is rested between two looks for conflicts among tasks; never is looked, unless a test is about them.
+    pub foresee: &'static str,
 }
 
 /// What a run of `wt` came to.
@@ -62,7 +64,7 @@ impl Program {
     /// Makes a repository with the scripted agent as default and no time lost between retries.
     pub fn new() -> Self {
         let (env, repo) = Env::with_repo();
-        let program = Self { env, repo, pool: "0" };
+        let program = Self { env, repo, pool: "0", foresee: "0" };
         program.configure("");
         program
     }
@@ -93,7 +95,7 @@ impl Program {
     /// Returns a `wt` to be run in that folder.
     pub fn command_in(&self, folder: &Path, args: &[&str]) -> Command {
         let mut command = self.env.command(WT, folder);
-        command.args(args).env("WT_POOL", self.pool);
+        command.args(args).env("WT_POOL", self.pool).env("WT_FORESEE", self.foresee);
         command
     }
 

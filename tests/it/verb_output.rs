@@ -216,6 +216,7 @@ fn status_has_the_shape_of_the_contract() {
           "insertions": 2,
           "deletions": 0,
           "conflicts_with_target": false,
+          "conflicts_with": [],
           "agent": "fake",
           "model": null,
           "profile": null,

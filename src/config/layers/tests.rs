@@ -95,6 +95,7 @@ push = true
 style = "merge-commit"
 message = "{{ name }}"
 merges = "refuse"
+foresee = "1m"
 [gc]
 stale = "2d"
 trash = "7d"

@@ -44,13 +44,17 @@ pub(in crate::git) fn answer(
     let call = call.set("merge.conflictStyle=diff3").args([ours.as_str(), theirs.as_str()]);
     let ended = call.attributes_of(ours.as_str()).finish()?;
     match ended.code {
-        Some(code @ (0 | 1)) => Ok(Answer { clean: code == 0, ..Answer::read(&ended.stdout) }),
+        Some(code @ (0 | 1)) => {
+            let answer = Answer::read(&mut ended.stdout.split(|b| *b == 0)).unwrap_or_default();
+            Ok(Answer { clean: code == 0, ..answer })
+        }
         _ => Err(ended.into()),
     }
 }
 
 /// The answer of `git merge-tree -z`: the tree, NUL, one record per stage of each conflicted path, an empty record, and
 /// messages of the form count, paths, type, text.
+#[derive(Default)]
 pub(in crate::git) struct Answer {
     clean: bool,
     tree: String,
@@ -85,18 +89,39 @@ impl Stage {
 }
 
 impl Answer {
-    fn read(bytes: &[u8]) -> Self {
-        let mut raw = bytes.split(|b| *b == 0);
-        let tree = raw.next().map(|tree| String::from_utf8_lossy(tree).into_owned()).unwrap_or_default();
+    /// Reads the fields of one answer and the empty one after it; `None` where they end before.
+    fn read<'a>(raw: &mut impl Iterator<Item = &'a [u8]>) -> Option<Self> {
+        let tree = raw.next().map(|tree| String::from_utf8_lossy(tree).into_owned())?;
         let stages = raw.by_ref().take_while(|record| !record.is_empty()).filter_map(Stage::read).collect();
         let mut records = raw.map(|r| String::from_utf8_lossy(r).into_owned());
         let mut messages = Vec::new();
-        while let Some(count) = records.next().and_then(|count| count.parse::<usize>().ok()) {
+        while let Ok(count) = records.next()?.parse::<usize>() {
             let paths = records.by_ref().take(count).collect();
-            let (kind, text) = (records.next().unwrap_or_default(), records.next().unwrap_or_default());
+            let (kind, text) = (records.next()?, records.next()?);
             messages.push((paths, kind, text));
         }
-        Self { clean: false, tree, stages, messages }
+        Some(Self { clean: false, tree, stages, messages })
+    }
+
+    /// Reads what `git merge-tree --stdin` says of one pair after the other, up to the one that was cut short: for each 0
+    /// (conflict) or 1 (clean) before the answer.
+    pub(in crate::git) fn all(bytes: &[u8]) -> impl Iterator<Item = Self> {
+        // Every field ends in NUL; what follows the last one is none.
+        let whole = bytes.iter().rposition(|b| *b == 0).map_or(&bytes[..0], |end| &bytes[..end]);
+        let mut fields = whole.split(|b| *b == 0);
+        std::iter::from_fn(move || {
+            let clean = match fields.next()? {
+                b"0" => false,
+                b"1" => true,
+                _ => return None,
+            };
+            Some(Self { clean, ..Self::read(&mut fields)? })
+        })
+    }
+
+    /// Tells whether there is nothing that does not merge.
+    pub(in crate::git) fn is_clean(&self) -> bool {
+        self.clean
     }
 
     pub(in crate::git) fn tree(&self) -> Result<Oid, GitError> {
@@ -167,12 +192,30 @@ mod tests {
             1|n|CONFLICT (contents)|CONFLICT (add/add): Merge conflict in n\n|\
             2|n|f|CONFLICT(directory rename unclear split)|x|"
             .replace('|', "\0");
-        let answer = Answer::read(text.as_bytes());
+        let answer = Answer::read(&mut text.as_bytes().split(|b| *b == 0)).unwrap();
         assert_eq!((answer.tree.as_str(), answer.messages.len()), ("aaaa", 4));
         let kinds: Vec<_> = answer.conflicts().into_iter().map(|c| (c.path, c.kind)).collect();
         assert_eq!(kinds, [("f".into(), ConflictKind::Rename), ("n".into(), ConflictKind::Rename)]);
         assert_eq!(answer.kind("n", "CONFLICT (contents)"), ConflictKind::AddAdd);
         assert_eq!(answer.kind("f", "CONFLICT (contents)"), ConflictKind::Content);
         assert_eq!(answer.kind("f", "CONFLICT (submodule lacks merge base)"), ConflictKind::Submodule);
+    }
+    #[test]
+    fn answers_about_many_are_read_up_to_the_one_that_was_cut_short() {
+        let conflict = "0|aaaa|100644 2 2\tf|100644 3 3\tf||1|f|CONFLICT (contents)|x\n||";
+        let clean = "1|bbbb|||";
+        let merged = "1|cccc||1|f|Auto-merging|Auto-merging f\n||";
+        let all = |text: &str| -> Vec<(bool, usize)> {
+            let bytes = text.replace('|', "\0");
+            Answer::all(bytes.as_bytes()).map(|answer| (answer.clean, answer.conflicts().len())).collect()
+        };
+        let text = [clean, conflict, merged, clean].concat();
+        assert_eq!(all(&text), [(true, 0), (false, 1), (true, 0), (true, 0)]);
+        let before = clean.len() + conflict.len();
+        for cut in before..before + merged.len() {
+            assert_eq!(all(&text[..cut]).len(), 2, "{cut}");
+        }
+        assert_eq!(all("-1|"), []);
+        assert_eq!(all(""), []);
     }
 }

@@ -10,12 +10,14 @@ use crate::model::event::ConflictedPath;
 pub struct ConflictsView {
     /// [`super::SCHEMA`].
     pub schema: u32,
-    /// The target branch.
+    /// The target branch, unless a task was meant for another one.
     pub target: String,
     /// The branches that were compared, in the proposed order of landing.
     pub tasks: Vec<ComparedView>,
     /// The pairs that do not merge, each once; the earlier one in the proposed order stands first.
     pub pairs: Vec<ClashView>,
+    /// The pairs that git could not merge at all, or not in time.
+    pub unknown: Vec<[String; 2]>,
     /// How many pairs were merged in memory for this answer; the others were known.
     pub merged: usize,
 }
@@ -27,6 +29,8 @@ pub struct ComparedView {
     pub name: String,
     /// Its state's word.
     pub state: String,
+    /// The branch that it is to land on; only tasks with the same one are compared.
+    pub target: String,
     /// Its place in the proposed order, from 1.
     pub place: usize,
     /// Whether work is in it that is in no commit.
@@ -47,6 +51,6 @@ pub struct ClashView {
     pub tasks: [String; 2],
     /// What does not merge.
     pub files: Vec<ConflictedPath>,
-    /// Whether it takes uncommitted work of either to make it so.
+    /// Whether it takes uncommitted work of either to make it so: the commits alone would merge.
     pub uncommitted: bool,
 }

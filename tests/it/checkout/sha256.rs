@@ -15,7 +15,7 @@ fn it_works_from_spawn_to_merge_and_back() {
     assert_eq!(first.len(), 64);
     assert_eq!(super::left_to_git(super::compared(&env, &repo, "copied", &first)), 0);
 
-    let program = Program { env, repo, pool: "0" };
+    let program = Program { env, repo, pool: "0", foresee: "0" };
     program.configure("");
     program.spawn("a", &["write:x=y", "commit:x"], &["--wait"]).ok();
     program.spawn("b", &["write:pad/1/1=z", "commit:z"], &["--wait"]).ok();
