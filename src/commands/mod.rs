@@ -5,6 +5,7 @@ pub mod approve;
 pub mod attach;
 pub mod budget;
 pub mod completions;
+pub mod conflicts;
 pub mod context;
 pub mod cost;
 pub mod demo;
