@@ -14,6 +14,7 @@ mod artifacts;
 mod bad_input;
 mod checkout;
 mod config;
+mod conflicts;
 mod disk;
 mod env;
 mod environment;
