@@ -42,7 +42,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let found = look(context.repo(), context.layout(), &roster, now, &progress);
     drop(progress);
     let found = found.during(|| "the branches cannot be compared; nothing was changed".to_owned())?;
-    for task in named.iter().filter(|task| !found.tasks.iter().any(|there| there.name == task.name().as_str())) {
+    for task in
+        named.iter().filter(|task| !found.tasks.iter().any(|there| there.name == task.name().as_str()))
+    {
         let why = if task.state.ended() { task.state.word() } else { "without changes" };
         context.note(&format!("`{}` is not compared: it is {why}", task.name()));
     }
@@ -54,6 +56,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         unknown: found.unknown,
         merged: found.merged,
     };
+    let compared = view.tasks.iter().filter(|task| task.skipped.is_none()).count();
     if !named.is_empty() {
         let is_named = |name: &String| named.iter().any(|task| task.name().as_str() == name);
         view.pairs.retain(|pair| pair.tasks.iter().any(is_named));
@@ -69,7 +72,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         ui::json(&view);
     } else {
         let files = if args.files || !named.is_empty() { Files::Listed } else { Files::Counted };
-        ui::answer(&ui::conflicts::conflicts(&view, files));
+        ui::answer(&ui::conflicts::conflicts(&view, files, compared));
     }
     Ok(error::DONE)
 }

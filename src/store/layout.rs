@@ -15,6 +15,8 @@
 //!   passed/KEY                  a check that has passed on a tree
 //!   hooks.told                  the hooks that a person was told are not approved
 //!   cache/status                what `wt status` last saw; may be deleted at any time
+//!   cache/merged                what merges in memory came to; the same
+//!   cache/clashes               which live tasks do not merge; the same
 //! ```
 
 use std::io;

@@ -20,9 +20,11 @@ pub enum Files {
     Counted,
 }
 
-/// Returns `wt conflicts` for people.
-pub fn conflicts(view: &ConflictsView, files: Files) -> String {
-    let compared = view.tasks.iter().filter(|task| task.skipped.is_none()).count();
+/// Returns `wt conflicts` for people. `compared` branches were compared; the view may have only some of them.
+pub fn conflicts(view: &ConflictsView, files: Files, compared: usize) -> String {
+    if view.tasks.is_empty() && compared > 0 {
+        return foot(view, compared);
+    }
     if view.tasks.is_empty() {
         return "nothing to compare: no live task has changed anything yet".to_owned();
     }
@@ -63,24 +65,26 @@ fn tasks(tasks: &[ComparedView]) -> String {
 }
 
 fn matrix(view: &ConflictsView) -> String {
-    let pair = |a: &str, b: &str| {
-        view.pairs.iter().find(|pair| pair.tasks == [a, b] || pair.tasks == [b, a])
-    };
+    let pair = |a: &str, b: &str| view.pairs.iter().find(|pair| pair.tasks == [a, b] || pair.tasks == [b, a]);
     let unknown = |a: &str, b: &str| view.unknown.iter().any(|pair| *pair == [a, b] || *pair == [b, a]);
     let troubled = |task: &&ComparedView| {
         let named = |pair: &[String; 2]| pair.contains(&task.name);
         view.pairs.iter().any(|pair| named(&pair.tasks)) || view.unknown.iter().any(named)
     };
     let compared = view.tasks.iter().filter(|task| task.skipped.is_none());
-    let shown: Vec<&ComparedView> =
-        if compared.clone().count() <= FIT { compared.collect() } else { compared.filter(troubled).collect() };
+    let shown: Vec<&ComparedView> = if compared.clone().count() <= FIT {
+        compared.collect()
+    } else {
+        compared.filter(troubled).collect()
+    };
     let cell = |a: &ComparedView, b: &ComparedView| {
         if a.name == b.name {
             return "- ".to_owned();
         }
         match pair(&a.name, &b.name) {
             Some(pair) => {
-                let files = if pair.files.len() > 99 { "99".to_owned() } else { pair.files.len().to_string() };
+                let files =
+                    if pair.files.len() > 99 { "99".to_owned() } else { pair.files.len().to_string() };
                 files + if pair.uncommitted { "*" } else { " " }
             }
             None if unknown(&a.name, &b.name) => "? ".to_owned(),
@@ -88,7 +92,8 @@ fn matrix(view: &ConflictsView) -> String {
             None => "· ".to_owned(),
         }
     };
-    let mut lines = vec![shown.iter().fold("   ".to_owned(), |line, task| line + &format!("{:>2} ", task.place))];
+    let mut lines =
+        vec![shown.iter().fold("   ".to_owned(), |line, task| line + &format!("{:>2} ", task.place))];
     for row in &shown {
         let mut line = format!("{:>2} ", row.place);
         for column in &shown {
@@ -100,7 +105,8 @@ fn matrix(view: &ConflictsView) -> String {
 }
 
 fn with_target(task: &ComparedView) -> String {
-    let mut lines = vec![format!("{} with its target `{}`:", neutralised(&task.name), neutralised(&task.target))];
+    let mut lines =
+        vec![format!("{} with its target `{}`:", neutralised(&task.name), neutralised(&task.target))];
     lines.extend(task.target_conflicts.iter().map(|file| listed(&file.path, file.kind.words())));
     lines.join("\n")
 }
@@ -118,12 +124,14 @@ fn listed(path: &str, kind: &str) -> String {
 }
 
 fn foot(view: &ConflictsView, compared: usize) -> String {
+    let shown = view.tasks.iter().filter(|task| task.skipped.is_none()).count();
     let branches = match compared {
         1 => "1 branch".to_owned(),
         n => format!("{n} branches"),
     };
     let mut foot = match view.pairs.len() {
-        0 if compared < 2 => format!("{branches}, nothing to compare it with"),
+        0 if compared < 2 => format!("{branches} to compare"),
+        0 if shown < compared => format!("{branches}, none conflicts with what was named"),
         0 => format!("{branches}, no two of them conflict"),
         n => format!("{branches}, {} in conflict", count(n, "pair")),
     };
@@ -173,17 +181,18 @@ mod tests {
             unknown: vec![["task-2".to_owned(), "task-3".to_owned()]],
             ..ConflictsView::default()
         };
-        insta::assert_snapshot!(conflicts(&view, Files::Listed), @"");
+        insta::assert_snapshot!(conflicts(&view, Files::Listed, 4), @"");
     }
 
     #[test]
     fn twenty_branches_fit_on_eighty_columns() {
         let pairs: Vec<ClashView> = (1..20).map(|n| pair(n, n + 1, 120, true)).collect();
         let view = ConflictsView { tasks: (1..=20).map(task).collect(), pairs, ..ConflictsView::default() };
-        let said = conflicts(&view, Files::Counted);
+        let said = conflicts(&view, Files::Counted, 20);
         assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
-        let many = ConflictsView { tasks: (1..=60).map(task).collect(), pairs: vec![pair(7, 9, 1, false)], ..view };
-        let said = conflicts(&many, Files::Counted);
+        let many =
+            ConflictsView { tasks: (1..=60).map(task).collect(), pairs: vec![pair(7, 9, 1, false)], ..view };
+        let said = conflicts(&many, Files::Counted, 60);
         assert!(said.contains("\n    7  9\n 7 -  1\n 9 1  -"), "{said}");
     }
 }

@@ -71,8 +71,7 @@ pub(super) fn all<'a>(
             continue;
         };
         let head = Stand::at(&head, repo.tree_of(&head)?);
-        let stands =
-            Standing { task, target, now: None, uncommitted: false, files: 0, skipped: None, head };
+        let stands = Standing { task, target, now: None, uncommitted: false, files: 0, skipped: None, head };
         found.push((stands, files));
     }
     let trees = parallel::map(&found, 1, |(stands, files)| match files {

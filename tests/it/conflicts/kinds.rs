@@ -34,7 +34,10 @@ fn every_kind_is_told_as_git_tells_it() {
     for wanted in ["bin (binary)", "gone (modify-delete)", "module (submodule)"] {
         assert!(files.iter().any(|file| file == wanted), "{wanted}: {files:?}");
     }
-    assert!(files.iter().any(|file| file.starts_with("place") && file.ends_with("(file-directory)")), "{files:?}");
+    assert!(
+        files.iter().any(|file| file.starts_with("place") && file.ends_with("(file-directory)")),
+        "{files:?}"
+    );
     assert!(files.iter().any(|file| file.ends_with("(rename)")), "{files:?}");
 }
 

@@ -95,10 +95,49 @@ fn uncommitted_and_untracked_work_counts_and_nothing_is_written() {
     d.commit_all("delta");
     let before = untouched(&field);
     let ran = field.program.wt(&["conflicts", "--files"]);
-    insta::assert_snapshot!(ran.ok(), @"");
+    insta::assert_snapshot!(ran.ok(), @r"
+     #  TASK   STATE  FILES  WITH TARGET
+     1  gamma  open   2*     ·
+     2  alpha  open   1      ·
+     3  delta  open   1      ·
+     4  beta   open   2*     ·
+
+        1  2  3  4
+     1  -  ·  ·  1*
+     2  ·  -  1  1*
+     3  ·  1  -  1*
+     4  1* 1* 1* -
+
+    gamma with beta (by uncommitted work):
+      new/file (both added)
+
+    alpha with delta:
+      src/f (both changed)
+
+    alpha with beta (by uncommitted work):
+      src/f (both changed)
+
+    delta with beta (by uncommitted work):
+      src/f (both changed)
+
+    4 branches, 4 pairs in conflict; *: with uncommitted work
+    ");
     assert_eq!(untouched(&field), before);
     let named = field.program.wt(&["conflicts", "gamma"]);
-    insta::assert_snapshot!(named.ok(), @"");
+    insta::assert_snapshot!(named.ok(), @r"
+     #  TASK   STATE  FILES  WITH TARGET
+     1  gamma  open   2*     ·
+     4  beta   open   2*     ·
+
+        1  4
+     1  -  1*
+     4  1* -
+
+    gamma with beta (by uncommitted work):
+      new/file (both added)
+
+    4 branches, 1 pair in conflict; *: with uncommitted work
+    ");
     assert_eq!(untouched(&field), before);
 }
 
@@ -113,7 +152,7 @@ fn with_no_work_or_one_branch_there_is_a_sentence() {
     let ran = field.program.wt(&["conflicts", "idle"]);
     assert!(ran.err.contains("`idle` is not compared: it is without changes"), "{}", ran.err);
     idle.write("x", "x\n");
-    assert!(said(&["conflicts"]).ends_with("1 branch, nothing to compare it with; *: with uncommitted work"));
+    assert!(said(&["conflicts"]).ends_with("1 branch to compare; *: with uncommitted work"));
     let refused = field.program.wt(&["conflicts", "idel"]).fails(1);
     assert!(refused.contains("there is no task `idel`"), "{refused}");
 }
@@ -150,6 +189,27 @@ fn twenty_branches_stand_in_the_order_of_their_landing() {
 }
 
 #[test]
+fn a_file_that_two_change_is_no_conflict_if_they_merge() {
+    let field = field();
+    for (name, path, line) in [("first", "src/f", 1), ("second", "src/f", 18), ("third", "src/g", 1)] {
+        let workspace = field.open(name, &[]);
+        edit(&workspace, path, line, name);
+        workspace.commit_all(name);
+        field.finish(name);
+    }
+    let order = ["first", "second", "third"];
+    let landing = |field: &Field| {
+        let said = field.merge(&["--all", "--dry-run", "--no-verify", "--no-agent"]);
+        let tasks = said.view["tasks"].as_array().unwrap().clone();
+        tasks.into_iter().map(|task| task["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(landing(&field), order, "before anybody asked");
+    let view = look(&field, &[]);
+    assert_eq!((names(&view), pairs(&view)), (order.to_vec(), vec![]));
+    assert_eq!(landing(&field), order);
+}
+
+#[test]
 fn parents_priority_and_what_is_not_done_yet_have_their_places() {
     let field = field();
     for (name, more) in [("late", "5"), ("early", "1"), ("open", "1")] {
@@ -169,7 +229,8 @@ fn a_working_agent_is_looked_at_beside_its_work() {
     let field = field();
     let program = &field.program;
     let go = program.env.root().join("go");
-    let steps = ["write:src/f=of the agent", "touch:written", &format!("wait-for:{}", go.display()), "exit:0"];
+    let steps =
+        ["write:src/f=of the agent", "touch:written", &format!("wait-for:{}", go.display()), "exit:0"];
     program.spawn("agent", &steps, &[]).ok();
     let person = field.open("person", &[]);
     edit(&person, "src/f", 3, "of a person");

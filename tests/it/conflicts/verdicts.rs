@@ -16,7 +16,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// What plain git says: the paths that conflict; `None` where it dies.
 fn by_git(repo: &TestRepo, a: &Oid, b: &Oid) -> Option<BTreeSet<String>> {
-    let plain = ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", "--allow-unrelated-histories"];
+    let plain =
+        ["merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", "--allow-unrelated-histories"];
     let args: Vec<&str> = plain.into_iter().chain([a.as_str(), b.as_str()]).collect();
     let ended = repo.try_git(&args);
     let said = String::from_utf8_lossy(&ended.stdout).into_owned();
