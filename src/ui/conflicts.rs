@@ -181,7 +181,28 @@ mod tests {
             unknown: vec![["task-2".to_owned(), "task-3".to_owned()]],
             ..ConflictsView::default()
         };
-        insta::assert_snapshot!(conflicts(&view, Files::Listed, 4), @"");
+        insta::assert_snapshot!(conflicts(&view, Files::Listed, 4), @r"
+         #  TASK    STATE    FILES  WITH TARGET
+         1  task-1  running  1      ·
+         2  task-2  running  2*     ·
+         3  task-3  running  3      1 conflict in `main`
+         4  task-4  running  4      ·
+
+            1  2  3  4
+         1  -  2* ·
+         2  2* -  ?
+         3  ·  ?  -
+         4           -
+
+        task-3 with its target `main`:
+          f0 (both changed)
+
+        task-1 with task-2 (by uncommitted work):
+          f0 (both changed)
+          f1 (both changed)
+
+        4 branches, 1 pair in conflict; *: with uncommitted work; ?: git could not merge them
+        ");
     }
 
     #[test]
@@ -193,6 +214,6 @@ mod tests {
         let many =
             ConflictsView { tasks: (1..=60).map(task).collect(), pairs: vec![pair(7, 9, 1, false)], ..view };
         let said = conflicts(&many, Files::Counted, 60);
-        assert!(said.contains("\n    7  9\n 7 -  1\n 9 1  -"), "{said}");
+        assert!(said.contains("\n    7  9\n 7  -  1\n 9  1  -"), "{said}");
     }
 }
