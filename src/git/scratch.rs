@@ -106,12 +106,11 @@ impl Scratch {
             if here == there {
                 continue;
             }
-            let editor = match &mut editor {
-                Some(editor) => editor,
-                None => {
-                    let root = now.decode().map_err(failed)?.to_owned();
-                    editor.insert(Editor::new(root, &local.objects, local.object_hash()))
-                }
+            let editor = if let Some(editor) = &mut editor {
+                editor
+            } else {
+                let root = now.decode().map_err(failed)?.to_owned();
+                editor.insert(Editor::new(root, &local.objects, local.object_hash()))
             };
             let parts = path.split('/').map(|part| part.as_bytes().as_bstr());
             match there {

@@ -12,9 +12,7 @@
     reason = "a benchmark prints, and one that cannot go on panics"
 )]
 
-#[expect(dead_code, reason = "shared with the other benchmarks")]
 mod figures;
-#[expect(dead_code, reason = "shared with the other benchmarks")]
 mod place;
 
 use std::fmt::Write as _;

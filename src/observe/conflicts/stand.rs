@@ -130,7 +130,9 @@ fn files(repo: &Repo, layout: &Layout, tasks: &[&Task], now: Timestamp) -> Vec<F
             None => files[numbers[question]] = Files::Silent,
         }
     }
-    silent.into_iter().for_each(|question| files[numbers[question]] = Files::Silent);
+    for question in silent {
+        files[numbers[question]] = Files::Silent;
+    }
     if layout.root().exists() {
         // Only a memory.
         drop(memory.save());
