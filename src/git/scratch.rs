@@ -1,7 +1,8 @@
 //! A folder for objects that nobody keeps: trees of uncommitted work, and what trial merges write.
 //!
 //! It is a repository of its own without refs that reads the objects of another one, so git and this process see both and
-//! write only here. Invariant: nothing is left behind once it is dropped, and the other repository gains no object.
+//! write only here. Invariant: nothing is left behind once it is dropped, and the other repository gains no object; one that git
+//! would write and finds there gets a new time, no more.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
