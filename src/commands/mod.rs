@@ -6,6 +6,7 @@ pub mod attach;
 pub mod auto;
 pub mod budget;
 pub mod completions;
+pub mod conflicts;
 pub mod context;
 pub mod cost;
 pub mod demo;

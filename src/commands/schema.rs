@@ -9,6 +9,7 @@ use super::{diff, logs};
 use crate::config;
 use crate::error::{self, CommandError};
 use crate::model::text::neutralised;
+use crate::model::view::conflicts::ConflictsView;
 use crate::model::view::disk::{ArtifactsView, DiskView};
 use crate::model::view::verbs::{
     CheckpointsView, DemoView, EventView, ResolveView, RestoreView, RewoundView, SeveralView, SpawnView,
@@ -50,6 +51,7 @@ const ALL: &[Entry] = &[
     ("diff", "wt diff --json", answer::<diff::DiffView>),
     ("merge", "wt merge --json", answer::<MergeView>),
     ("resolve", "wt resolve --json", answer::<ResolveView<'_>>),
+    ("conflicts", "wt conflicts --json", answer::<ConflictsView>),
     ("cost", "wt cost --json", answer::<CostView>),
     ("gc", "wt gc --json", answer::<GcView>),
     ("artifacts", "wt gc --artifacts --json", answer::<ArtifactsView>),

@@ -20,8 +20,8 @@ mod line;
 
 use gix::ObjectId;
 
-pub use self::answer::{Merged, merge};
 pub(super) use self::answer::{Answer, Stage, answer};
+pub use self::answer::{Merged, merge};
 use self::line::Line;
 use super::cache::Cache;
 use super::command::Git;

@@ -1,7 +1,8 @@
 //! A folder for objects that nobody keeps: trees of uncommitted work, and what trial merges write.
 //!
 //! It is a repository of its own without refs that reads the objects of another one, so git and this process see both and
-//! write only here. Invariant: nothing is left behind once it is dropped, and the other repository gains no object.
+//! write only here. Invariant: nothing is left behind once it is dropped, and the other repository gains no object; one that git
+//! would write and finds there gets a new time, no more.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -106,12 +107,11 @@ impl Scratch {
             if here == there {
                 continue;
             }
-            let editor = match &mut editor {
-                Some(editor) => editor,
-                None => {
-                    let root = now.decode().map_err(failed)?.to_owned();
-                    editor.insert(Editor::new(root, &local.objects, local.object_hash()))
-                }
+            let editor = if let Some(editor) = &mut editor {
+                editor
+            } else {
+                let root = now.decode().map_err(failed)?.to_owned();
+                editor.insert(Editor::new(root, &local.objects, local.object_hash()))
             };
             let parts = path.split('/').map(|part| part.as_bytes().as_bstr());
             match there {

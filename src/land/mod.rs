@@ -181,7 +181,7 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     let untried = |task: &Task| resolve::untried(landing, task);
     let roster = journal.read()?;
     // Without it the order is another, and nothing else.
-    let clashes = clash::clashes(landing.repo, roster, landing.target).unwrap_or_default();
+    let clashes = clash::clashes(landing.repo, landing.layout, roster, landing.target).unwrap_or_default();
     let clashes = |id: &TaskId| clashes.get(id).copied().unwrap_or(0);
     let queue = queue::queue(roster, landing.wanted, landing.target, &before, tip_of, clashes, untried)?;
     let tasks: Vec<Task> = queue.tasks.into_iter().cloned().collect();

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{line, Oid, Roster, State, Task, TaskId, TaskName};
+use crate::model::{Oid, Roster, State, Task, TaskId, TaskName, line};
 
 /// Which tasks are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -202,8 +202,7 @@ impl Asking<'_> {
         wanted: &[(&Stand, &Stand)],
     ) -> Result<Vec<Verdict>, GitError> {
         let key = |(a, b): &(&Stand, &Stand)| {
-            let parts = [rules?, a.commit.as_str(), a.side.tree.as_str(), b.commit.as_str()];
-            Some(merged::key(parts.into_iter().chain([b.side.tree.as_str()])))
+            Some(merged::key(rules?, (&a.commit, &a.side.tree), (&b.commit, &b.side.tree)))
         };
         let keys: Vec<Option<String>> = wanted.iter().map(key).collect();
         let known = |key: &Option<String>| self.known.verdict(key.as_deref()?).map(<[_]>::to_vec);

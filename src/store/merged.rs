@@ -10,6 +10,7 @@ use fs_err as fs;
 use sha2::{Digest as _, Sha256};
 
 use super::layout::{Layout, private_folder};
+use crate::model::Oid;
 use crate::model::event::ConflictedPath;
 
 /// What the file begins with; the rest of its first line is the checksum of all that follows.
@@ -23,10 +24,11 @@ pub struct Merged {
     verdicts: BTreeMap<String, Vec<ConflictedPath>>,
 }
 
-/// Returns the name of a merge that these parts decide.
-pub fn key<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+/// Returns the name of a merge: what it depends on beside commits, then of each side the commit and the tree that stands on
+/// it.
+pub fn key(rules: &str, one: (&Oid, &Oid), other: (&Oid, &Oid)) -> String {
     let mut hash = Sha256::new();
-    for part in parts {
+    for part in [rules, one.0.as_str(), one.1.as_str(), other.0.as_str(), other.1.as_str()] {
         hash.update(part.as_bytes());
         hash.update(b"\0");
     }
@@ -83,13 +85,15 @@ mod tests {
         fs::create_dir(layout.root()).unwrap();
         let mut merged = Merged::default();
         let path = ConflictedPath { path: "f".to_owned(), kind: ConflictKind::Content };
-        merged.learn(key(["a", "b"]), vec![path]);
-        merged.learn(key(["a", "c"]), Vec::new());
+        let [a, b, c] = ["a", "b", "c"].map(|digit| Oid::parse(&digit.repeat(40)).unwrap());
+        let (one, other) = (key("r", (&a, &a), (&b, &b)), key("r", (&a, &a), (&b, &c)));
+        merged.learn(one.clone(), vec![path]);
+        merged.learn(other, Vec::new());
         assert_eq!(Merged::load(&layout), Merged::default());
         merged.save(&layout).unwrap();
         assert_eq!(Merged::load(&layout), merged);
-        assert_eq!(merged.verdict(&key(["a", "b"])).map(<[_]>::len), Some(1));
-        assert_eq!(merged.verdict(&key(["ab", ""])), None);
+        assert_eq!(merged.verdict(&one).map(<[_]>::len), Some(1));
+        assert_eq!(merged.verdict(&key("other", (&a, &a), (&b, &b))), None);
         let whole = fs::read(layout.merged()).unwrap();
         for cut in 0..whole.len() {
             fs::write(layout.merged(), &whole[..cut]).unwrap();

@@ -3,6 +3,7 @@
 //! Invariant: a line belongs to standard output exactly if `--json` would carry it. Text that is not ours is neutralised
 //! before it is shown. A closed pipe ends the program quietly. Nothing here reads a repository or decides anything.
 
+pub mod conflicts;
 pub mod cost;
 pub mod disk;
 pub mod doctor;

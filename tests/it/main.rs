@@ -15,6 +15,7 @@ mod bad_input;
 mod checkout;
 mod clash_told;
 mod config;
+mod conflicts;
 mod disk;
 mod env;
 mod environment;

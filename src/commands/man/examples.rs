@@ -62,6 +62,13 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
             ("wt merge --all --fetch --push", "with what others landed, and back to them"),
         ],
     ),
+    (
+        "conflicts",
+        &[
+            ("wt conflicts", "which branches would not merge with which"),
+            ("wt conflicts feature-auth", "in which files, and with whom"),
+        ],
+    ),
     ("cost", &[("wt cost --by model", "where the money went")]),
     ("approve", &[("wt approve feature-auth", "let a reviewed task land as it is")]),
     ("resolve", &[("wt resolve feature-auth", "merge a conflict yourself")]),

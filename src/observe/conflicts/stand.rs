@@ -71,8 +71,7 @@ pub(super) fn all<'a>(
             continue;
         };
         let head = Stand::at(&head, repo.tree_of(&head)?);
-        let stands =
-            Standing { task, target, now: None, uncommitted: false, files: 0, skipped: None, head };
+        let stands = Standing { task, target, now: None, uncommitted: false, files: 0, skipped: None, head };
         found.push((stands, files));
     }
     let trees = parallel::map(&found, 1, |(stands, files)| match files {
@@ -131,7 +130,9 @@ fn files(repo: &Repo, layout: &Layout, tasks: &[&Task], now: Timestamp) -> Vec<F
             None => files[numbers[question]] = Files::Silent,
         }
     }
-    silent.into_iter().for_each(|question| files[numbers[question]] = Files::Silent);
+    for question in silent {
+        files[numbers[question]] = Files::Silent;
+    }
     if layout.root().exists() {
         // Only a memory.
         drop(memory.save());
