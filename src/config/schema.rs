@@ -143,7 +143,7 @@ fn defaults(s: &Settings) -> Value {
             "agent": s.merge.agent,
             "auto": s.merge.auto,
             "batch": s.merge.batch,
-            "structural": s.merge.structural,
+            "structural": s.merge.structural.tools(),
             "review": s.merge.review,
             "fetch": s.merge.fetch,
             "push": s.merge.push,

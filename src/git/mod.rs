@@ -25,6 +25,7 @@ pub mod publish;
 pub mod refs;
 pub mod replay;
 mod repo;
+pub mod rerere;
 mod settings;
 pub mod snapshot;
 pub mod spare;

@@ -21,7 +21,7 @@ mod line;
 use gix::ObjectId;
 
 pub use self::answer::{Merged, merge};
-pub(super) use self::answer::{Stage, answer};
+pub(super) use self::answer::{Stage, answer, answer_marked};
 use self::line::Line;
 use super::cache::Cache;
 use super::command::Git;
