@@ -88,6 +88,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let runs_commands = !args.dry_run && (!args.no_verify || !args.no_agent);
     let trust = if runs_commands { Trust::Required } else { Trust::NotNeeded };
     let mut context = Context::open(global, trust)?;
+    if trust == Trust::NotNeeded {
+        context.without_unapproved_tools()?;
+    }
     if args.mode() == Mode::Real {
         context.layout().prepare()?;
     }

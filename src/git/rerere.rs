@@ -132,14 +132,18 @@ impl Scratch {
         settings.into_iter().fold(call, Git::set)
     }
 
+    /// Lets git look at the files; it opens them from where it stands, whatever the worktree is.
     fn rerere(&self) -> Result<(), GitError> {
-        self.call("rerere").run()
+        self.call("rerere").run_in(&self.files, Vec::new())
     }
 
     /// Copies what is remembered of the conflicts that git has just named, and makes git forget that it saw them; `false`:
     /// nothing is.
     fn bring(&self, memory: &Path) -> Result<bool, GitError> {
         let list = self.git.join("MERGE_RR");
+        if !list.exists() {
+            return Ok(false);
+        }
         let named = fs::read(&list)?;
         let names: BTreeSet<String> = named
             .split(|b| *b == 0)
