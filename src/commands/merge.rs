@@ -23,9 +23,10 @@ const SHOWN: usize = 12;
 /// Land finished tasks: rebase each onto the target, verify the exact result, fast-forward, prune.
 ///
 /// Tasks land in the order of parents, priority and age, several at once (`[merge] batch`): checked together, and if the
-/// check fails, by halves until the culprit is found; the others land. Where two texts conflict, an agent merges them
-/// (`[merge] agent`); its result lands if all that either side did is still there, else it waits for a review. A task that
-/// stays in conflict or fails its checks is set aside with the reason and keeps its branch.
+/// check fails, by halves until the culprit is found; the others land. Where two texts conflict, what `wt` or `git rerere`
+/// remembers of it is taken, then a structural merge (`[merge] structural`), then an agent is asked (`[merge] agent`); a result
+/// lands if all that either side did is still there, else it waits for a review. A task that stays in conflict or fails its
+/// checks is set aside with the reason and keeps its branch.
 /// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out.
 #[derive(Debug, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -48,7 +49,7 @@ pub struct Args {
     /// Verify nothing.
     #[arg(long)]
     no_verify: bool,
-    /// Leave conflicts to people: start no agent to resolve them.
+    /// Start no agent: leave conflicts to people that neither memory nor a structural merge resolves.
     #[arg(long)]
     no_agent: bool,
     /// Keep the workspaces of landed tasks.

@@ -1,6 +1,7 @@
 //! Landing, through the real program: what lands, what does not, and what is left after a kill.
 
 mod batch;
+mod chain;
 mod checks;
 mod clean;
 mod crash;
