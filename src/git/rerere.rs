@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::command::Git;
-use super::{GitError, Repo, conflict, objects, replay, tree};
+use super::conflict::{Conflict, marker};
+use super::{GitError, Repo, objects, replay, tree};
 use crate::model::Oid;
 
 /// The styles in which git marks conflicts, the usual one first.
@@ -25,12 +26,13 @@ const STYLES: [&str; 3] = ["merge", "diff3", "zdiff3"];
 /// The largest file of the memory that is read, in bytes.
 const LARGEST: u64 = 8 << 20;
 
-/// Returns what git remembers of the conflicts of replaying `commit` onto `onto`: for each path the text that it becomes,
-/// `None` where nothing is remembered or it does not fit. Where git remembers nothing at all, no process is started.
+/// Returns what git remembers of the conflict of replaying `commit` onto `onto`: for each of these paths of it the text that
+/// it becomes, `None` where nothing is remembered or it does not fit. Where git remembers nothing at all, no process is started.
 pub fn recorded(
     repo: &Repo,
     onto: &Oid,
     commit: &Oid,
+    conflict: &Conflict,
     paths: &[&str],
 ) -> Result<Vec<Option<Vec<u8>>>, GitError> {
     let nothing = || Ok(vec![None; paths.len()]);
@@ -42,8 +44,10 @@ pub fn recorded(
     let [parent] = parents.as_slice() else { return nothing() };
     let scratch = Scratch::new(repo)?;
     for (style, name) in STYLES.iter().enumerate() {
-        let answer = replay::answer_marked(repo, Some(parent), onto, commit, name)?;
-        let merged = answer.tree()?;
+        let merged = match *name {
+            "diff3" => conflict.tree.clone(),
+            _ => replay::answer_marked(repo, Some(parent), onto, commit, name)?.tree()?,
+        };
         for (n, path) in paths.iter().enumerate() {
             if let Some((_, blob)) = tree::entry(repo, &merged, path)? {
                 scratch.put(n, style, &tree::blob(repo, &blob)?, onto)?;
@@ -105,7 +109,7 @@ impl Scratch {
     /// Puts a marked file there; its markers are as long as they are in the repository, where attributes may say so.
     fn put(&self, n: usize, style: usize, marked: &[u8], onto: &Oid) -> Result<(), GitError> {
         let mut lines = marked.split_inclusive(|b| *b == b'\n');
-        let size = lines.find_map(|line| conflict::marker(line, onto)).map_or(7, |head| head.len() - 1);
+        let size = lines.find_map(|line| marker(line, onto)).map_or(7, |head| head.len() - 1);
         let name = Self::name(n, style);
         fs::write(self.files.join(&name), marked)?;
         fs::write(self.marked(n, style), marked)?;
@@ -144,8 +148,8 @@ impl Scratch {
         if !list.exists() {
             return Ok(false);
         }
-        let named = fs::read(&list)?;
-        let names: BTreeSet<String> = named
+        let listed = fs::read(&list)?;
+        let names: BTreeSet<String> = listed
             .split(|b| *b == 0)
             .filter_map(|record| record.split(|b| matches!(b, b'.' | b'\t')).next())
             .map(|name| String::from_utf8_lossy(name).into_owned())

@@ -76,9 +76,9 @@ impl Program {
             "[merge]\nagent = \"nobody\"\n[agents.nobody]\ncommand = [\"wt-no-such-agent\"]\n"
         };
         let (more, merge) = [more, merge]
-            .map(|text| match text.contains("structural = ") {
-                true => text.to_owned(),
-                false => text.replace("[merge]\n", "[merge]\nstructural = []\n"),
+            .map(|text| {
+                let chosen = text.contains("structural = ");
+                if chosen { text.to_owned() } else { text.replace("[merge]\n", "[merge]\nstructural = []\n") }
             })
             .into();
         let text = format!(

@@ -8,11 +8,15 @@ use super::ask::{Asked, Conflicted, keep_sides};
 use super::open::{Labels, Open, put, read};
 use super::result::kept_file;
 use super::{AskError, Found, Resolver, Steps, with_causes};
+use crate::git::conflict::Conflict;
 use crate::git::{GitError, Repo, conflict, replay, tree};
 use crate::land::kept::{Judged, KeptFile, Manifest};
 use crate::land::{Conflicts, LandError, remembered};
 use crate::model::event::{ConflictedPath, ResolvedBy, ResolvedPath};
 use crate::model::{Oid, Roster, Usage};
+
+/// Files with what they became, and files that nothing is known of.
+type Sorted = (Vec<(Open, Found)>, Vec<Open>);
 
 impl Resolver<'_> {
     /// Returns the merged tree of a commit that does not merge onto `tip`; `None`: it stays a conflict.
@@ -55,7 +59,7 @@ impl Resolver<'_> {
         // What a check refused is for an agent: these steps would only say the same again.
         let (made, open) = match self.failed {
             Some(_) => (Vec::new(), open),
-            None => self.without_agent(tip, commit, open)?,
+            None => self.without_agent(tip, commit, &conflict, open)?,
         };
         settled.extend(made.iter().map(|(file, found)| put(&file.text, found.blob.clone())));
         if !open.is_empty() {
@@ -97,9 +101,10 @@ impl Resolver<'_> {
         &self,
         tip: &Oid,
         commit: &Oid,
+        conflict: &Conflict,
         open: Vec<Open>,
-    ) -> Result<(Vec<(Open, Found)>, Vec<Open>), GitError> {
-        let found = self.steps.take(tip, commit, &open, self.task.name().as_str())?;
+    ) -> Result<Sorted, GitError> {
+        let found = self.steps.take(tip, commit, conflict, &open, self.task.name().as_str())?;
         let (mut made, mut left) = (Vec::new(), Vec::new());
         for (file, found) in open.into_iter().zip(found) {
             match found {
@@ -207,7 +212,7 @@ pub(in crate::land) fn rehearse(
                 None => open.push(file),
             }
         }
-        let found = steps.take(tip, commit, &open, task)?;
+        let found = steps.take(tip, commit, &conflict, &open, task)?;
         for (file, found) in open.into_iter().zip(found) {
             match found {
                 Some(found) => {

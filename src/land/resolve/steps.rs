@@ -5,6 +5,7 @@
 use super::Found;
 use super::open::Open;
 use super::structural::Tools;
+use crate::git::conflict::Conflict;
 use crate::git::{GitError, rerere, tree};
 use crate::land::Landing;
 use crate::land::conserve::{self, Judgement, Names, Sides};
@@ -50,12 +51,13 @@ impl<'a> Steps<'a> {
         &self,
         tip: &Oid,
         commit: &Oid,
+        conflict: &Conflict,
         open: &[Open],
         task: &str,
     ) -> Result<Vec<Option<Found>>, GitError> {
         let repo = self.landing.repo;
         let names = Names { ours: self.landing.target, theirs: task };
-        let recorded = self.recorded(tip, commit, open)?;
+        let recorded = self.recorded(tip, commit, conflict, open)?;
         let mut found = Vec::new();
         for (file, recorded) in open.iter().zip(recorded) {
             let made = match recorded.and_then(|text| self.judged(file, text, &names)) {
@@ -76,9 +78,15 @@ impl<'a> Steps<'a> {
     }
 
     /// What git cannot tell is not remembered: the next step goes on.
-    fn recorded(&self, tip: &Oid, commit: &Oid, open: &[Open]) -> Result<Vec<Option<Vec<u8>>>, GitError> {
+    fn recorded(
+        &self,
+        tip: &Oid,
+        commit: &Oid,
+        conflict: &Conflict,
+        open: &[Open],
+    ) -> Result<Vec<Option<Vec<u8>>>, GitError> {
         let paths: Vec<&str> = open.iter().map(|file| file.text.path.as_str()).collect();
-        match rerere::recorded(self.landing.repo, tip, commit, &paths) {
+        match rerere::recorded(self.landing.repo, tip, commit, conflict, &paths) {
             Err(cause @ GitError::Unusable(_)) => Err(cause),
             Err(cause) => {
                 let why = one_line(&cause.to_string(), 200);

@@ -44,7 +44,7 @@ const SEEN: &[&str] = &["PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "LC_CTYPE",
 
 /// The tools of one landing.
 pub(super) struct Tools<'a> {
-    named: &'a Structural,
+    setting: &'a Structural,
     observer: &'a dyn Observer,
     /// What their guards share: the landing lock, where one is held.
     lock: Option<&'a Lock>,
@@ -54,8 +54,8 @@ pub(super) struct Tools<'a> {
 }
 
 impl<'a> Tools<'a> {
-    pub(super) fn new(named: &'a Structural, observer: &'a dyn Observer, lock: Option<&'a Lock>) -> Self {
-        Self { named, observer, lock, left: Cell::new(TOTAL), missing: RefCell::default() }
+    pub(super) fn new(setting: &'a Structural, observer: &'a dyn Observer, lock: Option<&'a Lock>) -> Self {
+        Self { setting, observer, lock, left: Cell::new(TOTAL), missing: RefCell::default() }
     }
 
     /// Returns the merged text of a file that a tool made and that keeps both sides.
@@ -64,15 +64,15 @@ impl<'a> Tools<'a> {
         if every.into_iter().flatten().any(|side| no_text(side).is_some()) {
             return None;
         }
-        self.named.tools().iter().find_map(|tool| self.merge_with(tool, sides, names))
+        self.setting.tools().iter().find_map(|tool| self.merge_with(tool, sides, names))
     }
 
     fn merge_with(&self, tool: &str, sides: &Sides<'_>, names: &Names<'_>) -> Option<Vec<u8>> {
         let line = command_line(tool);
         let program = line.split_whitespace().next().unwrap_or_default();
         if !installed(program) {
-            let named = matches!(self.named, Structural::Named(_));
-            if named && self.missing.borrow_mut().insert(program.to_owned()) {
+            let by_user = matches!(self.setting, Structural::Named(_));
+            if by_user && self.missing.borrow_mut().insert(program.to_owned()) {
                 let program = one_line(program, 80);
                 self.observer.warn(&format!("`merge.structural` names `{program}`, which is not on PATH"));
             }
@@ -182,12 +182,11 @@ fn filled(line: &str, words: &[(char, &str)]) -> String {
             continue;
         }
         match rest.next() {
-            Some('%') => text.push('%'),
+            Some('%') | None => text.push('%'),
             Some(letter) => match words.iter().find(|(known, _)| *known == letter) {
                 Some((_, word)) => text.push_str(&shell_word(word)),
                 None => text.extend(['%', letter]),
             },
-            None => text.push('%'),
         }
     }
     text

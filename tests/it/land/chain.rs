@@ -1,16 +1,18 @@
 //! The steps before any agent: what git remembers of a conflict, and structural merges, by scripted stand-ins and the real one.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use rustix::process::{Pid, Signal, kill_process};
 use wt::land::conserve::Sides;
 use wt::model::State;
 
 use super::field::{Field, Said};
 use super::resolve::{BASE, Scene, both, writes};
-use crate::program::ran;
+use crate::program::{alive, ran};
 
 /// A scene whose `[merge]` has these lines too, with `script` as its resolver.
 fn scene(script: &str, merge: &str, more: &str) -> Scene {
@@ -269,7 +271,26 @@ fn a_tool_that_hangs_is_ended_with_all_that_it_started() {
     assert_eq!((said.code(), said.result("b")), (4, "conflict"), "{}", said.ran.out);
     assert!(said.ran.err.contains("`sh` does not merge `code.py`: its time was up"), "{}", said.ran.err);
     assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
-    assert!(!crate::program::alive(scene.field.program.file(&pid).trim().parse().unwrap()));
+    assert!(!alive(scene.field.program.file(&pid).trim().parse().unwrap()));
+}
+
+#[test]
+fn a_landing_that_is_killed_leaves_no_tool_running_and_can_be_done_again() {
+    let scene = tooled("", NEVER, "");
+    let root = scene.field.program.env.root();
+    let (pid, go) = (root.join("pid"), root.join("go"));
+    let hangs = format!("test -e {} || {{ echo $$ > {}; exec sleep 1000; }}", go.display(), pid.display());
+    scene.field.script("merger", &format!("{hangs}\n{}", joins()));
+    clash(&scene);
+    let mut merge = scene.field.program.command(&["merge", "--all", "--quiet", "--keep"]).spawn().unwrap();
+    let tool: u32 = scene.field.program.file(&pid).trim().parse().unwrap();
+    kill_process(Pid::from_child(&merge), Signal::KILL).unwrap();
+    merge.wait().unwrap();
+    scene.field.program.until("the tool's end", || (!alive(tool)).then_some(()));
+    fs::write(go, "").unwrap();
+    let said = scene.merge();
+    assert_eq!((said.code(), said.result("b"), scene.calls()), (0, "landed", 0), "{}", said.ran.err);
+    scene.field.is_whole();
 }
 
 #[test]
@@ -381,7 +402,7 @@ fn the_real_tool_merges_what_two_tasks_add_at_one_place() {
     let there = std::env::split_paths(&std::env::var_os("PATH").unwrap())
         .any(|folder| folder.join("mergiraf").is_file());
     if !there {
-        println!("skipped: `mergiraf` is not on PATH");
+        let _ = writeln!(io::stderr(), "skipped: `mergiraf` is not installed");
         return;
     }
     let scene = scene(NEVER, "structural = [\"mergiraf\"]", "");
