@@ -135,10 +135,11 @@ fn tell(context: &Context, call: &CallFolder, n: usize, manifest: Option<&Manife
     let asked = call.was_call();
     let about = manifest.map_or_else(
         || "cut short".to_owned(),
-        |m| format!("commit {} onto {}, try {}", m.commit.short(), m.onto.short(), m.attempt),
+        |m| format!("commit {} onto {}", m.commit.short(), m.onto.short()),
     );
     if asked {
-        ui::answer(&format!("== call {n}: {}, {about}", agent.unwrap_or("?")));
+        let attempt = manifest.map_or_else(String::new, |m| format!(", try {}", m.attempt));
+        ui::answer(&format!("== call {n}: {}, {about}{attempt}", agent.unwrap_or("?")));
         ui::answer(&format!("-- what it was given ({})", call.prompt().display()));
         let prompt = fs::read(call.prompt()).unwrap_or_default();
         ui::answer_text(&neutralised(&String::from_utf8_lossy(&prompt)));
