@@ -282,7 +282,9 @@ fn a_landing_that_is_killed_leaves_no_tool_running_and_can_be_done_again() {
     let hangs = format!("test -e {} || {{ echo $$ > {}; exec sleep 1000; }}", go.display(), pid.display());
     scene.field.script("merger", &format!("{hangs}\n{}", joins()));
     clash(&scene);
-    let mut merge = scene.field.program.command(&["merge", "--all", "--quiet", "--keep"]).spawn().unwrap();
+    let mut merge = scene.field.program.command(&["merge", "--all", "--quiet", "--keep"]);
+    // The copies stay where the landing was killed.
+    let mut merge = merge.env("TMPDIR", root).spawn().unwrap();
     let tool: u32 = scene.field.program.file(&pid).trim().parse().unwrap();
     kill_process(Pid::from_child(&merge), Signal::KILL).unwrap();
     merge.wait().unwrap();
