@@ -10,7 +10,7 @@ use crate::error::{CommandError, During as _};
 use crate::git::{GitError, Repo, Unusable};
 use crate::land;
 use crate::model::clock::SystemClock;
-use crate::model::settings::HooksPath;
+use crate::model::settings::{HooksPath, Structural};
 use crate::model::text::{count, one_line};
 use crate::model::{Clock as _, Roster, Settings, Task, TaskName};
 use crate::store::{Journal, Layout};
@@ -289,6 +289,17 @@ impl Context {
     pub fn approved(&self) -> Result<bool, CommandError> {
         let Some(executable) = self.executable()? else { return Ok(true) };
         approvals()?.approved(&executable.hash).during(|| "approvals cannot be read".to_owned())
+    }
+
+    /// Sets merge tools aside that the repository's configuration names and nobody approved: for verbs that need no approval
+    /// because they start nothing else.
+    pub fn without_unapproved_tools(&mut self) -> Result<(), CommandError> {
+        let Some(executable) = self.executable()? else { return Ok(()) };
+        let names_tools = executable.items.iter().any(|(key, _)| key == "merge.structural");
+        if names_tools && !approvals()?.approved(&executable.hash).unwrap_or(false) {
+            self.settings.merge.structural = Structural::Named(Vec::new());
+        }
+        Ok(())
     }
 
     /// Refuses if tasks cannot start because nobody approved the repository's commands.

@@ -29,9 +29,10 @@ const SHOWN: usize = 12;
 /// Land finished tasks: rebase each onto the target, verify the exact result, fast-forward, prune.
 ///
 /// Tasks land in the order of parents, priority and age, several at once (`[merge] batch`): checked together, and if the
-/// check fails, by halves until the culprit is found; the others land. Where two texts conflict, an agent merges them
-/// (`[merge] agent`); its result lands if all that either side did is still there, else it waits for a review. A task that
-/// stays in conflict or fails its checks is set aside with the reason and keeps its branch.
+/// check fails, by halves until the culprit is found; the others land. Where two texts conflict, what `wt` or `git rerere`
+/// remembers of it is taken, then a structural merge (`[merge] structural`), then an agent is asked (`[merge] agent`); a result
+/// lands if all that either side did is still there, else it waits for a review. A task that stays in conflict or fails its
+/// checks is set aside with the reason and keeps its branch.
 /// With `--fetch`, what others have landed on the target's upstream comes first: a target that is behind is moved forward,
 /// one that has diverged is refused. With `--push`, the target is pushed there afterwards, forward only and from where it was
 /// seen; no hook runs, the `pre-push` hook included. A push that fails leaves what has landed as it is: run it again.
@@ -58,7 +59,7 @@ pub struct Args {
     /// Verify nothing.
     #[arg(long)]
     no_verify: bool,
-    /// Leave conflicts to people: start no agent to resolve them.
+    /// Start no agent: leave conflicts to people that neither memory nor a structural merge resolves.
     #[arg(long)]
     no_agent: bool,
     /// Keep the workspaces of landed tasks.
@@ -143,6 +144,9 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     let runs_commands = !args.dry_run && (!args.no_verify || !args.no_agent);
     let trust = if runs_commands { Trust::Required } else { Trust::NotNeeded };
     let mut context = Context::open(global, trust)?;
+    if trust == Trust::NotNeeded {
+        context.without_unapproved_tools()?;
+    }
     if args.mode() == Mode::Real {
         context.layout().prepare()?;
     }

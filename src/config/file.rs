@@ -9,11 +9,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::range::{OutOfRange, branch_like, filled, globs, inside, limit, money, within};
+use super::range::{OutOfRange, branch_like, filled, globs, inside, limit, mergers, money, within};
 use crate::model::Settings;
 use crate::model::adapter::AdapterSpec;
 use crate::model::duration;
-use crate::model::settings::{CommitBy, MergeStyle, Merges, Profile, VerifyStep};
+use crate::model::settings::{CommitBy, MergeStyle, Merges, Profile, Structural, VerifyStep};
 
 /// A duration as it is written in a file.
 #[derive(Debug, Clone, Copy)]
@@ -213,7 +213,9 @@ struct Merge {
     /// The most tasks that are verified together.
     #[schemars(range(min = 1, max = 1000))]
     batch: Option<u32>,
-    /// Structural merge tools, in order.
+    /// Structural merge tools, in order, tried before an agent: `mergiraf`, or a command line with `%A` (the target's side,
+    /// where the result is left; exit code 0), `%O` (the base), `%B` (the task's side) and `%P` (the path). One that is not
+    /// installed is passed over. An empty list: none.
     structural: Option<Vec<String>>,
     /// Globs of paths whose change a person must approve.
     review: Option<Vec<String>>,
@@ -266,6 +268,7 @@ impl File {
         within("loop.no_progress", self.looping.no_progress, 1, 10_000, "1 to 10000")?;
         filled("loop.until", self.looping.until.as_ref())?;
         within("merge.batch", self.merge.batch, 1, 1000, COUNT)?;
+        mergers("merge.structural", self.merge.structural.as_ref())?;
         globs("merge.review", self.merge.review.as_ref())?;
         for (name, profile) in &self.profiles {
             within(&format!("profiles.{name}.slots"), profile.slots, 1, 1000, COUNT)?;
@@ -337,7 +340,7 @@ impl File {
         set(&mut s.merge.agent, self.merge.agent);
         set(&mut s.merge.auto, self.merge.auto);
         set(&mut s.merge.batch, self.merge.batch);
-        set(&mut s.merge.structural, self.merge.structural);
+        set(&mut s.merge.structural, self.merge.structural.map(Structural::Named));
         set(&mut s.merge.review, self.merge.review);
         set(&mut s.merge.fetch, self.merge.fetch);
         set(&mut s.merge.push, self.merge.push);

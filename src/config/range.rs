@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::file::Span;
+use crate::model::settings::Structural;
 
 /// A value outside its range.
 #[derive(Debug, PartialEq)]
@@ -62,6 +63,20 @@ pub(super) fn globs(key: &str, value: Option<&Vec<String>>) -> Result<(), OutOfR
     for glob in value.into_iter().flatten() {
         if globset::Glob::new(glob).is_err() {
             return Err(OutOfRange { key: key.to_owned(), value: glob.clone(), allowed: "a glob" });
+        }
+    }
+    Ok(())
+}
+
+/// Known tools, and command lines that say where their result is.
+pub(super) fn mergers(key: &str, value: Option<&Vec<String>>) -> Result<(), OutOfRange> {
+    for tool in value.into_iter().flatten() {
+        if !Structural::KNOWN.contains(&tool.as_str()) && !tool.contains("%A") {
+            return Err(OutOfRange {
+                key: key.to_owned(),
+                value: tool.clone(),
+                allowed: "`mergiraf`, or a command line with `%A`",
+            });
         }
     }
     Ok(())

@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn everything_that_runs_is_listed() {
         let file = "on_event = \"n\"\n[workspace]\nsetup = [\"npm ci\", \"curl x | sh\"]\n[[verify]]\nrun = \"make\"\n[agents.x]\ncommand = [\"x\"]\n\
-                    [merge]\nagent = \"x\"\nstructural = [\"m\"]\n[profiles.p]\nagent = \"x\"\n[agent]\ndefault = \"x\"";
+                    [merge]\nagent = \"x\"\nstructural = [\"m %A\"]\n[profiles.p]\nagent = \"x\"\n[agent]\ndefault = \"x\"";
         let found = executable(
             Path::new("/r"),
             Some(file.as_bytes()),

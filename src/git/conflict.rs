@@ -96,7 +96,7 @@ pub fn marked(
 }
 
 /// Returns the sign and the blank of a marker line that names `id`.
-fn marker<'a>(line: &'a [u8], id: &Oid) -> Option<&'a [u8]> {
+pub(super) fn marker<'a>(line: &'a [u8], id: &Oid) -> Option<&'a [u8]> {
     let sign = line.iter().take_while(|b| **b == line[0]).count();
     let is_sign = sign >= 7 && b"<|>".contains(&line[0]);
     let rest = line.get(sign + 1..)?;

@@ -27,6 +27,7 @@ pub mod refs;
 pub mod remote;
 pub mod replay;
 mod repo;
+pub mod rerere;
 pub mod scratch;
 mod settings;
 pub mod snapshot;

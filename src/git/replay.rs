@@ -20,7 +20,7 @@ mod line;
 
 use gix::ObjectId;
 
-pub(super) use self::answer::{Answer, Stage, answer};
+pub(super) use self::answer::{Answer, Stage, answer, answer_marked};
 pub use self::answer::{Merged, merge};
 use self::line::Line;
 use super::cache::Cache;

@@ -1,7 +1,8 @@
-//! What is kept of each call of a resolver: what it was given, what it said, what came of it.
+//! What is kept of each call of a resolver: what it was given, what it said, what came of it. Of what git's memory or a
+//! structural merge resolved the same is kept, but for prompt and streams.
 //!
 //! ```text
-//! landings/ID/NAME.N/   the Nth call for the task NAME in the landing ID
+//! landings/ID/NAME.N/   the Nth call for the task NAME in the landing ID, or the Nth commit that needed none
 //!   manifest.json       [`Manifest`]
 //!   prompt.md stream.jsonl stderr.log
 //!   sides/I/            base ours theirs result, of the Ith file, from 0; none where there is none
@@ -85,7 +86,7 @@ pub struct Manifest {
     pub onto: Oid,
     /// The target, short.
     pub target: String,
-    /// The resolver's adapter; `None`: a person.
+    /// The resolver's adapter; `None`: no agent was asked, `files` say who resolved each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// The try at this conflict, from 1.
@@ -137,6 +138,11 @@ impl CallFolder {
     /// Returns what the resolver was told.
     pub fn prompt(&self) -> PathBuf {
         self.0.join("prompt.md")
+    }
+
+    /// Tells whether an agent was called: what needed none is kept in the same form.
+    pub fn was_call(&self) -> bool {
+        self.prompt().exists()
     }
 
     /// Returns its standard output, as it came.

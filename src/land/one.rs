@@ -10,7 +10,7 @@ use super::passed::Passed;
 use super::publish::{Outcome, Publication, Way, settle_held};
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, LeftOut, Report};
-use super::resolve::Resolver;
+use super::resolve::{Resolver, Steps};
 use super::verify::{Bench, Passengers, Verdict, steps, steps_of_all};
 use super::{LandError, Landing, remembered, review};
 use crate::failpoint;
@@ -99,6 +99,8 @@ pub(super) struct Course<'a> {
     pub(super) id: String,
     pub(super) bench: Bench<'a>,
     pub(super) replayer: RefCell<Replayer<'a>>,
+    /// What resolves conflicts before an agent is asked.
+    steps: Steps<'a>,
 }
 
 impl<'a> Course<'a> {
@@ -114,7 +116,8 @@ impl<'a> Course<'a> {
             surroundings: RefCell::default(),
             passed,
         };
-        Self { landing, id, bench, replayer: RefCell::new(Replayer::new(landing.repo)) }
+        let replayer = RefCell::new(Replayer::new(landing.repo));
+        Self { landing, id, bench, replayer, steps: Steps::new(landing, Some(lock)) }
     }
 
     /// Lands `tasks`, batch by batch; what cannot go on ends it, with every task put right.
@@ -194,7 +197,7 @@ impl<'a> Course<'a> {
         let checks = steps(self.landing.checks, self.landing.settings, task);
         let checks = checks.into_iter().map(|step| (step.name, step.run)).collect();
         let logs = self.bench.logs.clone();
-        let mut resolver = Resolver::new(self.landing, self.bench.lock, task, logs, checks);
+        let mut resolver = Resolver::new(self.landing, self.bench.lock, &self.steps, task, logs, checks);
         for _ in 0..ROUNDS {
             let (fate, event) = match self.round(task, ready, journal, landed, &mut resolver)? {
                 Round::Again => continue,

@@ -6,6 +6,7 @@ use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, Report};
 use super::{Conflicts, LandError, Landing, resolve, review};
 use crate::git::replay::Replayer;
+use crate::model::event::ResolvedPath;
 use crate::model::{Oid, Task};
 
 /// A landing that is only told.
@@ -13,11 +14,13 @@ pub(super) struct Rehearsal<'a> {
     landing: &'a Landing<'a>,
     tip: Oid,
     replayer: Replayer<'a>,
+    steps: resolve::Steps<'a>,
 }
 
 impl<'a> Rehearsal<'a> {
     pub(super) fn new(landing: &'a Landing<'a>, tip: Oid) -> Self {
-        Self { landing, tip, replayer: Replayer::new(landing.repo) }
+        let steps = resolve::Steps::new(landing, None);
+        Self { landing, tip, replayer: Replayer::new(landing.repo), steps }
     }
 
     /// Replays `tasks` one on top of the other, without checks.
@@ -26,23 +29,40 @@ impl<'a> Rehearsal<'a> {
         let way = Way::to(repo, self.landing.target)?;
         for task in tasks {
             self.landing.observer.step(&format!("replaying `{}`", task.name()));
-            let (head, fate) = match ready(repo, task, report)? {
-                Err(why) => (None, Fate::LeftOut(why)),
-                Ok(ready) => (Some(ready.head.clone()), self.tell(task, &ready, &way)?),
+            let mut about = Landed::new(task);
+            about.fate = match ready(repo, task, report)? {
+                Err(why) => Fate::LeftOut(why),
+                Ok(ready) => {
+                    about.head = Some(ready.head.clone());
+                    self.tell(task, &ready, &way, &mut about.resolved)?
+                }
             };
-            report.tasks.push(Landed { head, fate, ..Landed::new(task) });
+            report.tasks.push(about);
         }
         report.after = self.tip;
         Ok(())
     }
 
-    fn tell(&mut self, task: &Task, ready: &Ready<'_>, way: &Way) -> Result<Fate, LandError> {
+    /// `resolved` becomes what of the task would be resolved.
+    fn tell(
+        &mut self,
+        task: &Task,
+        ready: &Ready<'_>,
+        way: &Way,
+        resolved: &mut Vec<ResolvedPath>,
+    ) -> Result<Fate, LandError> {
         let Landing { repo, settings, conflicts, .. } = *self.landing;
         let mut replayed = replay(repo, &mut self.replayer, ready.workspace, &self.tip, &ready.head)?;
         let mut reason = None;
-        if let Replay::Conflict { commit: Some(_), .. } = replayed {
-            let (outcome, asked) = resolve::rehearse(repo, &self.tip, &ready.head)?;
+        if let Replay::Conflict { commit: Some(_), paths } = &replayed {
+            let name = task.name().as_str();
+            let told = resolve::rehearse(&self.steps, repo, name, &self.tip, &ready.head)?;
+            let resolve::Rehearsed { outcome, asked, resolved: all, doubts } = told;
+            *resolved = all;
             if outcome.stop.is_none() {
+                if let Some(reason) = review::doubtful(&doubts) {
+                    return Ok(Fate::Review { reason, paths: paths.clone() });
+                }
                 replayed = Replay::Clean { tip: outcome.tip, commits: outcome.commits.len() };
             } else if conflicts == Conflicts::ToAgent && !asked.is_empty() {
                 reason = Some(format!(

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::LandError;
 use super::verify::Failure;
 use crate::git::GitError;
-use crate::model::event::{ConflictedPath, ResolvedBy, ResolvedPath};
+use crate::model::event::{ConflictedPath, ResolvedPath};
 use crate::model::text::{count, one_line};
 use crate::model::view::{LandResult, LandedView, MergeView, ResolvedView, SCHEMA};
 use crate::model::{Oid, Task, TaskId, TaskName};
@@ -278,11 +278,5 @@ impl Landed {
 }
 
 fn resolved(resolved: &ResolvedPath) -> ResolvedView {
-    let by = match resolved.by {
-        ResolvedBy::Rerere => "rerere",
-        ResolvedBy::Structural => "structural",
-        ResolvedBy::Agent => "agent",
-        ResolvedBy::Person => "person",
-    };
-    ResolvedView { path: resolved.path.clone(), by: by.to_owned() }
+    ResolvedView { path: resolved.path.clone(), by: resolved.by.word().to_owned() }
 }

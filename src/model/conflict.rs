@@ -7,14 +7,26 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ResolvedBy {
-    /// A resolution of the very same three sides that was accepted before.
+    /// A resolution of the very same three sides that was accepted before, or one that `git rerere` remembers.
     Rerere,
-    /// A structural merge.
+    /// A structural merge, and the conservation check agreed.
     Structural,
     /// An agent, and the conservation check agreed.
     Agent,
     /// A person.
     Person,
+}
+
+impl ResolvedBy {
+    /// Returns the word that stands in documents.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rerere => "rerere",
+            Self::Structural => "structural",
+            Self::Agent => "agent",
+            Self::Person => "person",
+        }
+    }
 }
 
 /// A conflicted path that was resolved.

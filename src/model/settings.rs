@@ -182,8 +182,8 @@ pub struct MergeSettings {
     pub auto: bool,
     /// The most tasks that are verified together.
     pub batch: u32,
-    /// Structural merge tools, in order.
-    pub structural: Vec<String>,
+    /// Structural merge tools, tried before an agent.
+    pub structural: Structural,
     /// Globs of paths whose change needs a person's approval.
     pub review: Vec<String>,
     /// Whether the target is fetched first.
@@ -198,6 +198,28 @@ pub struct MergeSettings {
     pub merges: Merges,
     /// The least time between two looks for running tasks that do not merge with each other; zero: nobody looks.
     pub foresee: Duration,
+}
+
+/// Which structural merge tools are tried on a file that does not merge, before an agent is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Structural {
+    /// The known ones, where they are installed.
+    Installed,
+    /// These, in order: the name of a known one, or a command line like that of a git merge driver.
+    Named(Vec<String>),
+}
+
+impl Structural {
+    /// The tools that need no command line.
+    pub const KNOWN: &[&str] = &["mergiraf"];
+
+    /// Returns the tools, in order.
+    pub fn tools(&self) -> Vec<String> {
+        match self {
+            Self::Installed => Self::KNOWN.iter().map(|name| (*name).to_owned()).collect(),
+            Self::Named(tools) => tools.clone(),
+        }
+    }
 }
 
 /// What comes onto the target of a task.
@@ -268,7 +290,7 @@ impl Default for Settings {
                 agent: "claude".to_owned(),
                 auto: false,
                 batch: 8,
-                structural: Vec::new(),
+                structural: Structural::Installed,
                 review: vec!["migrations/**".to_owned()],
                 fetch: false,
                 push: false,

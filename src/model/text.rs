@@ -40,6 +40,16 @@ pub fn one_line(text: &str, width: usize) -> String {
     cut
 }
 
+/// Returns `text` as one word of a command line, which a shell takes as it is.
+pub fn shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
 /// Returns bytes in hexadecimal, two digits each: how a hash is written.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
@@ -101,6 +111,13 @@ mod tests {
         assert_eq!(neutralised("plain\n\tü"), "plain\n\tü");
         assert_eq!(neutralised("\u{1b}]0;x\u{7}\r"), "\\x1b]0;x\\x07\\x0d");
         assert_eq!(neutralised("a\u{202e}b\u{9b}1m"), "a\\u{202e}b\\x9b1m");
+    }
+
+    #[test]
+    fn words_can_be_pasted_into_a_shell() {
+        assert_eq!(shell_word("/a/b-c.d"), "/a/b-c.d");
+        assert_eq!(shell_word("/a b/it's;$(x)"), "'/a b/it'\\''s;$(x)'");
+        assert_eq!(shell_word(""), "''");
     }
 
     #[test]

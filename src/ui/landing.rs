@@ -27,8 +27,8 @@ fn line(task: &LandedView, width: usize) -> String {
     text.trim_end().to_owned()
 }
 
-/// Returns in words who merged a file.
-fn by(word: &str) -> &str {
+/// Returns in words who merged a file; `word`: as it stands in documents.
+pub fn by(word: &str) -> &str {
     match word {
         "rerere" => "merged as before",
         "structural" => "merged by its structure",

@@ -71,12 +71,18 @@ impl Program {
 
     /// Replaces the user's configuration: the scripted agent, and `more`.
     pub fn configure(&self, more: &str) {
-        // No test may ask an agent of this machine.
+        // No test may ask an agent of this machine, or use a merge tool that happens to be installed.
         let merge = if more.contains("[merge]") {
             ""
         } else {
             "[merge]\nagent = \"nobody\"\n[agents.nobody]\ncommand = [\"wt-no-such-agent\"]\n"
         };
+        let (more, merge) = [more, merge]
+            .map(|text| {
+                let chosen = text.contains("structural = ");
+                if chosen { text.to_owned() } else { text.replace("[merge]\n", "[merge]\nstructural = []\n") }
+            })
+            .into();
         let text = format!(
             "[agent]\ndefault = \"fake\"\n[agents.fake]\ncommand = [\"{FAKE}\"]\nevents = \"text\"\nstop = {{ grace = \"500ms\" }}\n{more}\n{merge}"
         );

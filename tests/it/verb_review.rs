@@ -65,7 +65,7 @@ fn a_review_is_shown_with_its_sides_and_every_doubt() {
     let shown = scene.wt(&["diff", "b"]).ok();
     assert!(
         shown.starts_with(
-            "=== code.py: its resolution was refused\n    it also changed `stray`\n    `f(x, LEFT)`, which main added, is gone\n"
+            "=== code.py: its resolution was refused (merged by an agent)\n    it also changed `stray`\n    `f(x, LEFT)`, which main added, is gone\n"
         ),
         "{shown}"
     );

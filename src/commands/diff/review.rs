@@ -9,6 +9,7 @@ use crate::commands::context::Context;
 use crate::error::{CommandError, During as _};
 use crate::land::kept::{self, CallFolder, Judged, KeptFile};
 use crate::land::review::{self, ByHand, ReviewError};
+use crate::model::event::ResolvedBy;
 use crate::model::text::neutralised;
 use crate::model::{State, Task};
 use crate::ui;
@@ -22,6 +23,8 @@ const CONTEXT: usize = 3;
 pub(in crate::commands) struct SidesView {
     /// The path in the repository.
     path: String,
+    /// Who made the result.
+    by: Option<ResolvedBy>,
     /// What is to be thought of the result.
     judged: Option<Judged>,
     /// What speaks against it, a sentence each.
@@ -38,8 +41,8 @@ pub(in crate::commands) struct SidesView {
     result: Option<String>,
 }
 
-/// Returns the files of the last landing that an agent was asked to merge, each as it stood after its last try; where
-/// nobody was asked, those of the first commit that is in conflict.
+/// Returns the files of the last landing that somebody or something merged beyond git, each as it stood after its last try;
+/// where nothing did, those of the first commit that is in conflict.
 pub(super) fn sides(context: &Context, task: &Task) -> Result<Vec<SidesView>, CommandError> {
     let asked = asked(task)?;
     if !asked.is_empty() || task.state != State::Conflict {
@@ -75,6 +78,7 @@ fn by_hand(file: ByHand) -> SidesView {
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     SidesView {
         path: file.path,
+        by: None,
         judged: None,
         doubts: Vec::new(),
         superseded: Vec::new(),
@@ -93,6 +97,7 @@ fn view(call: &CallFolder, n: usize, file: &KeptFile, faults: &[String]) -> Side
     };
     SidesView {
         path: file.path.clone(),
+        by: file.by,
         judged: file.judged,
         doubts: [faults, &file.doubts].concat(),
         superseded: file.superseded.clone(),
@@ -113,7 +118,8 @@ pub(super) fn tell(task: &Task, sides: &[SidesView]) {
             Some(Judged::Refused) => "its resolution was refused",
             None => "nobody has resolved it",
         };
-        ui::answer(&format!("=== {}: {word}", neutralised(&file.path)));
+        let by = file.by.map(|by| format!(" ({})", ui::landing::by(by.word()))).unwrap_or_default();
+        ui::answer(&format!("=== {}: {word}{by}", neutralised(&file.path)));
         for doubt in &file.doubts {
             ui::answer(&format!("    {}", neutralised(doubt)));
         }

@@ -1,4 +1,4 @@
-//! `wt logs --landing`: what a resolver of conflicts was given, what it said, and what was thought of it.
+//! `wt logs --landing`: what a resolver of conflicts was given, what it said, and what was thought of it; and what needed none.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(in crate::commands) struct LandingView {
     name: String,
     /// The folder that keeps the calls.
     folder: String,
-    /// The calls of a resolver, in order.
+    /// The calls of a resolver, and what needed none, in order.
     calls: Vec<CallView>,
     /// The files with the output of the checks.
     checks: Vec<String>,
@@ -36,13 +36,13 @@ pub(in crate::commands) struct LandingView {
 pub(in crate::commands) struct CallView {
     /// The folder with all that it was given.
     folder: String,
-    /// What it was asked.
+    /// What it was asked; empty: nobody was.
     prompt: String,
     /// What came of it; `None`: it was cut short.
     manifest: Option<Manifest>,
 }
 
-/// Shows every call for `task` in the last landing that asked an agent, and where the output of its checks is.
+/// Shows every call for `task` in the last landing that kept any, and where the output of its checks is.
 pub(super) fn show(context: &mut Context, task: &Task, form: Form, json: bool) -> Result<u8, CommandError> {
     let name = task.name();
     let unreadable = || format!("what was kept of the landing of `{name}` cannot be read");
@@ -81,7 +81,7 @@ pub(super) fn show(context: &mut Context, task: &Task, form: Form, json: bool) -
 
 /// The landings of a task, as far as the journal names them.
 struct Landings {
-    /// The folder of the last one that asked an agent.
+    /// The folder of the last one that kept what was made of a conflict.
     asked: Option<String>,
     /// The folder of the last one of which anything is known.
     last: Option<PathBuf>,
@@ -132,25 +132,33 @@ fn tell(context: &Context, call: &CallFolder, n: usize, manifest: Option<&Manife
         ui::answer_bytes(&stream);
         return;
     }
+    let asked = call.was_call();
     let about = manifest.map_or_else(
         || "cut short".to_owned(),
-        |m| format!("commit {} onto {}, try {}", m.commit.short(), m.onto.short(), m.attempt),
+        |m| format!("commit {} onto {}", m.commit.short(), m.onto.short()),
     );
-    ui::answer(&format!("== call {n}: {}, {about}", agent.unwrap_or("?")));
-    ui::answer(&format!("-- what it was given ({})", call.prompt().display()));
-    let prompt = fs::read(call.prompt()).unwrap_or_default();
-    ui::answer_text(&neutralised(&String::from_utf8_lossy(&prompt)));
-    ui::answer("-- what it said");
-    let mut reader = Reader::of(context, agent, Form::Rendered);
-    reader.feed(&stream);
-    reader.end();
-    let errors = fs::read(call.stderr()).unwrap_or_default();
-    if !errors.is_empty() {
-        ui::answer("-- what it wrote to standard error");
-        ui::answer(neutralised(&String::from_utf8_lossy(&errors)).trim_end());
+    if asked {
+        let attempt = manifest.map_or_else(String::new, |m| format!(", try {}", m.attempt));
+        ui::answer(&format!("== call {n}: {}, {about}{attempt}", agent.unwrap_or("?")));
+        ui::answer(&format!("-- what it was given ({})", call.prompt().display()));
+        let prompt = fs::read(call.prompt()).unwrap_or_default();
+        ui::answer_text(&neutralised(&String::from_utf8_lossy(&prompt)));
+        ui::answer("-- what it said");
+        let mut reader = Reader::of(context, agent, Form::Rendered);
+        reader.feed(&stream);
+        reader.end();
+        let errors = fs::read(call.stderr()).unwrap_or_default();
+        if !errors.is_empty() {
+            ui::answer("-- what it wrote to standard error");
+            ui::answer(neutralised(&String::from_utf8_lossy(&errors)).trim_end());
+        }
+    } else {
+        ui::answer(&format!("== without an agent: {about} ({})", call.path().display()));
     }
     let Some(manifest) = manifest else { return };
-    ui::answer("-- what came of it");
+    if asked {
+        ui::answer("-- what came of it");
+    }
     for fault in &manifest.faults {
         ui::answer(&format!("   {}", neutralised(fault)));
     }
@@ -161,13 +169,17 @@ fn tell(context: &Context, call: &CallFolder, n: usize, manifest: Option<&Manife
             Some(Judged::Refused) => "refused",
             None => "nothing usable",
         };
-        ui::answer(&format!("   {}: {word}", neutralised(&file.path)));
+        let by = file.by.filter(|_| !asked).map(|by| format!(" ({})", ui::landing::by(by.word())));
+        ui::answer(&format!("   {}: {word}{}", neutralised(&file.path), by.unwrap_or_default()));
         for doubt in &file.doubts {
             ui::answer(&format!("      {}", neutralised(doubt)));
         }
         for (what, reason) in &file.superseded {
             ui::answer(&format!("      gave up `{}`: {}", neutralised(what), neutralised(reason)));
         }
+    }
+    if !asked {
+        return;
     }
     let seconds = std::time::Duration::from_millis(manifest.took_ms);
     ui::answer(&format!(

@@ -35,13 +35,24 @@ pub(in crate::git) fn answer(
     ours: &Oid,
     theirs: &Oid,
 ) -> Result<Answer, GitError> {
+    answer_marked(repo, base, ours, theirs, "diff3")
+}
+
+/// The same, with conflicts marked in that style of `merge.conflictStyle`.
+pub(in crate::git) fn answer_marked(
+    repo: &Repo,
+    base: Option<&Oid>,
+    ours: &Oid,
+    theirs: &Oid,
+    style: &str,
+) -> Result<Answer, GitError> {
     repo.require_git()?;
     let mut call = Git::on(repo, "merge-tree").args(["--write-tree", "-z", "--messages"]);
     call = match base {
         Some(base) => call.arg(format!("--merge-base={base}")),
         None => call.arg("--allow-unrelated-histories"),
     };
-    let call = call.set("merge.conflictStyle=diff3").args([ours.as_str(), theirs.as_str()]);
+    let call = call.set(format!("merge.conflictStyle={style}")).args([ours.as_str(), theirs.as_str()]);
     let ended = call.attributes_of(ours.as_str()).finish()?;
     match ended.code {
         Some(code @ (0 | 1)) => {

@@ -11,9 +11,10 @@ use fs_err as fs;
 use uuid::Uuid;
 
 use super::material::{Material, Source};
+use super::open::{Open, put};
 use super::prompt::{Refused, Session, render};
 use super::result::{Tried, judged, kept_files, listed};
-use super::{AskError, CALLS, FOLDER, Found, Open, Resolver};
+use super::{AskError, CALLS, FOLDER, Found, Resolver};
 use crate::agent::call::{Call, Called, call};
 use crate::agent::{Adapter, Promise, Request, StdinFrom};
 use crate::failpoint;
@@ -26,6 +27,7 @@ use crate::land::conserve::{self, Judgement, Names, Side};
 use crate::land::kept::{CallFolder, Manifest};
 use crate::land::place::{self, Keep};
 use crate::land::verify::own_variables;
+use crate::model::event::ResolvedBy;
 use crate::model::text::one_line;
 use crate::model::verdict::Class;
 use crate::model::{Oid, Roster, Usage};
@@ -98,6 +100,7 @@ impl Resolver<'_> {
                     blob: blob.clone(),
                     doubts: Vec::new(),
                     session: tried.session.clone(),
+                    by: ResolvedBy::Agent,
                 })
             };
             before = tried.files.iter().map(found).collect();
@@ -110,7 +113,8 @@ impl Resolver<'_> {
         }
         let results = tried.files.iter().enumerate().map(|(n, file)| {
             let blob = file.as_ref().map(|(blob, _)| blob.clone()).expect("a usable result has every file");
-            Found { blob, doubts: tried.doubts(n, &names), session: tried.session.clone() }
+            let (doubts, session) = (tried.doubts(n, &names), tried.session.clone());
+            Found { blob, doubts, session, by: ResolvedBy::Agent }
         });
         Ok(Asked::Results(results.collect()))
     }
@@ -131,7 +135,7 @@ impl Resolver<'_> {
         let place = self.prepare(what, before)?;
         let watched = Watched::begin(place.checkout())?;
         self.calls += 1;
-        let folder = CallFolder::nth(&self.folder, self.task.name(), self.calls);
+        let folder = self.next_folder();
         keep_sides(&folder, what.open)?;
         for (n, file) in brief.material.files.iter_mut().enumerate() {
             file.set_folder(folder.sides(n).display().to_string());
@@ -198,7 +202,7 @@ impl Resolver<'_> {
                 Some(found) => found.blob.clone(),
                 None => tree::write_blob(repo, &file.marked)?,
             };
-            puts.push(super::put(&file.text, blob));
+            puts.push(put(&file.text, blob));
         }
         let tree = tree::with(repo, &what.conflict.tree, &puts)?;
         let commit = tree::commit(repo, &tree, what.tip, "wt: to be merged")?;
@@ -326,10 +330,13 @@ fn models(called: &Called) -> BTreeMap<String, Usage> {
     }
 }
 
-fn keep_sides(folder: &CallFolder, open: &[Open]) -> Result<(), AskError> {
+pub(super) fn keep_sides<'o>(
+    folder: &CallFolder,
+    open: impl IntoIterator<Item = &'o Open>,
+) -> Result<(), AskError> {
     crate::store::layout::private_folder(folder.path().parent().unwrap_or(folder.path()))?;
     folder.create()?;
-    for (n, file) in open.iter().enumerate() {
+    for (n, file) in open.into_iter().enumerate() {
         if let Some(base) = &file.sides.base {
             folder.write_side(n, "base", base)?;
         }

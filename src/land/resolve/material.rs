@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use fs_err as fs;
 use serde::Serialize;
 
-use super::Open;
+use super::open::Open;
 use crate::git::GitError;
 use crate::git::history::{self, Told};
 use crate::land::Landing;

@@ -1,41 +1,50 @@
-//! What becomes of a commit that does not merge: remembered → structural (none yet) → agent → person.
+//! What becomes of a commit that does not merge: remembered → git's rerere → structural → agent → person.
 //!
 //! ```text
-//!  conflict ─▶ texts? ─▶ remembered? ─▶ asked, judged ─▶ kept      ─▶ the replay goes on
-//!                │ no                      │  ▲ refused: once more
-//!                ▼                         ▼
-//!             conflict                  doubtful, refused ─▶ review, with a candidate
-//!                                       nothing to use    ─▶ conflict
+//!  conflict ─▶ texts? ─▶ remembered? ─▶ git rerere? ─▶ structural? ─▶ asked, judged ─▶ kept ─▶ the replay goes on
+//!                │ no        │ as it was    │ judged      │ judged           │  ▲ refused: once more
+//!                ▼           ▼              ▼             ▼ kept             ▼
+//!             conflict    goes on   kept: goes on      goes on        doubtful, refused ─▶ review, with a candidate
+//!                                   doubtful: review   else: asked    nothing to use    ─▶ conflict
+//!                                   refused: next step
 //! ```
 //!
+//! Each file of a commit goes as far along as it needs; an agent is given only those that are left, in a worktree with the
+//! others merged. What the steps before it made and a check refuses is given to it too.
+//!
 //! Invariants: an agent works in a worktree of `wt`'s own and under a guard that shares the landing lock; of what it leaves
-//! there, only the conflicted files are ever taken; its word alone accepts nothing. Whatever goes wrong with it, the conflict
-//! stays a conflict and the other tasks land.
+//! there, only the conflicted files are ever taken; its word alone accepts nothing, nor does git's memory or a tool's. Whatever
+//! goes wrong with any of them, the conflict stays a conflict and the other tasks land.
 
 mod ask;
+mod chain;
 mod material;
+mod open;
 mod prompt;
 mod result;
+mod steps;
+mod structural;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
 pub use prompt::TEMPLATE_NAME;
+pub use steps::{Resolved, without_agent};
 
+pub(super) use chain::{Rehearsed, rehearse};
 pub(super) use material::matches;
+pub(super) use open::{Labels, put, read};
+pub(super) use steps::Steps;
 
-use self::ask::{Asked, Conflicted};
 use self::prompt::TemplateError;
-use super::conflict::{TextFile, no_text, texts};
+use super::kept::{self, CallFolder};
 use super::place::PlaceError;
 use super::replay::Replay;
-use super::{Conflicts, LandError, Landing, remembered};
+use super::{Conflicts, LandError, Landing};
 use crate::agent::AdapterError;
-use crate::git::conflict::{self, Conflict};
+use crate::git::GitError;
 use crate::git::replay::{self, Stop};
-use crate::git::tree::{self, Put};
-use crate::git::{GitError, Repo};
 use crate::model::event::{ConflictKind, ConflictedPath, ResolvedBy, ResolvedPath};
 use crate::model::text::one_line;
 use crate::model::{Event, Oid, Roster, Task, Usage};
@@ -76,26 +85,6 @@ pub(super) enum AskError {
     Io(#[from] io::Error),
 }
 
-/// The three texts of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Texts {
-    pub(super) base: Option<Vec<u8>>,
-    pub(super) ours: Vec<u8>,
-    pub(super) theirs: Vec<u8>,
-}
-
-/// A file that nobody resolved yet.
-#[derive(Debug, Clone)]
-pub(super) struct Open {
-    pub(super) text: TextFile,
-    pub(super) key: String,
-    pub(super) sides: Texts,
-    /// The file with markers.
-    pub(super) marked: Vec<u8>,
-    /// A result that a check refused.
-    pub(super) before: Option<Found>,
-}
-
 /// What a file became in this landing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
@@ -104,6 +93,8 @@ pub(super) struct Found {
     pub(super) doubts: Vec<String>,
     /// The session that made it.
     pub(super) session: Option<String>,
+    /// Which step made it.
+    pub(super) by: ResolvedBy,
 }
 
 /// What resolving came to in one replay.
@@ -121,17 +112,22 @@ pub(super) struct Tally {
     pub(super) fresh: BTreeMap<String, Oid>,
     /// The same of what a person resolved for this landing.
     pub(super) by_hand: BTreeMap<String, Oid>,
+    /// How many files git's memory or a tool resolved.
+    unasked: usize,
 }
 
 /// Resolves the conflicts of one task in one landing; what it learnt stays when the replay begins again.
 pub(super) struct Resolver<'a> {
     landing: &'a Landing<'a>,
     lock: &'a Lock,
+    steps: &'a Steps<'a>,
     task: &'a Task,
     /// The folder of the landing.
     folder: PathBuf,
     checks: Vec<(String, String)>,
     calls: u32,
+    /// How many folders keep what was resolved: one a call, and one a commit with files that needed none.
+    folders: u32,
     known: BTreeMap<String, Found>,
     /// A failed check, to be told to whoever made the results.
     failed: Option<prompt::Refused>,
@@ -148,6 +144,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn new(
         landing: &'a Landing<'a>,
         lock: &'a Lock,
+        steps: &'a Steps<'a>,
         task: &'a Task,
         folder: PathBuf,
         checks: Vec<(String, String)>,
@@ -155,10 +152,12 @@ impl<'a> Resolver<'a> {
         Self {
             landing,
             lock,
+            steps,
             task,
             folder,
             checks,
             calls: 0,
+            folders: 0,
             known: BTreeMap::new(),
             failed: None,
             heard: false,
@@ -202,13 +201,15 @@ impl<'a> Resolver<'a> {
             paths: self.tally.resolved.clone(),
             usage: std::mem::take(&mut self.used),
             models: std::mem::take(&mut self.models),
-            kept: (self.calls > 0).then(|| self.folder.to_string_lossy().into_owned()),
+            kept: (self.folders > 0).then(|| self.folder.to_string_lossy().into_owned()),
         })
     }
 
-    /// Takes a failed check to whoever made the results; `false`: nobody did, or nobody can be asked any more.
+    /// Takes a failed check to whoever made the results, or to an agent where git's memory or a tool did; `false`: nobody did,
+    /// or nobody can be asked any more.
     pub(super) fn hear(&mut self, failure: &super::Failure) -> bool {
-        if self.heard || self.tally.fresh.is_empty() || self.calls >= CALLS {
+        let unasked = || self.tally.unasked > 0 && can_ask(self.landing);
+        if self.heard || self.calls >= CALLS || (self.tally.fresh.is_empty() && !unasked()) {
             return false;
         }
         self.heard = true;
@@ -217,174 +218,34 @@ impl<'a> Resolver<'a> {
         true
     }
 
-    fn resolve(
-        &mut self,
-        roster: &Roster,
-        old: &Oid,
-        tip: &Oid,
-        commit: &Oid,
-    ) -> Result<Option<Oid>, LandError> {
-        let repo = self.landing.repo;
-        let Some(conflict) = conflict::conflict(repo, tip, commit)? else { return Ok(None) };
-        let paths = conflict.files.iter();
-        self.tally.paths.extend(paths.map(|f| ConflictedPath { path: f.path.clone(), kind: f.kind }));
-        let labels = Labels::of(self.landing.target, self.task.name().as_str());
-        let files = match read(repo, &conflict, tip, commit, &labels)? {
-            Ok(files) => files,
-            Err(why) => {
-                self.tally.refusal = Some(format!("{why}: a person must decide"));
-                return Ok(None);
-            }
-        };
-        let (mut settled, mut open) = (Vec::new(), Vec::new());
-        for mut file in files {
-            let known = self.known.get(&file.key).cloned();
-            if let Some(found) = known.clone().filter(|_| self.failed.is_none()) {
-                self.take(&file, &found);
-                settled.push(put(&file.text, found.blob));
-            } else if let Some((blob, by)) = remembered::recall(repo, &file.key)? {
-                if by == ResolvedBy::Person {
-                    self.tally.by_hand.insert(file.key.clone(), blob.clone());
-                }
-                self.tally.resolved.push(ResolvedPath { path: file.text.path.clone(), by });
-                settled.push(put(&file.text, blob));
-            } else {
-                file.before = known;
-                open.push(file);
-            }
-        }
-        if open.is_empty() {
-            return Ok(Some(tree::with(repo, &conflict.tree, &settled)?));
-        }
-        if self.landing.conflicts == Conflicts::ToPeople {
-            return Ok(None);
-        }
-        let conflicted =
-            Conflicted { roster, old, tip, commit, conflict: &conflict, settled: &settled, open: &open };
-        match self.ask(&conflicted) {
-            Ok(Asked::Results(results)) => {
-                for (file, found) in open.iter().zip(results) {
-                    self.take(file, &found);
-                    settled.push(put(&file.text, found.blob.clone()));
-                    self.known.insert(file.key.clone(), found);
-                }
-                Ok(Some(tree::with(repo, &conflict.tree, &settled)?))
-            }
-            Ok(Asked::Nothing(why)) => {
-                self.tally.refusal = Some(why);
-                Ok(None)
-            }
-            Err(AskError::Git(cause @ GitError::Unusable(_))) => Err(cause.into()),
-            Err(cause) => {
-                self.tally.refusal = Some(chain(&cause));
-                Ok(None)
-            }
-        }
+    /// Returns a new folder for what is kept of one call, or of one commit that needed none.
+    fn next_folder(&mut self) -> CallFolder {
+        self.folders += 1;
+        CallFolder::nth(&self.folder, self.task.name(), self.folders)
     }
+}
 
-    fn take(&mut self, file: &Open, found: &Found) {
-        if found.doubts.is_empty() {
-            self.tally.fresh.insert(file.key.clone(), found.blob.clone());
-            self.tally.resolved.push(ResolvedPath { path: file.text.path.clone(), by: ResolvedBy::Agent });
-        }
-        for doubt in &found.doubts {
-            if !self.tally.doubts.contains(doubt) {
-                self.tally.doubts.push(doubt.clone());
-            }
-        }
-    }
+fn can_ask(landing: &Landing<'_>) -> bool {
+    landing.conflicts == Conflicts::ToAgent && ask::adapter(landing).is_ok()
 }
 
 /// Tells whether a conflict could be resolved now by an agent that was never asked about it.
 pub(super) fn untried(landing: &Landing<'_>, task: &Task) -> bool {
     let texts = |last: &crate::model::task::Landing| {
         let text = |path: &ConflictedPath| matches!(path.kind, ConflictKind::Content | ConflictKind::AddAdd);
-        last.kept.is_none() && last.conflicts.iter().all(text)
+        last.conflicts.iter().all(text) && !was_asked(last, task)
     };
-    landing.conflicts == Conflicts::ToAgent
-        && task.landing.as_ref().is_some_and(texts)
-        && ask::adapter(landing).is_ok()
+    task.landing.as_ref().is_some_and(texts) && can_ask(landing)
 }
 
-/// Replays as far as git and memory go; for telling what would happen. Also returns the files of the first conflict that an
-/// agent would be asked to merge; none: a person must decide.
-pub(super) fn rehearse(
-    repo: &Repo,
-    old: &Oid,
-    head: &Oid,
-) -> Result<(replay::Outcome, Vec<String>), LandError> {
-    let mut asked = Vec::new();
-    let outcome = replay::replay_resolving(repo, old, head, &mut |tip, commit| {
-        let Some(conflict) = conflict::conflict(repo, tip, commit)? else { return Ok(None) };
-        let Ok(files) = read(repo, &conflict, tip, commit, &Labels::default())? else { return Ok(None) };
-        let mut settled = Vec::new();
-        for file in files {
-            match remembered::recall(repo, &file.key)? {
-                Some((blob, _)) => settled.push(put(&file.text, blob)),
-                None => asked.push(file.text.path),
-            }
-        }
-        if asked.is_empty() {
-            Ok(Some(tree::with(repo, &conflict.tree, &settled)?))
-        } else {
-            Ok::<_, LandError>(None)
-        }
-    })?;
-    Ok((outcome, asked))
-}
-
-/// What the sides are called at the markers.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Labels {
-    ours: String,
-    theirs: String,
-}
-
-impl Labels {
-    pub(super) fn of(target: &str, task: &str) -> Self {
-        Self { ours: format!("ours (target {target})"), theirs: format!("theirs (task {task})") }
-    }
-}
-
-/// Reads the files of a conflict, or says why a person must decide.
-pub(super) fn read(
-    repo: &Repo,
-    conflict: &Conflict,
-    tip: &Oid,
-    commit: &Oid,
-    labels: &Labels,
-) -> Result<Result<Vec<Open>, String>, GitError> {
-    let files = match texts(conflict) {
-        Ok(files) => files,
-        Err(why) => return Ok(Err(why)),
-    };
-    let parent = crate::git::history::only_parent(repo, commit)?;
-    let mut open = Vec::new();
-    for text in files {
-        let side = |blob: &Oid| tree::blob(repo, blob);
-        let sides = Texts {
-            base: text.base.as_ref().map(side).transpose()?,
-            ours: side(&text.ours)?,
-            theirs: side(&text.theirs)?,
-        };
-        let every = [sides.base.as_ref(), Some(&sides.ours), Some(&sides.theirs)];
-        if let Some(why) = every.into_iter().flatten().find_map(|side| no_text(side)) {
-            return Ok(Err(format!("`{}` {why}", text.path)));
-        }
-        let mut words = vec![(tip, labels.ours.as_str()), (commit, labels.theirs.as_str())];
-        words.extend(parent.as_ref().map(|parent| (parent, "base")));
-        let marked = conflict::marked(repo, conflict, &text.path, &words)?;
-        open.push(Open { key: text.key(), text, sides, marked, before: None });
-    }
-    Ok(Ok(open))
-}
-
-pub(super) fn put(text: &TextFile, blob: Oid) -> Put {
-    Put { path: text.path.clone(), mode: text.mode.clone(), blob }
+/// Tells whether an agent was called in that landing; what cannot be read counts as a call.
+fn was_asked(last: &crate::model::task::Landing, task: &Task) -> bool {
+    let Some(folder) = &last.kept else { return false };
+    kept::calls(folder.as_ref(), task.name()).map_or(true, |calls| calls.iter().any(CallFolder::was_call))
 }
 
 /// Returns an error with what lies behind it, on one line.
-fn chain(error: &AskError) -> String {
+fn with_causes(error: &AskError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {

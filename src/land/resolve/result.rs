@@ -4,13 +4,14 @@
 
 use std::collections::BTreeSet;
 
+use super::AskError;
 use super::ask::Conflicted;
-use super::{AskError, Open};
+use super::open::Open;
 use crate::agent::call::Called;
 use crate::git::Repo;
 use crate::git::status::changed_paths;
 use crate::git::tree::{self, Watched};
-use crate::land::conserve::{self, DoubtKind, Judgement, Names, Side, Sides, Superseded};
+use crate::land::conserve::{self, DoubtKind, Judgement, Names, Side, Superseded};
 use crate::land::kept::{Judged, KeptFile};
 use crate::model::Oid;
 use crate::model::event::ResolvedBy;
@@ -104,13 +105,7 @@ fn judge(
     superseded: &[Superseded],
     owner: Option<Side>,
 ) -> Result<Judgement, AskError> {
-    let sides = Sides {
-        path: &file.text.path,
-        base: file.sides.base.as_deref(),
-        ours: &file.sides.ours,
-        theirs: &file.sides.theirs,
-    };
-    Ok(conserve::judge(&sides, &tree::blob(repo, blob)?, superseded, owner))
+    Ok(conserve::judge(&file.sides(), &tree::blob(repo, blob)?, superseded, owner))
 }
 
 /// Returns what is kept of the files.
@@ -126,13 +121,6 @@ pub(super) fn kept_files(
         let found = tried.files[n].as_ref();
         let given_up = superseded.iter().filter(|tag| tag.path == file.text.path);
         KeptFile {
-            path: file.text.path.clone(),
-            key: file.key.clone(),
-            kind: file.text.kind,
-            mode: file.text.mode.clone(),
-            base: file.text.base.clone(),
-            ours: file.text.ours.clone(),
-            theirs: file.text.theirs.clone(),
             result: found.map(|(blob, _)| blob.clone()),
             by: found.map(|_| ResolvedBy::Agent),
             judged: found.map(|(_, judgement)| match judgement {
@@ -142,9 +130,28 @@ pub(super) fn kept_files(
             }),
             doubts: found.iter().flat_map(|(_, j)| j.doubts()).map(|doubt| doubt.told(&names)).collect(),
             superseded: given_up.map(|tag| (tag.quote.clone(), tag.reason.clone())).collect(),
+            ..kept_file(file)
         }
     };
     open.iter().enumerate().map(kept).collect()
+}
+
+/// Returns what is kept of a file that became nothing yet.
+pub(super) fn kept_file(file: &Open) -> KeptFile {
+    KeptFile {
+        path: file.text.path.clone(),
+        key: file.key.clone(),
+        kind: file.text.kind,
+        mode: file.text.mode.clone(),
+        base: file.text.base.clone(),
+        ours: file.text.ours.clone(),
+        theirs: file.text.theirs.clone(),
+        result: None,
+        by: None,
+        judged: None,
+        doubts: Vec::new(),
+        superseded: Vec::new(),
+    }
 }
 
 /// Returns paths for people, a few of them.

@@ -15,6 +15,7 @@ use std::fmt;
 use super::Grounds;
 use crate::git::GitError;
 use crate::git::refs::{self, RefEdit};
+use crate::model::text::shell_word;
 use crate::model::view::Finding;
 use crate::process::sweep;
 use crate::store::lock::{DEADLINE, Lock, LockError};
@@ -128,24 +129,12 @@ pub fn compare(before: Vec<Finding>, mut after: Vec<Finding>) -> Vec<Finding> {
 
 /// Returns a path as an argument that a shell takes as it is.
 fn quoted(path: &std::path::Path) -> String {
-    let text = path.display().to_string();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
+    shell_word(&path.display().to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_in_hints_can_be_pasted() {
-        assert_eq!(quoted("/a/b-c.d".as_ref()), "/a/b-c.d");
-        assert_eq!(quoted("/a b/it's;$(x)".as_ref()), "'/a b/it'\\''s;$(x)'");
-    }
 
     #[test]
     fn what_is_gone_at_the_second_look_was_mended() {

@@ -2,6 +2,7 @@
 
 mod auto;
 mod batch;
+mod chain;
 mod checks;
 mod clean;
 mod crash;
