@@ -55,6 +55,7 @@ enum Verb {
     Done(commands::done::Args),
     Diff(commands::diff::Args),
     Merge(commands::merge::Args),
+    Undo(commands::undo::Args),
     Cost(commands::cost::Args),
     Approve(commands::approve::Args),
     Resolve(commands::resolve::Args),
@@ -95,6 +96,7 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
         Verb::Man(args) => commands::man::run(definition(), &args),
         Verb::Schema(args) => commands::schema::run(&args),
         Verb::Merge(args) => commands::merge::run(global, &args),
+        Verb::Undo(args) => commands::undo::run(global, &args),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod advice;
 
+pub(super) use advice::hinted;
+
 use std::collections::BTreeSet;
 
 use clap::Args as ClapArgs;

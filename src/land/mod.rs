@@ -29,6 +29,7 @@ mod replay;
 pub mod report;
 pub mod resolve;
 pub mod review;
+pub mod undo;
 pub mod verify;
 
 use std::path::PathBuf;

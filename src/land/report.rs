@@ -199,7 +199,8 @@ impl LeftOut {
     }
 }
 
-fn listed(paths: &[String]) -> String {
+/// Names some of several things, and how many more there are.
+pub(super) fn listed(paths: &[String]) -> String {
     let shown = if paths.len() <= 3 { paths.len() } else { 2 };
     let mut text = paths[..shown].iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
     if shown < paths.len() {

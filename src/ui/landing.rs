@@ -3,6 +3,7 @@
 use anstyle::{AnsiColor, Style};
 
 use crate::model::text::{count, neutralised};
+use crate::model::view::verbs::{UndoView, UndoneView};
 use crate::model::view::{LandResult, LandedView, MergeView, ResolvedView};
 
 fn word(result: LandResult) -> (&'static str, Style) {
@@ -34,6 +35,29 @@ fn by(word: &str) -> &str {
         "agent" => "merged by an agent",
         _ => "merged by a person",
     }
+}
+
+/// Returns `wt undo` for people: a line a task, and where the target is.
+pub fn undo(view: &UndoView) -> String {
+    let width = view.tasks.iter().map(|task| task.name.len()).max().unwrap_or(0);
+    let place = |task: &UndoneView| task.worktree.as_deref().map(|path| neutralised(path).into_owned());
+    let mut lines: Vec<String> = view
+        .tasks
+        .iter()
+        .map(|task| {
+            let line =
+                format!("{:<8}  {:<width$}  {}", task.state, task.name, place(task).unwrap_or_default());
+            line.trim_end().to_owned()
+        })
+        .collect();
+    let commits = count(usize::try_from(view.commits).unwrap_or(usize::MAX), "commit");
+    let (target, before, after) = (&view.target, view.before.short(), view.after.short());
+    lines.push(if view.dry_run {
+        format!("{target} would go back from {before} to {after}, {commits}")
+    } else {
+        format!("{target} is back at {after}, was at {before}; {commits} kept by {}", view.kept)
+    });
+    lines.join("\n")
 }
 
 /// Returns `wt merge` for people: a line a task, its conflicts below it, and where the target is.

@@ -54,6 +54,13 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
             ("wt merge feature-auth --dry-run", "what would happen"),
         ],
     ),
+    (
+        "undo",
+        &[
+            ("wt undo --dry-run", "what the last landing brought, and whether it can be taken back"),
+            ("wt undo", "take the last landing back; `wt merge` would land it again"),
+        ],
+    ),
     ("cost", &[("wt cost --by model", "where the money went")]),
     ("approve", &[("wt approve feature-auth", "let a reviewed task land as it is")]),
     ("resolve", &[("wt resolve feature-auth", "merge a conflict yourself")]),

@@ -11,9 +11,13 @@ const TOLD: usize = 8;
 
 /// Turns a landing that did not begin, or did not go on, into a refusal with a way out.
 pub(super) fn refusal(error: LandError) -> CommandError {
-    let refusal = CommandError::caused("nothing was landed", &error);
+    hinted(CommandError::caused("nothing was landed", &error), &error)
+}
+
+/// Adds the way out of what keeps a target from being moved.
+pub(in crate::commands) fn hinted(refusal: CommandError, error: &LandError) -> CommandError {
     match error {
-        LandError::Refused(Refusal::State { name, state }) => match state {
+        LandError::Refused(Refusal::State { name, state }) => match *state {
             "open" => refusal.hint(format!("say that it is finished with `wt done {name}`")),
             "removed" => refusal.hint(format!("bring it back with `wt restore {name}`")),
             "lost" => refusal.hint(format!("run it again with `wt retry {name}`")),

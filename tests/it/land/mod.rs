@@ -10,3 +10,4 @@ pub mod resolve;
 mod resolve_life;
 mod review;
 mod setbacks;
+mod undo;
