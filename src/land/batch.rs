@@ -17,10 +17,10 @@ use super::one::{Course, Ready, landed, ready};
 use super::publish::{Outcome, Publication, Way};
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, LeftOut, Report};
-use super::review;
+use super::review::{self, Fences};
 use super::verify::{Failure, Passengers, Verdict, steps_of_all};
 use crate::failpoint;
-use crate::model::{Event, Oid, State, Task, TaskId};
+use crate::model::{Event, Oid, Roster, State, Task, TaskId};
 use crate::store::Journal;
 
 /// How often a batch is chained anew because the target moved under it.
@@ -79,6 +79,8 @@ struct Link<'t> {
     head: Oid,
     tip: Oid,
     commits: usize,
+    /// What it changes outside of what it owns.
+    outside: Vec<String>,
 }
 
 /// What a chain came to.
@@ -111,7 +113,7 @@ impl Course<'_> {
             let target = self.landing.target;
             let gone = || LandError::NoTarget { target: target.to_owned() };
             let old = self.landing.repo.branch_tip(target)?.ok_or_else(gone)?;
-            let chain = self.chain(&mut fit, &mut alone, &old)?;
+            let chain = self.chain(&mut fit, &mut alone, &old, journal.read()?)?;
             if chain.is_empty() {
                 return Ok(Batched { ended: Ended::Green, alone, behind: Vec::new() });
             }
@@ -186,8 +188,10 @@ impl Course<'_> {
         fit: &mut Vec<Taken<'t>>,
         alone: &mut Vec<&'t Task>,
         old: &Oid,
+        roster: &Roster,
     ) -> Result<Vec<Link<'t>>, LandError> {
-        let (repo, globs) = (self.landing.repo, &self.landing.settings.merge.review);
+        let (repo, guarded) = (self.landing.repo, &self.landing.settings.merge.review);
+        let fences = Fences { guarded, roster, landed: &[] };
         let way = Way::to(repo, self.landing.target)?;
         loop {
             let mut chain: Vec<Link<'t>> = Vec::new();
@@ -203,17 +207,17 @@ impl Course<'_> {
                 let replayer = &mut self.replayer.borrow_mut();
                 let link = match replay(repo, replayer, ready.workspace, &tip, &ready.head)? {
                     Replay::Clean { tip: new, commits } if !waits && new != tip => {
-                        let guarded = review::guarded(repo, globs, task, &ready.head, &tip, &new)?;
-                        guarded.is_empty().then_some((new, commits))
+                        let crossed = fences.crossed(repo, task, &ready.head, &tip, &new)?;
+                        crossed.held.is_none().then_some((new, commits, crossed.outside))
                     }
                     _ => None,
                 };
-                let Some((new, commits)) = link else {
+                let Some((new, commits, outside)) = link else {
                     out.insert(task.id.clone());
                     continue;
                 };
                 tip = new.clone();
-                chain.push(Link { task, head: ready.head.clone(), tip: new, commits });
+                chain.push(Link { task, head: ready.head.clone(), tip: new, commits, outside });
             }
             // Whatever is in the way of one must not keep the others from landing.
             if way.obstacle(repo, old, &tip)?.is_some() {
@@ -282,6 +286,7 @@ impl Course<'_> {
                     head: Some(link.head.clone()),
                     fate: landed(link.task, link.tip.clone(), link.commits),
                     flaky: flaky.clone(),
+                    flagged: link.outside.clone(),
                     ..Landed::new(link.task)
                 });
             }
@@ -297,6 +302,7 @@ impl Course<'_> {
         report.tasks.push(Landed {
             head: Some(culprit.head.clone()),
             fate: Fate::Rejected(failure),
+            flagged: culprit.outside.clone(),
             ..Landed::new(culprit.task)
         });
         let behind = chain[red..].iter().map(|link| link.task.id.clone()).collect();

@@ -184,7 +184,7 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     };
     match &held {
         Some(lock) => Course::new(landing, lock).run(&tasks, journal, &mut report),
-        None => Rehearsal::new(landing, before).run(&tasks, &mut report)?,
+        None => Rehearsal::new(landing, journal.roster(), before).run(&tasks, &mut report)?,
     }
     report.tasks.extend(orphaned);
     Ok(report)

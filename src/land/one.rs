@@ -11,6 +11,7 @@ use super::publish::{Outcome, Publication, Way, settle_held};
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, LeftOut, Report};
 use super::resolve::Resolver;
+use super::review::Fences;
 use super::verify::{Bench, Passengers, Verdict, steps, steps_of_all};
 use super::{LandError, Landing, remembered, review};
 use crate::failpoint;
@@ -273,9 +274,11 @@ impl<'a> Course<'a> {
                 return Ok(Round::over(Fate::Rejected(failure), event));
             }
         }
-        let guarded = review::guarded(repo, &settings.merge.review, task, &ready.head, &old, &new)?;
-        if !guarded.is_empty() {
-            return self.review(task, resolver, &review::approval(&guarded), old, new);
+        let fences = Fences { guarded: &settings.merge.review, roster: journal.read()?, landed: &[] };
+        let crossed = fences.crossed(repo, task, &ready.head, &old, &new)?;
+        about.flagged = crossed.outside;
+        if let Some(reason) = crossed.held {
+            return self.review(task, resolver, &reason, old, new);
         }
         observer.step(&format!("moving `{target}` to {}", new.short()));
         let (landing, id) = (self.landing, self.id.as_str());

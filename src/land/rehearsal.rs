@@ -4,20 +4,22 @@ use super::one::{Ready, landed, ready};
 use super::publish::Way;
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, Report};
-use super::{Conflicts, LandError, Landing, resolve, review};
+use super::review::Fences;
+use super::{Conflicts, LandError, Landing, resolve};
 use crate::git::replay::Replayer;
-use crate::model::{Oid, Task};
+use crate::model::{Oid, Roster, Task};
 
 /// A landing that is only told.
 pub(super) struct Rehearsal<'a> {
     landing: &'a Landing<'a>,
     tip: Oid,
     replayer: Replayer<'a>,
+    roster: &'a Roster,
 }
 
 impl<'a> Rehearsal<'a> {
-    pub(super) fn new(landing: &'a Landing<'a>, tip: Oid) -> Self {
-        Self { landing, tip, replayer: Replayer::new(landing.repo) }
+    pub(super) fn new(landing: &'a Landing<'a>, roster: &'a Roster, tip: Oid) -> Self {
+        Self { landing, tip, replayer: Replayer::new(landing.repo), roster }
     }
 
     /// Replays `tasks` one on top of the other, without checks.
@@ -26,17 +28,29 @@ impl<'a> Rehearsal<'a> {
         let way = Way::to(repo, self.landing.target)?;
         for task in tasks {
             self.landing.observer.step(&format!("replaying `{}`", task.name()));
-            let (head, fate) = match ready(repo, task, report)? {
-                Err(why) => (None, Fate::LeftOut(why)),
-                Ok(ready) => (Some(ready.head.clone()), self.tell(task, &ready, &way)?),
+            let mut landed = Landed::new(task);
+            landed.fate = match ready(repo, task, report)? {
+                Err(why) => Fate::LeftOut(why),
+                Ok(ready) => {
+                    landed.head = Some(ready.head.clone());
+                    self.tell(task, &ready, &way, (report, &mut landed))?
+                }
             };
-            report.tasks.push(Landed { head, fate, ..Landed::new(task) });
+            report.tasks.push(landed);
         }
         report.after = self.tip;
         Ok(())
     }
 
-    fn tell(&mut self, task: &Task, ready: &Ready<'_>, way: &Way) -> Result<Fate, LandError> {
+    /// `about`: what was told of the others, and what is to be told of this one beside its fate.
+    fn tell(
+        &mut self,
+        task: &Task,
+        ready: &Ready<'_>,
+        way: &Way,
+        about: (&Report, &mut Landed),
+    ) -> Result<Fate, LandError> {
+        let (others, mine) = about;
         let Landing { repo, settings, conflicts, .. } = *self.landing;
         let mut replayed = replay(repo, &mut self.replayer, ready.workspace, &self.tip, &ready.head)?;
         let mut reason = None;
@@ -59,10 +73,12 @@ impl<'a> Rehearsal<'a> {
                 if let Some(why) = way.obstacle(repo, &self.tip, &tip)? {
                     return Ok(Fate::LeftOut(why));
                 }
-                let guarded =
-                    review::guarded(repo, &settings.merge.review, task, &ready.head, &self.tip, &tip)?;
-                if !guarded.is_empty() {
-                    return Ok(Fate::Review { reason: review::approval(&guarded), paths: Vec::new() });
+                let guarded = &settings.merge.review;
+                let fences = Fences { guarded, roster: self.roster, landed: &others.tasks };
+                let crossed = fences.crossed(repo, task, &ready.head, &self.tip, &tip)?;
+                mine.flagged = crossed.outside;
+                if let Some(reason) = crossed.held {
+                    return Ok(Fate::Review { reason, paths: Vec::new() });
                 }
                 self.tip = tip.clone();
                 landed(task, tip, commits)

@@ -52,12 +52,21 @@ pub struct Landed {
     pub flaky: Vec<String>,
     /// What did not merge and was resolved.
     pub resolved: Vec<ResolvedPath>,
+    /// What it changed outside of what it owns, where it owns anything.
+    pub flagged: Vec<String>,
 }
 
 impl Landed {
     /// Returns a task of which nothing is known yet.
     pub(super) fn new(task: &Task) -> Self {
-        Self { id: task.id.clone(), head: None, fate: Fate::Nothing, flaky: Vec::new(), resolved: Vec::new() }
+        Self {
+            id: task.id.clone(),
+            head: None,
+            fate: Fate::Nothing,
+            flaky: Vec::new(),
+            resolved: Vec::new(),
+            flagged: Vec::new(),
+        }
     }
 }
 
@@ -238,6 +247,7 @@ impl Landed {
             reason: None,
             conflicts: Vec::new(),
             log: None,
+            flagged: self.flagged.clone(),
         };
         match &self.fate {
             Fate::Landed { commits, .. } => {

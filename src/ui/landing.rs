@@ -6,6 +6,9 @@ use crate::model::text::{count, neutralised};
 use crate::model::view::verbs::{UndoView, UndoneView};
 use crate::model::view::{LandResult, LandedView, MergeView, ResolvedView};
 
+/// How many paths outside of what a task owns are shown.
+const SHOWN: usize = 3;
+
 fn word(result: LandResult) -> (&'static str, Style) {
     match result {
         LandResult::Landed => ("landed", AnsiColor::Green.on_default()),
@@ -70,6 +73,11 @@ pub fn merge(view: &MergeView) -> String {
             format!("            {} ({})", neutralised(&c.path), c.kind.words())
         };
         lines.extend(task.conflicts.iter().map(path));
+        let outside = |path: &String| format!("            {} (outside of what it owns)", neutralised(path));
+        lines.extend(task.flagged.iter().take(SHOWN).map(outside));
+        if task.flagged.len() > SHOWN {
+            lines.push(format!("            and {} more", task.flagged.len() - SHOWN));
+        }
         let merged = |r: &ResolvedView| format!("            {} ({})", neutralised(&r.path), by(&r.by));
         lines.extend(task.resolved.iter().filter(|_| task.conflicts.is_empty()).map(merged));
     }

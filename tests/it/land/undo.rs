@@ -115,7 +115,7 @@ fn a_target_that_moved_stays() {
     let (ran, view) = undo(&field, &[]);
     ran.fails(1);
     let hint = view["error"]["hints"][0].as_str().unwrap();
-    assert!(hint.contains(&format!("git revert --no-edit {}..{}", &old[..8], &new[..8])), "{hint}");
+    assert!(hint.contains(&format!("git revert --no-edit {}..{}", &old[..10], &new[..10])), "{hint}");
     assert_eq!((field.main(), field.state("a")), (tip, State::Landed));
     assert!(!field.program.worktree("a").exists());
     field.repo().git(&["revert", "--no-edit", &format!("{old}..{new}")]);
@@ -281,15 +281,9 @@ fn who_began_with_it_is_named_and_stays() {
 #[test]
 fn a_task_that_a_person_landed_by_name_is_what_it_was() {
     let field = Field::new();
-    field.program.spawn("a", &["exit:0"], &["--no-agent"]).ok();
-    field.program.wt(&["stop", "--all"]).ok();
-    let work = field.child("b", "a");
-    work.commit("b", "b\n");
-    let head = work.head();
-    let _ = head;
+    field.done("a", &[("a", "a\n")]);
+    field.child("b", "a").commit("b", "b\n");
     assert_eq!(field.state("b"), State::Stopped);
-    field.program.env.at(&field.program.worktree("a")).commit("a", "a\n");
-    field.finish("a");
     land(&field, &["a"]);
     land(&field, &["b"]);
     undo(&field, &[]).0.ok();
