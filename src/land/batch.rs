@@ -17,10 +17,10 @@ use super::one::{Course, Ready, landed, ready};
 use super::publish::{Outcome, Publication, Way};
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, LeftOut, Report};
-use super::review::{self, Fences};
+use super::review;
 use super::verify::{Failure, Passengers, Verdict, steps_of_all};
 use crate::failpoint;
-use crate::model::{Event, Oid, Roster, State, Task, TaskId};
+use crate::model::{Event, Oid, State, Task, TaskId};
 use crate::store::Journal;
 
 /// How often a batch is chained anew because the target moved under it.
@@ -113,7 +113,7 @@ impl Course<'_> {
             let target = self.landing.target;
             let gone = || LandError::NoTarget { target: target.to_owned() };
             let old = self.landing.repo.branch_tip(target)?.ok_or_else(gone)?;
-            let chain = self.chain(&mut fit, &mut alone, &old, journal.read()?)?;
+            let chain = self.chain(&mut fit, &mut alone, &old)?;
             if chain.is_empty() {
                 return Ok(Batched { ended: Ended::Green, alone, behind: Vec::new() });
             }
@@ -188,10 +188,8 @@ impl Course<'_> {
         fit: &mut Vec<Taken<'t>>,
         alone: &mut Vec<&'t Task>,
         old: &Oid,
-        roster: &Roster,
     ) -> Result<Vec<Link<'t>>, LandError> {
-        let (repo, guarded) = (self.landing.repo, &self.landing.settings.merge.review);
-        let fences = Fences { guarded, roster, landed: &[] };
+        let repo = self.landing.repo;
         let way = Way::to(repo, self.landing.target)?;
         loop {
             let mut chain: Vec<Link<'t>> = Vec::new();
@@ -207,7 +205,7 @@ impl Course<'_> {
                 let replayer = &mut self.replayer.borrow_mut();
                 let link = match replay(repo, replayer, ready.workspace, &tip, &ready.head)? {
                     Replay::Clean { tip: new, commits } if !waits && new != tip => {
-                        let crossed = fences.crossed(repo, task, &ready.head, &tip, &new)?;
+                        let crossed = self.fences.crossed(repo, task, &ready.head, &tip, &new)?;
                         crossed.held.is_none().then_some((new, commits, crossed.outside))
                     }
                     _ => None,

@@ -42,6 +42,7 @@ pub use verify::{Checks, Failure, VerifyError};
 use self::one::Course;
 use self::publish::{Way, settle_held};
 use self::rehearsal::Rehearsal;
+use self::review::Fences;
 use crate::git::{GitError, Repo};
 use crate::model::observer::Observer;
 use crate::model::{Clock, Oid, Settings, Task, TaskId};
@@ -168,6 +169,7 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     let clashes = |id: &TaskId| clashes.get(id).copied().unwrap_or(0);
     let queue = queue::queue(roster, landing.wanted, landing.target, &before, tip_of, clashes, untried)?;
     let tasks: Vec<Task> = queue.tasks.into_iter().cloned().collect();
+    let fences = Fences::of(&landing.settings.merge.review, roster);
     let orphaned = queue.orphaned.into_iter().map(|orphan| Landed {
         fate: Fate::LeftOut(LeftOut::Parent { parent: orphan.parent.name.clone(), state: orphan.state }),
         ..Landed::new(orphan.task)
@@ -183,8 +185,8 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
         stopped: None,
     };
     match &held {
-        Some(lock) => Course::new(landing, lock).run(&tasks, journal, &mut report),
-        None => Rehearsal::new(landing, journal.roster(), before).run(&tasks, &mut report)?,
+        Some(lock) => Course::new(landing, lock, fences).run(&tasks, journal, &mut report),
+        None => Rehearsal::new(landing, fences, before).run(&tasks, &mut report)?,
     }
     report.tasks.extend(orphaned);
     Ok(report)

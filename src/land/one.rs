@@ -100,10 +100,11 @@ pub(super) struct Course<'a> {
     pub(super) id: String,
     pub(super) bench: Bench<'a>,
     pub(super) replayer: RefCell<Replayer<'a>>,
+    pub(super) fences: Fences<'a>,
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(landing: &'a Landing<'a>, lock: &'a Lock) -> Self {
+    pub(super) fn new(landing: &'a Landing<'a>, lock: &'a Lock, fences: Fences<'a>) -> Self {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let logs = landing.layout.landing(&id);
         let passed = Passed::at(landing.layout.passed());
@@ -115,7 +116,7 @@ impl<'a> Course<'a> {
             surroundings: RefCell::default(),
             passed,
         };
-        Self { landing, id, bench, replayer: RefCell::new(Replayer::new(landing.repo)) }
+        Self { landing, id, bench, replayer: RefCell::new(Replayer::new(landing.repo)), fences }
     }
 
     /// Lands `tasks`, batch by batch; what cannot go on ends it, with every task put right.
@@ -274,8 +275,7 @@ impl<'a> Course<'a> {
                 return Ok(Round::over(Fate::Rejected(failure), event));
             }
         }
-        let fences = Fences { guarded: &settings.merge.review, roster: journal.read()?, landed: &[] };
-        let crossed = fences.crossed(repo, task, &ready.head, &old, &new)?;
+        let crossed = self.fences.crossed(repo, task, &ready.head, &old, &new)?;
         about.flagged = crossed.outside;
         if let Some(reason) = crossed.held {
             return self.review(task, resolver, &reason, old, new);

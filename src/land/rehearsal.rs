@@ -7,19 +7,19 @@ use super::report::{Fate, Landed, Report};
 use super::review::Fences;
 use super::{Conflicts, LandError, Landing, resolve};
 use crate::git::replay::Replayer;
-use crate::model::{Oid, Roster, Task};
+use crate::model::{Oid, Task};
 
 /// A landing that is only told.
 pub(super) struct Rehearsal<'a> {
     landing: &'a Landing<'a>,
     tip: Oid,
     replayer: Replayer<'a>,
-    roster: &'a Roster,
+    fences: Fences<'a>,
 }
 
 impl<'a> Rehearsal<'a> {
-    pub(super) fn new(landing: &'a Landing<'a>, roster: &'a Roster, tip: Oid) -> Self {
-        Self { landing, tip, replayer: Replayer::new(landing.repo), roster }
+    pub(super) fn new(landing: &'a Landing<'a>, fences: Fences<'a>, tip: Oid) -> Self {
+        Self { landing, tip, replayer: Replayer::new(landing.repo), fences }
     }
 
     /// Replays `tasks` one on top of the other, without checks.
@@ -33,7 +33,7 @@ impl<'a> Rehearsal<'a> {
                 Err(why) => Fate::LeftOut(why),
                 Ok(ready) => {
                     landed.head = Some(ready.head.clone());
-                    self.tell(task, &ready, &way, (report, &mut landed))?
+                    self.tell(task, &ready, &way, &mut landed)?
                 }
             };
             report.tasks.push(landed);
@@ -42,15 +42,14 @@ impl<'a> Rehearsal<'a> {
         Ok(())
     }
 
-    /// `about`: what was told of the others, and what is to be told of this one beside its fate.
+    /// Tells what would become of a task; `about` is told what else there is to know.
     fn tell(
         &mut self,
         task: &Task,
         ready: &Ready<'_>,
         way: &Way,
-        about: (&Report, &mut Landed),
+        about: &mut Landed,
     ) -> Result<Fate, LandError> {
-        let (others, mine) = about;
         let Landing { repo, settings, conflicts, .. } = *self.landing;
         let mut replayed = replay(repo, &mut self.replayer, ready.workspace, &self.tip, &ready.head)?;
         let mut reason = None;
@@ -73,10 +72,8 @@ impl<'a> Rehearsal<'a> {
                 if let Some(why) = way.obstacle(repo, &self.tip, &tip)? {
                     return Ok(Fate::LeftOut(why));
                 }
-                let guarded = &settings.merge.review;
-                let fences = Fences { guarded, roster: self.roster, landed: &others.tasks };
-                let crossed = fences.crossed(repo, task, &ready.head, &self.tip, &tip)?;
-                mine.flagged = crossed.outside;
+                let crossed = self.fences.crossed(repo, task, &ready.head, &self.tip, &tip)?;
+                about.flagged = crossed.outside;
                 if let Some(reason) = crossed.held {
                     return Ok(Fate::Review { reason, paths: Vec::new() });
                 }

@@ -10,7 +10,6 @@ use super::conflict::TextFile;
 use super::conserve::{Sides, marker_left};
 use super::kept;
 use super::remembered;
-use super::report::Landed;
 use super::resolve::{self, Labels, matches};
 use crate::git::mergetool::Staged;
 use crate::git::refs::{self, Expected, RefEdit};
@@ -89,15 +88,13 @@ pub(super) fn drop_candidate(repo: &Repo, task: &Task) -> Result<(), GitError> {
     }
 }
 
-/// Who minds which paths.
-#[derive(Clone, Copy)]
+/// Who minds which paths, as it was when the landing began: what lands beside its owner is no less a trespass.
+#[derive(Debug, Clone)]
 pub(super) struct Fences<'a> {
     /// The globs of `[merge] review`.
-    pub guarded: &'a [String],
-    /// The tasks, with what each one owns.
-    pub roster: &'a Roster,
-    /// What has landed though the roster does not know it: a rehearsal's.
-    pub landed: &'a [Landed],
+    guarded: &'a [String],
+    /// The live tasks that own anything, with the globs.
+    owners: Vec<(TaskId, Vec<String>)>,
 }
 
 /// What a task's change has to do with the paths that somebody minds.
@@ -109,7 +106,13 @@ pub(super) struct Crossed {
     pub outside: Vec<String>,
 }
 
-impl Fences<'_> {
+impl<'a> Fences<'a> {
+    /// Returns the fences of now.
+    pub(super) fn of(guarded: &'a [String], roster: &Roster) -> Self {
+        let owners = roster.live().filter(|task| !task.spec.owns.is_empty());
+        Self { guarded, owners: owners.map(|task| (task.id.clone(), task.spec.owns.clone())).collect() }
+    }
+
     /// Returns what the change from `old` to `new`, which is all the task's own, has to do with the paths that somebody
     /// minds: a person (`[merge] review`), another live task (`--own`), the task itself (`--avoid`, `--own`). A branch's
     /// commit that was approved needs no other approval.
@@ -123,7 +126,7 @@ impl Fences<'_> {
     ) -> Result<Crossed, GitError> {
         let approved = task.approved.as_ref() == Some(head);
         let TaskSpec { owns, avoids, .. } = &task.spec;
-        let others: Vec<&Task> = self.others(task).collect();
+        let others: Vec<_> = self.owners.iter().filter(|(id, _)| *id != task.id).collect();
         let minded = !(approved || self.guarded.is_empty() && avoids.is_empty() && others.is_empty());
         if !minded && owns.is_empty() {
             return Ok(Crossed::default());
@@ -140,11 +143,11 @@ impl Fences<'_> {
             );
             let avoided = and_more(&within(avoids));
             why.extend(avoided.map(|paths| format!("it changes {paths}, which it was told to avoid")));
-            for other in others {
-                let mut theirs = within(&other.spec.owns);
+            for (other, globs) in others {
+                let mut theirs = within(globs);
                 theirs.retain(|path| !matches(owns, path));
                 let paths = and_more(&theirs);
-                why.extend(paths.map(|paths| format!("it changes {paths}, which `{}` owns", other.name())));
+                why.extend(paths.map(|paths| format!("it changes {paths}, which `{}` owns", other.name)));
             }
         }
         let held = (!why.is_empty()).then(|| why.join("; "));
@@ -154,15 +157,6 @@ impl Fences<'_> {
             changed.iter().filter(|path| !matches(owns, path)).cloned().collect()
         };
         Ok(Crossed { held, outside })
-    }
-
-    /// Returns the others that own anything and have not landed.
-    fn others(&self, task: &Task) -> impl Iterator<Item = &Task> {
-        let landed =
-            |id: &TaskId| self.landed.iter().any(|landed| landed.id == *id && landed.fate.is_landed());
-        self.roster
-            .live()
-            .filter(move |other| other.id != task.id && !other.spec.owns.is_empty() && !landed(&other.id))
     }
 }
 
