@@ -12,9 +12,13 @@ use clap_complete::engine::ArgValueCandidates;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::tend;
-use crate::error::CommandError;
-use crate::land::{self, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
+use crate::error::{self, CommandError, During as _};
+use crate::land::{self, Aborted, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
+use crate::model::text::count;
+use crate::model::view::SCHEMA;
+use crate::model::view::verbs::AbortView;
 use crate::model::{State, Task};
+use crate::process::halt::Halt;
 use crate::tidy::{Grounds, gc};
 use crate::ui;
 use crate::ui::message;
@@ -33,11 +37,14 @@ const SHOWN: usize = 12;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Tasks to land.
-    #[arg(required_unless_present = "all", add = ArgValueCandidates::new(task_names))]
+    #[arg(required_unless_present_any = ["all", "abort"], add = ArgValueCandidates::new(task_names))]
     names: Vec<String>,
     /// Land every task that is done, and conflicts and rejections where something has changed since.
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    /// End the landing that is under way: its checks are ended, and what it has not landed is as it was.
+    #[arg(long, conflicts_with_all = ["names", "all", "into", "dry_run", "check", "no_verify", "no_agent", "keep"])]
+    abort: bool,
     /// Land on this branch instead of the one that each task was meant for.
     #[arg(long, value_name = "BRANCH")]
     into: Option<String>,
@@ -87,15 +94,24 @@ struct Share {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    if args.abort {
+        return abort(global, args);
+    }
     let runs_commands = !args.dry_run && (!args.no_verify || !args.no_agent);
     let trust = if runs_commands { Trust::Required } else { Trust::NotNeeded };
     let mut context = Context::open(global, trust)?;
     if args.mode() == Mode::Real {
         context.layout().prepare()?;
     }
+    let halt = match args.mode() {
+        Mode::Real => {
+            Halt::on_signals().during(|| "signals cannot be heard; nothing was landed".to_owned())?
+        }
+        Mode::DryRun => Halt::never(),
+    };
     let mut reports = Vec::new();
     for share in shares(&mut context, args)? {
-        let report = land(&mut context, args, &share)?;
+        let report = land(&mut context, args, &share, &halt)?;
         tell(args, &report);
         if args.mode() == Mode::Real && !args.keep {
             prune(&mut context, &report);
@@ -114,7 +130,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     advice::verdict(reports).map_err(CommandError::answered)
 }
 
-fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, CommandError> {
+fn land(context: &mut Context, args: &Args, share: &Share, halt: &Halt) -> Result<Report, CommandError> {
     let progress = context.progress();
     let checks = args.checks();
     let template = context.resolver_template().map(<[u8]>::to_vec);
@@ -131,8 +147,32 @@ fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, Com
         mode: args.mode(),
         conflicts: args.conflicts(),
         template: template.as_deref(),
+        halt,
     };
     land::land(&landing, journal).map_err(advice::refusal)
+}
+
+/// Ends the landing of another process.
+fn abort(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let (site, journal) = context.parts();
+    let aborted = land::abort(site.repo, site.layout, site.clock, journal);
+    let aborted = aborted.during(|| "the landing was not ended".to_owned())?;
+    let (ended, settled) = match aborted {
+        Aborted::Ended => (true, 0),
+        Aborted::Settled(settled) => (false, settled),
+    };
+    if args.json {
+        ui::json(&AbortView { schema: SCHEMA, ended, settled });
+    } else {
+        ui::answer(&match (ended, settled) {
+            (true, _) => "the landing was ended; what it had not landed is as it was".to_owned(),
+            (false, 0) => "no landing is under way".to_owned(),
+            (false, n) => format!("an interrupted landing was settled: {}", count(n, "task")),
+        });
+    }
+    context.pass();
+    Ok(error::DONE)
 }
 
 /// Sorts what is asked for by the branch that it lands on.

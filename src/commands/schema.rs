@@ -11,8 +11,8 @@ use crate::error::{self, CommandError};
 use crate::model::text::neutralised;
 use crate::model::view::disk::{ArtifactsView, DiskView};
 use crate::model::view::verbs::{
-    CheckpointsView, DemoView, ResolveView, RestoreView, RewoundView, SeveralView, SpawnView, TrustView,
-    UndoView, WaitView,
+    AbortView, CheckpointsView, DemoView, ResolveView, RestoreView, RewoundView, SeveralView, SpawnView,
+    TrustView, UndoView, WaitView,
 };
 use crate::model::view::{CostView, DoctorView, GcView, MergeView, RefusalView, SCHEMA, StatusView};
 use crate::ui;
@@ -48,6 +48,7 @@ const ALL: &[Entry] = &[
     ("landing", "wt logs NAME --landing --json", answer::<logs::landing::LandingView>),
     ("diff", "wt diff --json", answer::<diff::DiffView>),
     ("merge", "wt merge --json", answer::<MergeView>),
+    ("abort", "wt merge --abort --json", answer::<AbortView>),
     ("undo", "wt undo --json", answer::<UndoView>),
     ("resolve", "wt resolve --json", answer::<ResolveView<'_>>),
     ("cost", "wt cost --json", answer::<CostView>),

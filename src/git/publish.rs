@@ -22,7 +22,8 @@ use crate::model::Oid;
 pub fn fast_forward(checkout: &Checkout, new: &Oid) -> Result<(), GitError> {
     let call = Git::at(checkout, "merge").args(["--ff-only", "--no-stat", "--no-verify-signatures"]);
     // git's default overwrites ignored files without a word, and a user's setting may stash dirty ones.
-    let ended = call.args(["--no-overwrite-ignore", "--no-autostash", "-q", new.as_str()]).finish()?;
+    let ended =
+        call.args(["--no-overwrite-ignore", "--no-autostash", "-q", new.as_str()]).apart().finish()?;
     if ended.code == Some(0) {
         let there = checkout.head()?.as_ref() == Some(new);
         return if there { Ok(()) } else { Err(GitError::Moved { name: "HEAD".to_owned() }) };
@@ -63,7 +64,7 @@ pub fn step_back(
 /// stay as they are. [`GitError::Overlap`]: files are in the way; nothing was changed.
 pub fn follow_back(repo: &Repo, checkout: &Checkout, from: &Oid, to: &Oid) -> Result<(), GitError> {
     let call = Git::at(checkout, "read-tree").args(["-m", "-u", from.as_str(), to.as_str()]);
-    let ended = call.finish()?;
+    let ended = call.apart().finish()?;
     if ended.code == Some(0) {
         return Ok(());
     }

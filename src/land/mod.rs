@@ -46,6 +46,7 @@ use self::review::Fences;
 use crate::git::{GitError, Repo};
 use crate::model::observer::Observer;
 use crate::model::{Clock, Oid, Settings, Task, TaskId};
+use crate::process::halt::{self, Answer, Cause, Halt};
 use crate::store::{Journal, JournalError, Layout, Lock, LockError, lock};
 
 /// What is to be landed, where and how.
@@ -73,6 +74,8 @@ pub struct Landing<'a> {
     pub conflicts: Conflicts,
     /// The repository's own template of a resolver's prompt, as committed on the target.
     pub template: Option<&'a [u8]>,
+    /// Whether it is to end before its time.
+    pub halt: &'a Halt,
 }
 
 /// Who is asked to resolve a conflict that was not resolved before.
@@ -133,6 +136,12 @@ pub enum LandError {
     /// Another landing did not end in time.
     #[error("another landing is under way")]
     Busy(#[source] LockError),
+    /// Somebody asked it to end.
+    #[error("{}", match .0 { Cause::Person => "it was ended by `wt merge --abort`", Cause::Signal(_) => "it was interrupted" })]
+    Halted(Cause),
+    /// It cannot listen whether it is to end.
+    #[error("the landing cannot be made to listen")]
+    Deaf(#[source] std::io::Error),
     /// The checks could not be run.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -154,6 +163,8 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     if held.is_some() {
         settle_held(landing.repo, journal, landing.clock.now(), "the landing was interrupted")?;
     }
+    let heeding = held.is_some().then(|| landing.halt.heed(&landing.layout.landing_control()));
+    let _heeding = heeding.transpose().map_err(LandError::Deaf)?;
     let no_target = || LandError::NoTarget { target: landing.target.to_owned() };
     let before = landing.repo.branch_tip(landing.target)?.ok_or_else(no_target)?;
     Way::to(landing.repo, landing.target)?;
@@ -190,6 +201,45 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     }
     report.tasks.extend(orphaned);
     Ok(report)
+}
+
+/// What ending a landing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aborted {
+    /// One was under way, and has put everything right itself.
+    Ended,
+    /// None was; so many tasks of one that was killed were put right.
+    Settled(usize),
+}
+
+/// Ends the landing that is under way, and waits until its checks are gone and its tasks are back; with none under way,
+/// settles what a killed one left.
+pub fn abort(
+    repo: &Repo,
+    layout: &Layout,
+    clock: &dyn Clock,
+    journal: &mut Journal,
+) -> Result<Aborted, LandError> {
+    let path = layout.lock("land");
+    let reason = "the landing was interrupted";
+    let busy = |cause: std::io::Error| LandError::Busy(cause.into());
+    if let Some(_lock) = Lock::try_take(&path).map_err(busy)? {
+        return Ok(Aborted::Settled(settle_held(repo, journal, clock.now(), reason)?));
+    }
+    match halt::ask(&layout.landing_control(), lock::DEADLINE).map_err(LandError::Deaf)? {
+        Answer::Ended => {
+            // Who waited for its end may land now; that one settles too.
+            if let Some(_lock) = Lock::try_take(&path).map_err(busy)? {
+                settle_held(repo, journal, clock.now(), reason)?;
+            }
+            Ok(Aborted::Ended)
+        }
+        // The rest of a killed one, or something short: it ends by itself.
+        Answer::Nobody | Answer::Late => {
+            let _lock = Lock::take(&path, lock::DEADLINE, "wt merge --abort").map_err(LandError::Busy)?;
+            Ok(Aborted::Settled(settle_held(repo, journal, clock.now(), reason)?))
+        }
+    }
 }
 
 fn take_lock(landing: &Landing<'_>) -> Result<Lock, LandError> {

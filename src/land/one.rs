@@ -122,6 +122,8 @@ impl<'a> Course<'a> {
     /// Lands `tasks`, batch by batch; what cannot go on ends it, with every task put right.
     pub(super) fn run(&self, tasks: &[Task], journal: &mut Journal, report: &mut Report) {
         if let Err(cause) = self.batches(tasks, journal, report) {
+            // Whatever it looks like: a check, an agent or git was cut short.
+            let cause = self.landing.halt.cause().map_or(cause, LandError::Halted);
             self.put_right(&cause, journal);
             report.stopped = Some(cause);
         }
@@ -140,10 +142,12 @@ impl<'a> Course<'a> {
         let mut line: Vec<&Task> = tasks.iter().collect();
         let mut taken: BTreeSet<TaskId> = BTreeSet::new();
         while !line.is_empty() {
+            self.require_going()?;
             let next: Vec<&Task> = line.drain(..size.now().min(line.len())).collect();
             let batched = self.batch(&next, &mut taken, journal, report)?;
             if batched.behind.is_empty() {
                 for task in batched.alone {
+                    self.require_going()?;
                     let landed = self.alone(task, journal, report)?;
                     report.tasks.push(landed);
                 }
@@ -156,6 +160,11 @@ impl<'a> Course<'a> {
             size = size.after(batched.ended);
         }
         Ok(())
+    }
+
+    /// Refuses to go on if somebody asked for the end.
+    pub(super) fn require_going(&self) -> Result<(), LandError> {
+        self.landing.halt.cause().map_or(Ok(()), |cause| Err(LandError::Halted(cause)))
     }
 
     /// A full disk, say, may make this impossible too; then the next command does it.
@@ -307,6 +316,8 @@ impl<'a> Course<'a> {
             journal.append(self.landing.clock.now(), vec![(Some(resolver.task().id.clone()), event)])?;
             failpoint::hit("land.resolve.after_recorded");
         }
+        // An agent that was cut short has not refused anything.
+        self.require_going()?;
         Ok(replayed)
     }
 

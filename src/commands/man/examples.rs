@@ -52,6 +52,7 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
         &[
             ("wt merge --all", "land every task that is done"),
             ("wt merge feature-auth --dry-run", "what would happen"),
+            ("wt merge --abort", "end the landing that is under way; what is not landed stays as it was"),
         ],
     ),
     (

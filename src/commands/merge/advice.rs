@@ -4,6 +4,7 @@ use crate::error::{self, CommandError};
 use crate::land::{Fate, LandError, Landed, LeftOut, Refusal, Report};
 use crate::model::TaskName;
 use crate::model::text::count;
+use crate::process::halt::Cause;
 use crate::ui::message;
 
 /// How many reasons are told in full.
@@ -62,6 +63,10 @@ pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
         None
     };
     let each = || failed.iter().take(TOLD).map(|(task, _)| format!("`{}`: {}", task.id.name, why(task)));
+    let signal = match &stopped {
+        Some(LandError::Halted(Cause::Signal(signal))) => Some(128 + signal),
+        _ => None,
+    };
     let mut said = match (stopped, failed.as_slice()) {
         (None, []) => {
             note_unchanged(&waiting);
@@ -88,7 +93,7 @@ pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
     for hint in failed.iter().take(TOLD).filter_map(|(task, target)| advice(task, target)) {
         said = said.hint(hint);
     }
-    Err(match code {
+    Err(match signal.or(code) {
         Some(code) => said.code(code),
         None => said,
     })

@@ -97,6 +97,17 @@ pub struct DemoView {
     pub kept: Option<String>,
 }
 
+/// `wt merge --abort`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AbortView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Whether a landing was under way.
+    pub ended: bool,
+    /// How many tasks of a killed landing were put right.
+    pub settled: usize,
+}
+
 /// `wt undo`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct UndoView {

@@ -1,5 +1,6 @@
 //! Landing, through the real program: what lands, what does not, and what is left after a kill.
 
+mod abort;
 mod batch;
 mod checks;
 mod clean;
