@@ -155,6 +155,7 @@ fn land(context: &mut Context, args: &Args, share: &Share, halt: &Halt) -> Resul
 /// Ends the landing of another process.
 fn abort(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::NotNeeded)?;
+    context.layout().prepare()?;
     let (site, journal) = context.parts();
     let aborted = land::abort(site.repo, site.layout, site.clock, journal);
     let aborted = aborted.during(|| "the landing was not ended".to_owned())?;
