@@ -149,7 +149,7 @@ fn land(context: &mut Context, args: &Args, share: &Share, halt: &Halt) -> Resul
         template: template.as_deref(),
         halt,
     };
-    land::land(&landing, journal).map_err(advice::refusal)
+    land::land(&landing, journal).map_err(|error| advice::refusal(&error))
 }
 
 /// Ends the landing of another process.
@@ -180,7 +180,7 @@ fn abort(global: &Global, args: &Args) -> Result<u8, CommandError> {
 fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError> {
     let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
     for task in &named {
-        land::queue::require_landable(task).map_err(|error| advice::refusal(error.into()))?;
+        land::queue::require_landable(task).map_err(|error| advice::refusal(&error.into()))?;
     }
     if let Some(target) = &args.into {
         let every = || named.iter().map(|task| task.name().clone()).collect();

@@ -150,13 +150,12 @@ impl<'a> Fences<'a> {
                 why.extend(paths.map(|paths| format!("it changes {paths}, which `{}` owns", other.name)));
             }
         }
-        let held = (!why.is_empty()).then(|| why.join("; "));
         let outside = if owns.is_empty() {
             Vec::new()
         } else {
             changed.iter().filter(|path| !matches(owns, path)).cloned().collect()
         };
-        Ok(Crossed { held, outside })
+        Ok(Crossed { held: (!why.is_empty()).then(|| why.join("; ")), outside })
     }
 }
 

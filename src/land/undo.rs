@@ -202,7 +202,7 @@ pub fn plan(
         Ok(repo.is_ancestor(commit, from)? && !repo.is_ancestor(commit, to)?)
     };
     let mut tasks = Vec::new();
-    for id in returning(&history.roster, &run, &inside)? {
+    for id in returning(&history.roster, &run, &inside) {
         tasks.push(required(site, journal.roster(), &history.roster, id)?);
     }
     if let Some(LeftOut::Overlap { checkout, paths }) = Way::to(repo, target)?.obstacle(repo, from, to)? {
@@ -292,7 +292,7 @@ fn returning<'r>(
     roster: &'r Roster,
     run: &'r [Intent],
     inside: &dyn Fn(&Oid) -> Result<bool, GitError>,
-) -> Result<Vec<&'r TaskId>, GitError> {
+) -> Vec<&'r TaskId> {
     let mut found: Vec<&TaskId> =
         run.iter().flat_map(|there| there.tasks.iter().map(|(id, ..)| id)).collect();
     for task in roster.tasks().filter(|task| task.state == State::Landed && !found_in(run, &task.id)) {
@@ -306,7 +306,7 @@ fn returning<'r>(
             }
         }
     }
-    Ok(found)
+    found
 }
 
 fn found_in(run: &[Intent], id: &TaskId) -> bool {

@@ -134,8 +134,14 @@ impl State {
         matches!(self, Self::Queued | Self::Waiting { .. } | Self::Running { .. } | Self::Lost { .. })
     }
 
+    /// Returns the state in which a landing took the task up, while it has it.
+    pub fn taken_up_from(&self) -> Option<Self> {
+        if let Self::Landing { from } = self { Some((**from).clone()) } else { None }
+    }
+
     /// Returns where a task goes back to that a landing took up in this state, when that landing is taken back: what stood
     /// in its way once was overcome, but what only a person's word lets land is still theirs to say.
+    #[must_use]
     pub fn before_landing(&self) -> Self {
         match self {
             Self::Done { .. } | Self::Failed | Self::Dead | Self::Stopped | Self::Open => self.clone(),

@@ -11,8 +11,8 @@ use crate::ui::message;
 const TOLD: usize = 8;
 
 /// Turns a landing that did not begin, or did not go on, into a refusal with a way out.
-pub(super) fn refusal(error: LandError) -> CommandError {
-    hinted(CommandError::caused("nothing was landed", &error), &error)
+pub(super) fn refusal(error: &LandError) -> CommandError {
+    hinted(CommandError::caused("nothing was landed", error), error)
 }
 
 /// Adds the way out of what keeps a target from being moved.
@@ -73,7 +73,7 @@ pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
             return Ok(error::DONE);
         }
         (Some(stopped), _) => {
-            let mut said = refusal(stopped);
+            let mut said = refusal(&stopped);
             said.message = format!("the landing stopped after {}", count(landed, "task"));
             said.causes.extend(each());
             said

@@ -58,10 +58,7 @@ fn took(task: &Task, record: &Record) -> u64 {
 pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
     let before = task.state.at_rest();
     let took = took(task, record);
-    let from = match &task.state {
-        State::Landing { from } => Some((**from).clone()),
-        _ => None,
-    };
+    let from = task.state.taken_up_from();
     task.state = task.state.clone().apply(&record.event)?;
     task.time_ms = task.time_ms.saturating_add(took);
     match &record.event {
