@@ -6,17 +6,16 @@
 //! hears, and is told by the kernel when that one is gone: no process id is ever looked at.
 
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fs_err as fs;
-use fs_err::os::unix::fs::OpenOptionsExt as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+use rustix::io::Errno;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -103,7 +102,7 @@ impl Halt {
         let listener = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
             let listen = || -> io::Result<(tokio::runtime::Runtime, Receiver)> {
                 match mkfifoat(CWD, &control, Mode::RUSR | Mode::WUSR) {
-                    Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                    Ok(()) | Err(Errno::EXIST) => {}
                     Err(error) => return Err(error.into()),
                 }
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -186,26 +185,26 @@ pub enum Answer {
 
 /// Asks whoever listens at the FIFO `control` to end its work, and waits for that, at most `patience`.
 pub fn ask(control: &Path, patience: Duration) -> io::Result<Answer> {
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("open flags fit an int");
-    let mut fifo = match fs::OpenOptions::new().write(true).custom_flags(nonblocking).open(control) {
+    let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // Not by `fs_err`: which error it is says everything.
+    let fifo = match open(control, flags, Mode::empty()) {
         Ok(fifo) => fifo,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Answer::Nobody),
-        Err(cause) if cause.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-            return Ok(Answer::Nobody);
-        }
-        Err(cause) => return Err(cause),
+        Err(Errno::NOENT | Errno::NXIO) => return Ok(Answer::Nobody),
+        Err(error) => return Err(error.into()),
     };
-    if let Err(cause) = fifo.write_all(b"e") {
-        return if cause.kind() == io::ErrorKind::BrokenPipe { Ok(Answer::Ended) } else { Err(cause) };
+    match rustix::io::write(&fifo, b"e") {
+        Ok(_) => {}
+        Err(Errno::PIPE) => return Ok(Answer::Ended),
+        Err(error) => return Err(error.into()),
     }
     // Without events asked for, only the end of the last reader wakes us.
-    let mut watched = [PollFd::new(fifo.file(), PollFlags::empty())];
+    let mut watched = [PollFd::new(&fifo, PollFlags::empty())];
     let limit = Timespec::try_from(patience).ok();
     loop {
         match poll(&mut watched, limit.as_ref()) {
             Ok(0) => return Ok(Answer::Late),
             Ok(_) => return Ok(Answer::Ended),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
