@@ -57,6 +57,7 @@ enum Verb {
     Diff(commands::diff::Args),
     Merge(commands::merge::Args),
     Conflicts(commands::conflicts::Args),
+    Undo(commands::undo::Args),
     Cost(commands::cost::Args),
     Approve(commands::approve::Args),
     Resolve(commands::resolve::Args),
@@ -99,6 +100,7 @@ fn dispatch(global: &Global, verb: Verb) -> Result<u8, CommandError> {
         Verb::Man(args) => commands::man::run(definition(), &args),
         Verb::Schema(args) => commands::schema::run(&args),
         Verb::Merge(args) => commands::merge::run(global, &args),
+        Verb::Undo(args) => commands::undo::run(global, &args),
     }
 }
 

@@ -3,6 +3,8 @@
 mod advice;
 mod remote;
 
+pub(super) use advice::hinted;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -13,11 +15,13 @@ use self::remote::Wish;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::{foresee, tend};
-use crate::error::CommandError;
-use crate::land::{self, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
-use crate::model::text::one_line;
-use crate::model::view::MergeView;
+use crate::error::{self, CommandError, During as _};
+use crate::land::{self, Aborted, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
+use crate::model::text::{count, one_line};
+use crate::model::view::verbs::AbortView;
+use crate::model::view::{MergeView, SCHEMA};
 use crate::model::{State, Task};
+use crate::process::halt::Halt;
 use crate::store::{auto, lock};
 use crate::tidy::{Grounds, gc};
 use crate::ui;
@@ -42,11 +46,14 @@ const SHOWN: usize = 12;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
     /// Tasks to land.
-    #[arg(required_unless_present = "all", add = ArgValueCandidates::new(task_names))]
+    #[arg(required_unless_present_any = ["all", "abort"], add = ArgValueCandidates::new(task_names))]
     names: Vec<String>,
     /// Land every task that is done, and conflicts and rejections where something has changed since.
     #[arg(long, conflicts_with = "names")]
     all: bool,
+    /// End the landing that is under way: its checks are ended, and what it has not landed is as it was.
+    #[arg(long, conflicts_with_all = ["names", "all", "into", "dry_run", "check", "no_verify", "no_agent", "keep"])]
+    abort: bool,
     /// Land on this branch instead of the one that each task was meant for.
     #[arg(long, value_name = "BRANCH")]
     into: Option<String>,
@@ -136,6 +143,9 @@ pub(super) struct How<'a> {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    if args.abort {
+        return abort(global, args);
+    }
     run_as(global, args, &How { command: &args.command(), patience: lock::DEADLINE })
 }
 
@@ -163,9 +173,15 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
         // What was fetched may bring another configuration, and commands that nobody has approved.
         context = Context::open(global, trust).map_err(|refusal| fetched.behind(refusal))?;
     }
+    let halt = match args.mode() {
+        Mode::Real => {
+            Halt::on_signals().during(|| "signals cannot be heard; nothing was landed".to_owned())?
+        }
+        Mode::DryRun => Halt::never(),
+    };
     let (mut reports, mut not_pushed) = (Vec::new(), Vec::new());
     for share in &shares {
-        let report = land(&mut context, args, how, share)?;
+        let report = land(&mut context, args, how, share, &halt)?;
         if args.mode() == Mode::Real && !args.keep {
             prune(&mut context, &report);
         }
@@ -193,7 +209,13 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     verdict.map_err(CommandError::answered)
 }
 
-fn land(context: &mut Context, args: &Args, how: &How<'_>, share: &Share) -> Result<Report, CommandError> {
+fn land(
+    context: &mut Context,
+    args: &Args,
+    how: &How<'_>,
+    share: &Share,
+    halt: &Halt,
+) -> Result<Report, CommandError> {
     let progress = context.progress();
     let checks = args.checks();
     let template = context.resolver_template().map(<[u8]>::to_vec);
@@ -212,15 +234,40 @@ fn land(context: &mut Context, args: &Args, how: &How<'_>, share: &Share) -> Res
         command: how.command,
         patience: how.patience,
         template: template.as_deref(),
+        halt,
     };
-    land::land(&landing, journal).map_err(advice::refusal)
+    land::land(&landing, journal).map_err(|error| advice::refusal(&error))
+}
+
+/// Ends the landing of another process.
+fn abort(global: &Global, args: &Args) -> Result<u8, CommandError> {
+    let mut context = Context::open(global, Trust::NotNeeded)?;
+    context.layout().prepare()?;
+    let (site, journal) = context.parts();
+    let aborted = land::abort(site.repo, site.layout, site.clock, journal);
+    let aborted = aborted.during(|| "the landing was not ended".to_owned())?;
+    let (ended, settled) = match aborted {
+        Aborted::Ended => (true, 0),
+        Aborted::Settled(settled) => (false, settled),
+    };
+    if args.json {
+        ui::json(&AbortView { schema: SCHEMA, ended, settled });
+    } else {
+        ui::answer(&match (ended, settled) {
+            (true, _) => "the landing was ended; what it had not landed is as it was".to_owned(),
+            (false, 0) => "no landing is under way".to_owned(),
+            (false, n) => format!("an interrupted landing was settled: {}", count(n, "task")),
+        });
+    }
+    context.pass();
+    Ok(error::DONE)
 }
 
 /// Sorts what is asked for by the branch that it lands on.
 fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError> {
     let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
     for task in &named {
-        land::queue::require_landable(task).map_err(|error| advice::refusal(error.into()))?;
+        land::queue::require_landable(task).map_err(|error| advice::refusal(&error.into()))?;
     }
     if let Some(target) = &args.into {
         let every = || named.iter().map(|task| task.name().clone()).collect();

@@ -36,6 +36,7 @@ pub mod status;
 pub mod stop;
 pub mod tend;
 pub mod trust;
+pub mod undo;
 pub mod wait;
 
 pub use context::{Context, Global, Trust};

@@ -91,7 +91,7 @@ fn run(context: &Context, command: &str, view: &EventView) -> std::io::Result<()
     fs::write(&input, serde_json::to_string(view).map_err(std::io::Error::other)? + "\n")?;
     let folder = context.repo().main_checkout().unwrap_or_else(|| context.repo().common_dir());
     let env = [("WT_EVENT".to_owned(), view.kind.to_owned())];
-    let ended = shell_blocking(&Shell {
+    let shell = Shell {
         command,
         folder,
         env: &env,
@@ -102,8 +102,8 @@ fn run(context: &Context, command: &str, view: &EventView) -> std::io::Result<()
         token: &uuid::Uuid::new_v4().simple().to_string(),
         shared: &[],
         then: &[],
-    });
-    ended.map(drop)
+    };
+    shell_blocking(&shell, std::future::pending()).map(drop)
 }
 
 fn place(layout: &Layout) -> Option<Place> {

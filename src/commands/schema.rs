@@ -12,8 +12,8 @@ use crate::model::text::neutralised;
 use crate::model::view::conflicts::ConflictsView;
 use crate::model::view::disk::{ArtifactsView, DiskView};
 use crate::model::view::verbs::{
-    CheckpointsView, DemoView, EventView, ResolveView, RestoreView, RewoundView, SeveralView, SpawnView,
-    TrustView, WaitView,
+    AbortView, CheckpointsView, DemoView, EventView, ResolveView, RestoreView, RewoundView, SeveralView,
+    SpawnView, TrustView, UndoView, WaitView,
 };
 use crate::model::view::{CostView, DoctorView, GcView, MergeView, RefusalView, SCHEMA, StatusView};
 use crate::ui;
@@ -50,6 +50,8 @@ const ALL: &[Entry] = &[
     ("landing", "wt logs NAME --landing --json", answer::<logs::landing::LandingView>),
     ("diff", "wt diff --json", answer::<diff::DiffView>),
     ("merge", "wt merge --json", answer::<MergeView>),
+    ("abort", "wt merge --abort --json", answer::<AbortView>),
+    ("undo", "wt undo --json", answer::<UndoView>),
     ("resolve", "wt resolve --json", answer::<ResolveView<'_>>),
     ("conflicts", "wt conflicts --json", answer::<ConflictsView>),
     ("cost", "wt cost --json", answer::<CostView>),

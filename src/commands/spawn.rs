@@ -58,10 +58,11 @@ pub struct Args {
     /// 1 (first) to 5.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=5))]
     priority: u8,
-    /// Paths that this task is responsible for; repeatable.
+    /// Paths that this task is responsible for; repeatable. As long as it has not landed, another task that changes them
+    /// lands only after `wt approve`; what this one changes elsewhere is told when it lands.
     #[arg(long, value_name = "GLOB")]
     own: Vec<String>,
-    /// Paths that this task must not touch; repeatable.
+    /// Paths that this task must not touch; repeatable. If it does, it lands only after `wt approve`.
     #[arg(long, value_name = "GLOB")]
     avoid: Vec<String>,
     /// A check that must pass before the task is done, instead of the configured ones; repeatable.

@@ -75,6 +75,7 @@ pub(super) struct Git {
     on: Option<Checkout>,
     stdin: Option<Vec<u8>>,
     limit: Option<Duration>,
+    apart: bool,
 }
 
 /// A call to be run by somebody else: as it stands, in the caller's environment.
@@ -131,6 +132,7 @@ impl Git {
             on: None,
             stdin: None,
             limit: None,
+            apart: false,
         };
         call.env("GIT_DIR", git_dir)
     }
@@ -166,6 +168,12 @@ impl Git {
         self.env("GIT_OPTIONAL_LOCKS", "0")
     }
 
+    /// Keeps the keys of the terminal from the call: what moves files is not to be cut short by them.
+    pub(super) fn apart(mut self) -> Self {
+        self.apart = true;
+        self
+    }
+
     /// Ends the call with an error if it takes longer: for questions to a worktree whose file system, or whose agent, may make
     /// git wait for ever.
     pub(super) fn within(mut self, limit: Duration) -> Self {
@@ -191,6 +199,12 @@ impl Git {
             Some(bytes) => command.stdin_bytes(bytes),
             None => command.stdin_null(),
         };
+        if self.apart {
+            command = command.before_spawn(|call| {
+                std::os::unix::process::CommandExt::process_group(call, 0);
+                Ok(())
+            });
+        }
         let command = command.stdout_capture().stderr_capture().unchecked();
         let output = match self.limit {
             None => command.run().map_err(|cause| not_started(cause, &self.cwd))?,

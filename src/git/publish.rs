@@ -1,4 +1,4 @@
-//! A branch moved in the worktree that has it checked out: files, index and ref together, in git's own safe order.
+//! A branch moved in the worktree that has it checked out: files, index and ref together, in git's own safe order; and back.
 //!
 //! Invariant: nothing that is not committed is ever overwritten, ignored files included; what is in the way is named
 //! before anything moves ([`overlap`]), and again if it turned up since ([`GitError::Overlap`]).
@@ -11,7 +11,9 @@ use std::path::Path;
 use fs_err as fs;
 
 use super::command::Git;
+use super::refs::{self, RefEdit};
 use super::{Checkout, GitError, Repo, status};
+use crate::failpoint;
 use crate::model::Oid;
 
 /// Moves the branch of a worktree forward to `new`, with its files and index; no hook runs.
@@ -20,7 +22,8 @@ use crate::model::Oid;
 pub fn fast_forward(checkout: &Checkout, new: &Oid) -> Result<(), GitError> {
     let call = Git::at(checkout, "merge").args(["--ff-only", "--no-stat", "--no-verify-signatures"]);
     // git's default overwrites ignored files without a word, and a user's setting may stash dirty ones.
-    let ended = call.args(["--no-overwrite-ignore", "--no-autostash", "-q", new.as_str()]).finish()?;
+    let ended =
+        call.args(["--no-overwrite-ignore", "--no-autostash", "-q", new.as_str()]).apart().finish()?;
     if ended.code == Some(0) {
         let there = checkout.head()?.as_ref() == Some(new);
         return if there { Ok(()) } else { Err(GitError::Moved { name: "HEAD".to_owned() }) };
@@ -34,6 +37,39 @@ pub fn fast_forward(checkout: &Checkout, new: &Oid) -> Result<(), GitError> {
         return Err(GitError::Moved { name: "HEAD".to_owned() });
     }
     Err(ended.into())
+}
+
+/// Moves the branch of a worktree back from `from` to `to`, an earlier commit, with its files and index; no hook runs.
+/// [`GitError::Moved`]: it is not at `from`; [`GitError::Overlap`]: files are in the way. Either way nothing was changed.
+///
+/// The ref goes first, since git can move only a ref from exactly the value that it is expected to have; a kill before the
+/// files follow is made good by [`follow_back`].
+pub fn step_back(
+    repo: &Repo,
+    checkout: &Checkout,
+    branch: &str,
+    from: &Oid,
+    to: &Oid,
+) -> Result<(), GitError> {
+    let full = format!("refs/heads/{branch}");
+    refs::apply(repo, &[RefEdit::swap(&full, from.clone(), to.clone())])?;
+    failpoint::hit("undo.after_ref");
+    follow_back(repo, checkout, from, to).inspect_err(|_| {
+        // Nothing of the files was touched. Where this fails too, the branch has moved on already.
+        drop(refs::apply(repo, &[RefEdit::swap(full, to.clone(), from.clone())]));
+    })
+}
+
+/// Brings files and index of a worktree whose branch went back from `from` to `to` after it; files that are there already
+/// stay as they are. [`GitError::Overlap`]: files are in the way; nothing was changed.
+pub fn follow_back(repo: &Repo, checkout: &Checkout, from: &Oid, to: &Oid) -> Result<(), GitError> {
+    let call = Git::at(checkout, "read-tree").args(["-m", "-u", from.as_str(), to.as_str()]);
+    let ended = call.apart().finish()?;
+    if ended.code == Some(0) {
+        return Ok(());
+    }
+    let paths = overlap(repo, checkout, from, to)?;
+    if paths.is_empty() { Err(ended.into()) } else { Err(GitError::Overlap { paths }) }
 }
 
 /// Returns the uncommitted files of a worktree at `old` that moving it to `new` would touch: dirty ones, conflicts of any

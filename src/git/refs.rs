@@ -134,6 +134,17 @@ pub fn list(repo: &Repo, prefix: &str) -> Result<Vec<(String, Oid)>, GitError> {
     Ok(found)
 }
 
+/// Returns the refs that show where a branch, named short, is in other repositories, as far as known: its upstream, and the
+/// branch of its name in each remote.
+pub fn tracking(repo: &Repo, branch: &str) -> Result<Vec<(String, Oid)>, GitError> {
+    let call = Git::on(repo, "for-each-ref").args(["--format=%(upstream)"]);
+    let upstream = call.arg(format!("refs/heads/{branch}")).line()?;
+    let mut found = list(repo, "refs/remotes/")?;
+    let same = format!("/{branch}");
+    found.retain(|(name, _)| *name == upstream || name.ends_with(&same));
+    Ok(found)
+}
+
 /// Returns the worktrees that a branch, named short, is in use in: checked out, being rebased or being bisected.
 pub fn holders(repo: &Repo, branch: &str) -> Result<Vec<Entry>, GitError> {
     let full = format!("refs/heads/{branch}");

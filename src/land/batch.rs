@@ -79,6 +79,8 @@ struct Link<'t> {
     head: Oid,
     tip: Oid,
     commits: usize,
+    /// What it changes outside of what it owns.
+    outside: Vec<String>,
 }
 
 /// What a chain came to.
@@ -187,7 +189,7 @@ impl Course<'_> {
         alone: &mut Vec<&'t Task>,
         old: &Oid,
     ) -> Result<Vec<Link<'t>>, LandError> {
-        let (repo, globs) = (self.landing.repo, &self.landing.settings.merge.review);
+        let repo = self.landing.repo;
         let way = Way::to(repo, self.landing.target)?;
         loop {
             let mut chain: Vec<Link<'t>> = Vec::new();
@@ -203,17 +205,17 @@ impl Course<'_> {
                 let replayer = &mut self.replayer.borrow_mut();
                 let link = match replay(repo, replayer, ready.workspace, &tip, &ready.head)? {
                     Replay::Clean { tip: new, commits } if !waits && new != tip => {
-                        let guarded = review::guarded(repo, globs, task, &ready.head, &tip, &new)?;
-                        guarded.is_empty().then_some((new, commits))
+                        let crossed = self.fences.crossed(repo, task, &ready.head, &tip, &new)?;
+                        crossed.held.is_none().then_some((new, commits, crossed.outside))
                     }
                     _ => None,
                 };
-                let Some((new, commits)) = link else {
+                let Some((new, commits, outside)) = link else {
                     out.insert(task.id.clone());
                     continue;
                 };
                 tip = new.clone();
-                chain.push(Link { task, head: ready.head.clone(), tip: new, commits });
+                chain.push(Link { task, head: ready.head.clone(), tip: new, commits, outside });
             }
             // Whatever is in the way of one must not keep the others from landing.
             if way.obstacle(repo, old, &tip)?.is_some() {
@@ -282,6 +284,7 @@ impl Course<'_> {
                     head: Some(link.head.clone()),
                     fate: landed(link.task, link.tip.clone(), link.commits),
                     flaky: flaky.clone(),
+                    flagged: link.outside.clone(),
                     ..Landed::new(link.task)
                 });
             }
@@ -297,6 +300,7 @@ impl Course<'_> {
         report.tasks.push(Landed {
             head: Some(culprit.head.clone()),
             fate: Fate::Rejected(failure),
+            flagged: culprit.outside.clone(),
             ..Landed::new(culprit.task)
         });
         let behind = chain[red..].iter().map(|link| link.task.id.clone()).collect();

@@ -31,6 +31,7 @@ pub mod report;
 pub mod resolve;
 pub mod review;
 mod turn;
+pub mod undo;
 pub mod verify;
 
 use std::path::PathBuf;
@@ -44,10 +45,12 @@ pub use verify::{Checks, Failure, VerifyError};
 use self::one::Course;
 use self::publish::{Way, settle_held};
 use self::rehearsal::Rehearsal;
+use self::review::Fences;
 use crate::git::{GitError, Repo};
 use crate::model::observer::Observer;
 use crate::model::{Clock, Oid, Settings, Task, TaskId};
-use crate::store::{Journal, JournalError, Layout, LockError};
+use crate::process::halt::{self, Answer, Cause, Halt};
+use crate::store::{Journal, JournalError, Layout, Lock, LockError, lock};
 
 /// What is to be landed, where and how.
 #[derive(Clone, Copy)]
@@ -78,6 +81,8 @@ pub struct Landing<'a> {
     pub patience: Duration,
     /// The repository's own template of a resolver's prompt, as committed on the target.
     pub template: Option<&'a [u8]>,
+    /// Whether it is to end before its time.
+    pub halt: &'a Halt,
 }
 
 /// Who is asked to resolve a conflict that was not resolved before.
@@ -149,6 +154,12 @@ pub enum LandError {
     /// Another landing did not end in time.
     #[error("another landing is under way")]
     Busy(#[source] LockError),
+    /// Somebody asked it to end.
+    #[error("{}", match .0 { Cause::Person => "it was ended by `wt merge --abort`", Cause::Signal(_) => "it was interrupted" })]
+    Halted(Cause),
+    /// It cannot listen whether it is to end.
+    #[error("the landing cannot be made to listen")]
+    Deaf(#[source] std::io::Error),
     /// The checks could not be run.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -170,6 +181,8 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     if held.is_some() {
         settle_held(landing.repo, journal, landing.clock.now(), "the landing was interrupted")?;
     }
+    let heeding = held.is_some().then(|| landing.halt.heed(&landing.layout.landing_control()));
+    let _heeding = heeding.transpose().map_err(LandError::Deaf)?;
     let no_target = || LandError::NoTarget { target: landing.target.to_owned() };
     let before = landing.repo.branch_tip(landing.target)?.ok_or_else(no_target)?;
     Way::to(landing.repo, landing.target)?;
@@ -188,6 +201,7 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     if let Some(lock) = &held {
         lock.write(&turn::holder(landing, &tasks));
     }
+    let fences = Fences::of(&landing.settings.merge.review, roster);
     let orphaned = queue.orphaned.into_iter().map(|orphan| Landed {
         fate: Fate::LeftOut(LeftOut::Parent { parent: orphan.parent.name.clone(), state: orphan.state }),
         ..Landed::new(orphan.task)
@@ -203,9 +217,48 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
         stopped: None,
     };
     match &held {
-        Some(lock) => Course::new(landing, lock).run(&tasks, journal, &mut report),
-        None => Rehearsal::new(landing, before).run(&tasks, &mut report)?,
+        Some(lock) => Course::new(landing, lock, fences).run(&tasks, journal, &mut report),
+        None => Rehearsal::new(landing, fences, before).run(&tasks, &mut report)?,
     }
     report.tasks.extend(orphaned);
     Ok(report)
+}
+
+/// What ending a landing came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aborted {
+    /// One was under way, and has put everything right itself.
+    Ended,
+    /// None was; so many tasks of one that was killed were put right.
+    Settled(usize),
+}
+
+/// Ends the landing that is under way, and waits until its checks are gone and its tasks are back; with none under way,
+/// settles what a killed one left.
+pub fn abort(
+    repo: &Repo,
+    layout: &Layout,
+    clock: &dyn Clock,
+    journal: &mut Journal,
+) -> Result<Aborted, LandError> {
+    let path = layout.lock("land");
+    let reason = "the landing was interrupted";
+    let busy = |cause: std::io::Error| LandError::Busy(cause.into());
+    if let Some(_lock) = Lock::try_take(&path).map_err(busy)? {
+        return Ok(Aborted::Settled(settle_held(repo, journal, clock.now(), reason)?));
+    }
+    match halt::ask(&layout.landing_control(), lock::DEADLINE).map_err(LandError::Deaf)? {
+        Answer::Ended => {
+            // Who waited for its end may land now; that one settles too.
+            if let Some(_lock) = Lock::try_take(&path).map_err(busy)? {
+                settle_held(repo, journal, clock.now(), reason)?;
+            }
+            Ok(Aborted::Ended)
+        }
+        // The rest of a killed one, or something short: it ends by itself.
+        Answer::Nobody | Answer::Late => {
+            let _lock = Lock::take(&path, lock::DEADLINE, "wt merge --abort").map_err(LandError::Busy)?;
+            Ok(Aborted::Settled(settle_held(repo, journal, clock.now(), reason)?))
+        }
+    }
 }

@@ -11,6 +11,7 @@ use super::publish::{Outcome, Publication, Way, settle_held};
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, LeftOut, Report};
 use super::resolve::{Resolver, Steps};
+use super::review::Fences;
 use super::verify::{Bench, Passengers, Verdict, steps, steps_of_all};
 use super::{LandError, Landing, remembered, review};
 use crate::failpoint;
@@ -101,10 +102,11 @@ pub(super) struct Course<'a> {
     pub(super) replayer: RefCell<Replayer<'a>>,
     /// What resolves conflicts before an agent is asked.
     steps: Steps<'a>,
+    pub(super) fences: Fences<'a>,
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(landing: &'a Landing<'a>, lock: &'a Lock) -> Self {
+    pub(super) fn new(landing: &'a Landing<'a>, lock: &'a Lock, fences: Fences<'a>) -> Self {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let logs = landing.layout.landing(&id);
         let passed = Passed::at(landing.layout.passed());
@@ -117,12 +119,14 @@ impl<'a> Course<'a> {
             passed,
         };
         let replayer = RefCell::new(Replayer::new(landing.repo));
-        Self { landing, id, bench, replayer, steps: Steps::new(landing, Some(lock)) }
+        Self { landing, id, bench, replayer, steps: Steps::new(landing, Some(lock)), fences }
     }
 
     /// Lands `tasks`, batch by batch; what cannot go on ends it, with every task put right.
     pub(super) fn run(&self, tasks: &[Task], journal: &mut Journal, report: &mut Report) {
         if let Err(cause) = self.batches(tasks, journal, report) {
+            // Whatever it looks like: a check, an agent or git was cut short.
+            let cause = self.landing.halt.cause().map_or(cause, LandError::Halted);
             self.put_right(&cause, journal);
             report.stopped = Some(cause);
         }
@@ -141,10 +145,12 @@ impl<'a> Course<'a> {
         let mut line: Vec<&Task> = tasks.iter().collect();
         let mut taken: BTreeSet<TaskId> = BTreeSet::new();
         while !line.is_empty() {
+            self.require_going()?;
             let next: Vec<&Task> = line.drain(..size.now().min(line.len())).collect();
             let batched = self.batch(&next, &mut taken, journal, report)?;
             if batched.behind.is_empty() {
                 for task in batched.alone {
+                    self.require_going()?;
                     let landed = self.alone(task, journal, report)?;
                     report.tasks.push(landed);
                 }
@@ -157,6 +163,11 @@ impl<'a> Course<'a> {
             size = size.after(batched.ended);
         }
         Ok(())
+    }
+
+    /// Refuses to go on if somebody asked for the end.
+    pub(super) fn require_going(&self) -> Result<(), LandError> {
+        self.landing.halt.cause().map_or(Ok(()), |cause| Err(LandError::Halted(cause)))
     }
 
     /// A full disk, say, may make this impossible too; then the next command does it.
@@ -276,9 +287,10 @@ impl<'a> Course<'a> {
                 return Ok(Round::over(Fate::Rejected(failure), event));
             }
         }
-        let guarded = review::guarded(repo, &settings.merge.review, task, &ready.head, &old, &new)?;
-        if !guarded.is_empty() {
-            return self.review(task, resolver, &review::approval(&guarded), old, new);
+        let crossed = self.fences.crossed(repo, task, &ready.head, &old, &new)?;
+        about.flagged = crossed.outside;
+        if let Some(reason) = crossed.held {
+            return self.review(task, resolver, &reason, old, new);
         }
         observer.step(&format!("moving `{target}` to {}", new.short()));
         let (landing, id) = (self.landing, self.id.as_str());
@@ -307,6 +319,8 @@ impl<'a> Course<'a> {
             journal.append(self.landing.clock.now(), vec![(Some(resolver.task().id.clone()), event)])?;
             failpoint::hit("land.resolve.after_recorded");
         }
+        // An agent that was cut short has not refused anything.
+        self.require_going()?;
         Ok(replayed)
     }
 

@@ -1,4 +1,4 @@
-//! Moving the target: intent, move, record; and settling what a killed landing left open.
+//! Moving the target: intent, move, record; and settling what a killed landing, or a killed undo, left open.
 //!
 //! ```text
 //!  Publishing (old, new, tasks) ─▶ the target moves ─▶ Landed… + Published, as one append
@@ -14,12 +14,13 @@ use jiff::Timestamp;
 use super::report::LeftOut;
 use super::{LandError, Landing};
 use crate::failpoint;
-use crate::git::publish::{fast_forward, overlap, reflog_previous};
+use crate::git::publish::{fast_forward, follow_back, overlap, reflog_previous};
 use crate::git::refs::{self, RefEdit};
 use crate::git::status::{InProgress, in_progress};
 use crate::git::worktree::Entry;
 use crate::git::{Checkout, GitError, LinkedWorktree, Repo};
 use crate::model::observer::Observer;
+use crate::model::roster::Undoing;
 use crate::model::{Event, Oid, Roster, State, TaskId};
 use crate::store::{Journal, Layout, Lock};
 
@@ -200,7 +201,9 @@ pub fn settle(
 }
 
 fn unsettled(roster: &Roster) -> bool {
-    !roster.intents().is_empty() || roster.live().any(|task| matches!(task.state, State::Landing { .. }))
+    !roster.intents().is_empty()
+        || !roster.undoings().is_empty()
+        || roster.live().any(|task| matches!(task.state, State::Landing { .. }))
 }
 
 /// Settles; the caller holds the landing lock. A task whose intent came true has landed, any other goes back to where it
@@ -213,6 +216,9 @@ pub(super) fn settle_held(
 ) -> Result<usize, LandError> {
     if !unsettled(journal.read()?) {
         return Ok(0);
+    }
+    for undoing in journal.roster().undoings() {
+        finish_undoing(repo, undoing)?;
     }
     journal.transact(now, |roster| {
         let mut landed: Vec<(Option<TaskId>, Event)> = Vec::new();
@@ -230,7 +236,41 @@ pub(super) fn settle_held(
             .filter(|task| landing(&task.id) && !landed.iter().any(|(id, _)| id.as_ref() == Some(&task.id)))
             .map(|task| (Some(task.id.clone()), Event::LandingAborted { reason: reason.to_owned() }))
             .collect();
-        let tasks = landed.len() + aborted.len();
-        Ok((landed.into_iter().chain(aborted).chain(published).collect(), tasks))
+        let mut back: Vec<(Option<TaskId>, Event)> = Vec::new();
+        for undoing in roster.undoings() {
+            let moved = !contains(repo, &undoing.target, &undoing.from);
+            if moved {
+                back.extend(unlanded(roster, &undoing.tasks));
+            }
+            published.push((None, Event::Undone { landing: undoing.landing.clone(), moved }));
+        }
+        let tasks = landed.len() + aborted.len() + back.len();
+        Ok((landed.into_iter().chain(aborted).chain(back).chain(published).collect(), tasks))
     })
+}
+
+/// Returns what is to be recorded of tasks whose landing was taken back, those left out of which it is recorded already.
+fn unlanded<'t>(
+    roster: &'t Roster,
+    tasks: &'t [(TaskId, State)],
+) -> impl Iterator<Item = (Option<TaskId>, Event)> + 't {
+    let landed = |id: &TaskId| roster.get(id).is_some_and(|task| task.state == State::Landed);
+    tasks.iter().filter(move |(id, _)| landed(id)).map(|(id, to)| {
+        let event = Event::Unlanded { to: to.clone() };
+        (Some(id.clone()), event)
+    })
+}
+
+/// Brings the files of a checkout after its branch, where an undo was killed between the two.
+fn finish_undoing(repo: &Repo, undoing: &Undoing) -> Result<(), LandError> {
+    let Undoing { target, from, to, .. } = undoing;
+    if repo.branch_tip(target)?.as_ref() != Some(to) {
+        return Ok(());
+    }
+    let Ok(Way::Checkout(checkout)) = Way::to(repo, target) else { return Ok(()) };
+    match follow_back(repo, &checkout, from, to) {
+        // Somebody has changed these files since: git shows both, and nothing is lost.
+        Ok(()) | Err(GitError::Overlap { .. }) => Ok(()),
+        Err(cause) => Err(cause.into()),
+    }
 }

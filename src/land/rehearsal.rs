@@ -4,9 +4,9 @@ use super::one::{Ready, landed, ready};
 use super::publish::Way;
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, Report};
+use super::review::Fences;
 use super::{Conflicts, LandError, Landing, resolve, review};
 use crate::git::replay::Replayer;
-use crate::model::event::ResolvedPath;
 use crate::model::{Oid, Task};
 
 /// A landing that is only told.
@@ -15,12 +15,13 @@ pub(super) struct Rehearsal<'a> {
     tip: Oid,
     replayer: Replayer<'a>,
     steps: resolve::Steps<'a>,
+    fences: Fences<'a>,
 }
 
 impl<'a> Rehearsal<'a> {
-    pub(super) fn new(landing: &'a Landing<'a>, tip: Oid) -> Self {
+    pub(super) fn new(landing: &'a Landing<'a>, fences: Fences<'a>, tip: Oid) -> Self {
         let steps = resolve::Steps::new(landing, None);
-        Self { landing, tip, replayer: Replayer::new(landing.repo), steps }
+        Self { landing, tip, replayer: Replayer::new(landing.repo), steps, fences }
     }
 
     /// Replays `tasks` one on top of the other, without checks.
@@ -29,27 +30,27 @@ impl<'a> Rehearsal<'a> {
         let way = Way::to(repo, self.landing.target)?;
         for task in tasks {
             self.landing.observer.step(&format!("replaying `{}`", task.name()));
-            let mut about = Landed::new(task);
-            about.fate = match ready(repo, task, report)? {
+            let mut landed = Landed::new(task);
+            landed.fate = match ready(repo, task, report)? {
                 Err(why) => Fate::LeftOut(why),
                 Ok(ready) => {
-                    about.head = Some(ready.head.clone());
-                    self.tell(task, &ready, &way, &mut about.resolved)?
+                    landed.head = Some(ready.head.clone());
+                    self.tell(task, &ready, &way, &mut landed)?
                 }
             };
-            report.tasks.push(about);
+            report.tasks.push(landed);
         }
         report.after = self.tip;
         Ok(())
     }
 
-    /// `resolved` becomes what of the task would be resolved.
+    /// Tells what would become of a task; `about` is told what else there is to know.
     fn tell(
         &mut self,
         task: &Task,
         ready: &Ready<'_>,
         way: &Way,
-        resolved: &mut Vec<ResolvedPath>,
+        about: &mut Landed,
     ) -> Result<Fate, LandError> {
         let Landing { repo, settings, conflicts, .. } = *self.landing;
         let mut replayed = replay(repo, &mut self.replayer, ready.workspace, &self.tip, &ready.head)?;
@@ -58,7 +59,7 @@ impl<'a> Rehearsal<'a> {
             let name = task.name().as_str();
             let told = resolve::rehearse(&self.steps, repo, name, &self.tip, &ready.head)?;
             let resolve::Rehearsed { outcome, asked, resolved: all, doubts } = told;
-            *resolved = all;
+            about.resolved = all;
             if outcome.stop.is_none() {
                 if let Some(reason) = review::doubtful(&doubts) {
                     return Ok(Fate::Review { reason, paths: paths.clone() });
@@ -79,10 +80,10 @@ impl<'a> Rehearsal<'a> {
                 if let Some(why) = way.obstacle(repo, &self.tip, &tip)? {
                     return Ok(Fate::LeftOut(why));
                 }
-                let guarded =
-                    review::guarded(repo, &settings.merge.review, task, &ready.head, &self.tip, &tip)?;
-                if !guarded.is_empty() {
-                    return Ok(Fate::Review { reason: review::approval(&guarded), paths: Vec::new() });
+                let crossed = self.fences.crossed(repo, task, &ready.head, &self.tip, &tip)?;
+                about.flagged = crossed.outside;
+                if let Some(reason) = crossed.held {
+                    return Ok(Fate::Review { reason, paths: Vec::new() });
                 }
                 self.tip = tip.clone();
                 landed(task, tip, commits)

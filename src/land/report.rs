@@ -52,12 +52,21 @@ pub struct Landed {
     pub flaky: Vec<String>,
     /// What did not merge and was resolved.
     pub resolved: Vec<ResolvedPath>,
+    /// What it changed outside of what it owns, where it owns anything.
+    pub flagged: Vec<String>,
 }
 
 impl Landed {
     /// Returns a task of which nothing is known yet.
     pub(super) fn new(task: &Task) -> Self {
-        Self { id: task.id.clone(), head: None, fate: Fate::Nothing, flaky: Vec::new(), resolved: Vec::new() }
+        Self {
+            id: task.id.clone(),
+            head: None,
+            fate: Fate::Nothing,
+            flaky: Vec::new(),
+            resolved: Vec::new(),
+            flagged: Vec::new(),
+        }
     }
 }
 
@@ -199,7 +208,8 @@ impl LeftOut {
     }
 }
 
-fn listed(paths: &[String]) -> String {
+/// Names some of several things, and how many more there are.
+pub(super) fn listed(paths: &[String]) -> String {
     let shown = if paths.len() <= 3 { paths.len() } else { 2 };
     let mut text = paths[..shown].iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
     if shown < paths.len() {
@@ -239,6 +249,7 @@ impl Landed {
             reason: None,
             conflicts: Vec::new(),
             log: None,
+            flagged: self.flagged.clone(),
         };
         match &self.fate {
             Fate::Landed { commits, .. } => {

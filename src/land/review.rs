@@ -16,7 +16,7 @@ use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::{GitError, Repo, conflict, replay, status, tree};
 use crate::model::event::{ConflictKind, ConflictedPath};
 use crate::model::text::count;
-use crate::model::{Event, Oid, State, Task, TaskName};
+use crate::model::{Event, Oid, Roster, State, Task, TaskId, TaskName, TaskSpec};
 use crate::store::{Journal, JournalError};
 use crate::workspace::Site;
 
@@ -88,22 +88,84 @@ pub(super) fn drop_candidate(repo: &Repo, task: &Task) -> Result<(), GitError> {
     }
 }
 
-/// Returns what a person must approve of the change from `old` to `new`, by the globs of `[merge] review`; a branch's commit
-/// that was approved needs no other approval.
-pub(super) fn guarded(
-    repo: &Repo,
-    globs: &[String],
-    task: &Task,
-    head: &Oid,
-    old: &Oid,
-    new: &Oid,
-) -> Result<Vec<String>, GitError> {
-    if globs.is_empty() || task.approved.as_ref() == Some(head) {
-        return Ok(Vec::new());
+/// Who minds which paths, as it was when the landing began: what lands beside its owner is no less a trespass.
+#[derive(Debug, Clone)]
+pub(super) struct Fences<'a> {
+    /// The globs of `[merge] review`.
+    guarded: &'a [String],
+    /// The live tasks that own anything, with the globs.
+    owners: Vec<(TaskId, Vec<String>)>,
+}
+
+/// What a task's change has to do with the paths that somebody minds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Crossed {
+    /// Why a person must approve it, if one must.
+    pub held: Option<String>,
+    /// What it changed outside of what it owns, where it owns anything.
+    pub outside: Vec<String>,
+}
+
+impl<'a> Fences<'a> {
+    /// Returns the fences of now.
+    pub(super) fn of(guarded: &'a [String], roster: &Roster) -> Self {
+        let owners = roster.live().filter(|task| !task.spec.owns.is_empty());
+        Self { guarded, owners: owners.map(|task| (task.id.clone(), task.spec.owns.clone())).collect() }
     }
-    let mut changed = status::changed_paths(repo, old, new)?;
-    changed.retain(|path| matches(globs, path));
-    Ok(changed)
+
+    /// Returns what the change from `old` to `new`, which is all the task's own, has to do with the paths that somebody
+    /// minds: a person (`[merge] review`), another live task (`--own`), the task itself (`--avoid`, `--own`). A branch's
+    /// commit that was approved needs no other approval.
+    pub(super) fn crossed(
+        &self,
+        repo: &Repo,
+        task: &Task,
+        head: &Oid,
+        old: &Oid,
+        new: &Oid,
+    ) -> Result<Crossed, GitError> {
+        let approved = task.approved.as_ref() == Some(head);
+        let TaskSpec { owns, avoids, .. } = &task.spec;
+        let others: Vec<_> = self.owners.iter().filter(|(id, _)| *id != task.id).collect();
+        let minded = !(approved || self.guarded.is_empty() && avoids.is_empty() && others.is_empty());
+        if !minded && owns.is_empty() {
+            return Ok(Crossed::default());
+        }
+        let changed = status::changed_paths(repo, old, new)?;
+        let within = |globs: &[String]| -> Vec<&String> {
+            changed.iter().filter(|path| matches(globs, path)).collect()
+        };
+        let mut why = Vec::new();
+        if minded {
+            let guarded = within(self.guarded);
+            why.extend(
+                and_more(&guarded).map(|paths| format!("a change of {paths} needs a person's approval")),
+            );
+            let avoided = and_more(&within(avoids));
+            why.extend(avoided.map(|paths| format!("it changes {paths}, which it was told to avoid")));
+            for (other, globs) in others {
+                let mut theirs = within(globs);
+                theirs.retain(|path| !matches(owns, path));
+                let paths = and_more(&theirs);
+                why.extend(paths.map(|paths| format!("it changes {paths}, which `{}` owns", other.name)));
+            }
+        }
+        let outside = if owns.is_empty() {
+            Vec::new()
+        } else {
+            changed.iter().filter(|path| !matches(owns, path)).cloned().collect()
+        };
+        Ok(Crossed { held: (!why.is_empty()).then(|| why.join("; ")), outside })
+    }
+}
+
+/// Names the first of several paths and how many more there are; `None`: there is none.
+fn and_more(paths: &[&String]) -> Option<String> {
+    let (first, more) = paths.split_first()?;
+    Some(match more.len() {
+        0 => format!("`{first}`"),
+        more => format!("`{first}` and {more} more"),
+    })
 }
 
 /// Returns why a person must look at a resolution, if one must: a file that all doubts are about is named once.
@@ -118,12 +180,6 @@ pub(super) fn doubtful(doubts: &[String]) -> Option<String> {
         Some(format!("{number} in {path}: {}", told.collect::<Option<Vec<_>>>()?.join("; ")))
     });
     Some(of_one.unwrap_or_else(|| format!("{number}: {}", doubts.join("; "))))
-}
-
-/// Returns why guarded paths need a person.
-pub(super) fn approval(paths: &[String]) -> String {
-    let more = if paths.len() > 1 { format!(" and {} more", paths.len() - 1) } else { String::new() };
-    format!("a change of `{}`{more} needs a person's approval", paths[0])
 }
 
 /// Approves what is in review: its resolutions are remembered, and the task is ready to land again. Returns the paths whose

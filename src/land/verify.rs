@@ -281,7 +281,8 @@ impl Bench<'_> {
 
     fn run(&self, command: &str, limit: Duration, place: &Path, log: &Path) -> io::Result<Outcome> {
         let without: Vec<&str> = REDIRECTING.iter().copied().chain(own_variables()).collect();
-        run::shell_blocking(&Shell {
+        let halt = self.landing.halt;
+        let shell = Shell {
             command,
             folder: place,
             env: &[],
@@ -292,7 +293,10 @@ impl Bench<'_> {
             token: &uuid::Uuid::new_v4().simple().to_string(),
             shared: &[self.lock.as_fd()],
             then: &[],
-        })
+        };
+        let outcome = run::shell_blocking(&shell, halt.asked())?;
+        // What was cut short says nothing of the commit.
+        if halt.cause().is_some() { Err(io::ErrorKind::Interrupted.into()) } else { Ok(outcome) }
     }
 
     /// Brings the worktree to `commit` and returns its folder; made, and furnished, where it is missing.

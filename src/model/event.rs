@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::budget::{Bound, Budget, Ledger};
 pub use super::conflict::{ConflictKind, ConflictedPath, ResolvedBy, ResolvedPath};
+use super::state::State;
 use super::task::{Oid, Task, TaskSpec, Workspace};
 use super::verdict::{Class, Exit};
 use super::{TaskId, Usage};
@@ -334,6 +335,31 @@ pub enum Event {
         landing: String,
         /// Whether the target moved.
         moved: bool,
+    },
+    /// A landing is about to be taken back: the intent, settled by [`Event::Undone`] or by the next command.
+    Undoing {
+        /// The landing's id.
+        landing: String,
+        /// The target, short.
+        target: String,
+        /// Where it stands: where the landing brought it.
+        from: Oid,
+        /// Where it goes: where it was before.
+        to: Oid,
+        /// The tasks that are taken back, with the state that each one goes back to.
+        tasks: Vec<(TaskId, State)>,
+    },
+    /// The intent to take a landing back is settled.
+    Undone {
+        /// The landing's id.
+        landing: String,
+        /// Whether the target moved.
+        moved: bool,
+    },
+    /// The landing that brought its commits to the target was taken back.
+    Unlanded {
+        /// Where it stands now.
+        to: State,
     },
     /// A task as it stood when the journal was rolled.
     Carried {

@@ -29,6 +29,7 @@ pub const KINDS: &[&str] = &[
     "rejected",
     "landed",
     "published",
+    "undone",
     "pruned",
     "removed",
     "restored",
@@ -78,10 +79,13 @@ impl Event {
             Self::Rewound { .. } => "rewound",
             Self::Landed { .. } => "landed",
             Self::Published { moved: true, .. } => "published",
+            Self::Unlanded { .. } => "undone",
             Self::Pruned { .. } => "pruned",
             Self::Removed { .. } => "removed",
             Self::Restored { .. } => "restored",
             Self::Publishing { .. }
+            | Self::Undoing { .. }
+            | Self::Undone { .. }
             | Self::Published { .. }
             | Self::Carried { .. }
             | Self::CarriedLedger { .. }

@@ -33,11 +33,27 @@ pub struct Intent {
     pub tasks: Vec<(TaskId, Oid, usize)>,
 }
 
+/// A landing that was about to be taken back when its record was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undoing {
+    /// The landing's id.
+    pub landing: String,
+    /// The target, short.
+    pub target: String,
+    /// Where it stood.
+    pub from: Oid,
+    /// Where it was to go.
+    pub to: Oid,
+    /// The tasks that are taken back, with the state that each one goes back to.
+    pub tasks: Vec<(TaskId, State)>,
+}
+
 /// All tasks and open intents.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Roster {
     tasks: BTreeMap<TaskId, Task>,
     intents: Vec<Intent>,
+    undoings: Vec<Undoing>,
     next_order: u64,
     /// By account, the task whose attempt ended last.
     spoke_last: BTreeMap<String, TaskId>,
@@ -104,6 +120,11 @@ impl Roster {
         &self.intents
     }
 
+    /// Returns intents to take a landing back that were never settled.
+    pub fn undoings(&self) -> &[Undoing] {
+        &self.undoings
+    }
+
     /// Returns what was used lately, by all tasks.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -120,6 +141,14 @@ impl Roster {
                 tasks: tasks.clone(),
             }),
             Event::Published { landing, .. } => self.intents.retain(|intent| intent.landing != *landing),
+            Event::Undoing { landing, target, from, to, tasks } => self.undoings.push(Undoing {
+                landing: landing.clone(),
+                target: target.clone(),
+                from: from.clone(),
+                to: to.clone(),
+                tasks: tasks.clone(),
+            }),
+            Event::Undone { landing, .. } => self.undoings.retain(|undoing| undoing.landing != *landing),
             Event::CarriedLedger { ledger } => self.ledger = ledger.clone(),
             _ => {}
         }

@@ -14,6 +14,7 @@
 //!                                  landing ─ Landed ─▶ landed   ─ Conflicted ─▶ conflict   ─ Rejected ─▶ rejected
 //!                                     └─ LandingAborted ─▶ where it was
 //!                                     └─ ReviewNeeded ─▶ review ─ Approved ─▶ done
+//!  landed ─ Unlanded(to) ─▶ done, or what a landing by name found: failed, dead, stopped, open
 //!  queued, waiting ─ OverBudget ─▶ failed, or waiting for tomorrow
 //!  resting, with a workspace ─ Rewound ─▶ stopped (open and lost stay)
 //!  any resting state ─ Removed ─▶ removed ─ Restored ─▶ where it was
@@ -133,6 +134,21 @@ impl State {
         matches!(self, Self::Queued | Self::Waiting { .. } | Self::Running { .. } | Self::Lost { .. })
     }
 
+    /// Returns the state in which a landing took the task up, while it has it.
+    pub fn taken_up_from(&self) -> Option<Self> {
+        if let Self::Landing { from } = self { Some((**from).clone()) } else { None }
+    }
+
+    /// Returns where a task goes back to that a landing took up in this state, when that landing is taken back: what stood
+    /// in its way once was overcome, but what only a person's word lets land is still theirs to say.
+    #[must_use]
+    pub fn before_landing(&self) -> Self {
+        match self {
+            Self::Done { .. } | Self::Failed | Self::Dead | Self::Stopped | Self::Open => self.clone(),
+            _ => Self::Done { skipped: false },
+        }
+    }
+
     /// Returns whether `wt merge --all` takes it up.
     pub fn lands_by_itself(&self) -> bool {
         matches!(self, Self::Done { .. })
@@ -215,6 +231,7 @@ impl State {
             (Self::Review, E::Approved { .. }) => Self::Done { skipped: false },
             (Self::Landing { .. }, E::Rejected { .. }) => Self::Rejected,
             (Self::Landing { .. }, E::Landed { .. }) => Self::Landed,
+            (Self::Landed, E::Unlanded { to }) if to.before_landing() == *to => to.clone(),
             (Self::Landing { from }, E::LandingAborted { .. })
             | (Self::Removed { from }, E::Restored { .. }) => *from,
             (Self::Running { .. } | Self::Landing { .. } | Self::Removed { .. }, E::Removed { .. }) => {
@@ -234,6 +251,8 @@ fn only_a_fact(event: &Event) -> bool {
         Event::WorkspaceMade { .. }
             | Event::Publishing { .. }
             | Event::Published { .. }
+            | Event::Undoing { .. }
+            | Event::Undone { .. }
             | Event::Unknown
             | Event::Rebudgeted { .. }
             | Event::BudgetWarned { .. }
@@ -294,6 +313,8 @@ fn word(event: &Event) -> &'static str {
         Event::Restored { .. } => "restored",
         Event::Publishing { .. } => "publishing",
         Event::Published { .. } => "published",
+        Event::Undoing { .. } => "about to be taken back",
+        Event::Undone { .. } | Event::Unlanded { .. } => "taken back",
         Event::Carried { .. } | Event::CarriedLedger { .. } => "carried over",
         Event::Unknown => "changed by an unknown event",
     }
@@ -355,6 +376,9 @@ mod tests {
             Just(Event::Conflicted { paths: vec![], onto: oid(), reason: None }),
             Just(Event::Rejected { reason: String::new(), onto: oid(), log: None }),
             Just(Event::Landed { tip: oid(), commits: 1 }),
+            Just(Event::Unlanded { to: State::Done { skipped: false } }),
+            Just(Event::Unlanded { to: State::Stopped }),
+            Just(Event::Unlanded { to: State::Queued }),
             Just(Event::Removed { reason: String::new(), trash: None }),
             Just(Event::Unknown),
         ]
@@ -362,7 +386,7 @@ mod tests {
 
     proptest! {
         /// Whatever happens in whatever order: what is refused changes nothing, a landed task stays landed unless it is
-        /// removed, running is entered by `Started` alone and left only by its own attempt's end or loss, and `landed`
+        /// removed or its landing is taken back, which makes it land again and never run; running is entered by `Started` alone and left only by its own attempt's end or loss, and `landed`
         /// is reached from a landing alone.
         #[test]
         fn any_sequence_of_events_keeps_the_invariants(
@@ -376,7 +400,10 @@ mod tests {
                 match (&before, &after) {
                     (State::Landed, after) => {
                         let removed = matches!(after, State::Removed { .. });
-                        prop_assert!(removed || *after == State::Landed, "landed became {}", after.word());
+                        let back = matches!(event, Event::Unlanded { .. })
+                            && after.clone().apply(&Event::LandingStarted { head: oid() }).is_ok();
+                        let stays = *after == State::Landed;
+                        prop_assert!(removed || back || stays, "landed became {}", after.word());
                     }
                     (State::Running { attempt, .. }, State::Running { .. }) => {
                         let keeps = matches!(event, Event::Unknown);
@@ -417,6 +444,27 @@ mod tests {
             ports: Vec::new(),
         };
         assert_eq!(removed.apply(&Event::Restored { workspace }).unwrap(), rejected);
+    }
+
+    #[test]
+    fn a_landing_that_is_taken_back_leaves_what_can_land_again() {
+        let landing = |from: State| State::Landing { from: Box::new(from) };
+        let landed = landing(State::Conflict).apply(&Event::Landed { tip: oid(), commits: 1 }).unwrap();
+        for (before, after) in [
+            (State::Done { skipped: true }, State::Done { skipped: true }),
+            (State::Conflict, State::Done { skipped: false }),
+            (State::Rejected, State::Done { skipped: false }),
+            (State::Stopped, State::Stopped),
+            (State::Open, State::Open),
+        ] {
+            let to = before.before_landing();
+            assert_eq!(to, after);
+            assert_eq!(landed.clone().apply(&Event::Unlanded { to }).unwrap(), after);
+        }
+        assert!(landed.apply(&Event::Unlanded { to: State::Queued }).is_err());
+        let done = Event::Unlanded { to: State::Done { skipped: false } };
+        assert!(State::Queued.apply(&done).is_err());
+        assert!(landing(State::Open).apply(&done).is_err());
     }
 
     #[test]

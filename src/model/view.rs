@@ -283,6 +283,9 @@ pub struct LandedView {
     /// The file that has the output of the check that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
+    /// What it changed outside of what it owns, where it owns anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub flagged: Vec<String>,
 }
 
 /// A path that was resolved.

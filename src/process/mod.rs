@@ -20,6 +20,7 @@ pub mod capture;
 pub mod child;
 mod footprint;
 pub mod guard;
+pub mod halt;
 pub mod inside;
 pub mod launch;
 pub mod run;

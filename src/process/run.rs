@@ -125,9 +125,6 @@ pub async fn shell(shell: &Shell<'_>, stop: impl Future<Output = ()>) -> io::Res
 }
 
 /// The same, for callers without a runtime.
-pub fn shell_blocking(command: &Shell<'_>) -> io::Result<Outcome> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?
-        .block_on(shell(command, std::future::pending()))
+pub fn shell_blocking(command: &Shell<'_>, stop: impl Future<Output = ()>) -> io::Result<Outcome> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(shell(command, stop))
 }

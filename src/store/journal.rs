@@ -225,6 +225,16 @@ impl Journal {
             };
             lines.extend(encode(&Record { v: VERSION, at: now, task: None, event })?);
         }
+        for undoing in self.roster.undoings() {
+            let event = Event::Undoing {
+                landing: undoing.landing.clone(),
+                target: undoing.target.clone(),
+                from: undoing.from.clone(),
+                to: undoing.to.clone(),
+                tasks: undoing.tasks.clone(),
+            };
+            lines.extend(encode(&Record { v: VERSION, at: now, task: None, event })?);
+        }
         if lines.len() as u64 > ROLL_AT / 2 {
             self.roll_at = self.offset * 2; // Nearly all of it is alive: rolling would only copy.
             return Ok(());

@@ -12,6 +12,7 @@
 //!   tasks/NAME@G/               task.toml prompt.md CLAUDE.local.md making.json making.log hook.log ports.json setup.log
 //!                               setup.done lock control exit live.json
 //!     attempts/N/               stream.jsonl stderr.log verify.log
+//!   land.control                FIFO at which a landing listens whether it is to end
 //!   landings/ID/                one log a check
 //!   folders                     what the folders of worktrees were when they were last read
 //!   ignored                     what git ignores in the main checkout
@@ -110,6 +111,11 @@ impl Layout {
     /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`, `foresee`, `notify`, `auto`).
     pub fn lock(&self, name: &str) -> PathBuf {
         self.root.join(format!("{name}.lock"))
+    }
+
+    /// Returns the FIFO at which a landing listens whether it is to end.
+    pub fn landing_control(&self) -> PathBuf {
+        self.root.join("land.control")
     }
 
     /// Returns the mark that spare workspaces are to be tended once more.

@@ -97,7 +97,10 @@ impl Tail {
             // A part begins with the tasks, the ledger and the open intents of the one before.
             carrying &= matches!(
                 record.event,
-                Event::Carried { .. } | Event::CarriedLedger { .. } | Event::Publishing { .. }
+                Event::Carried { .. }
+                    | Event::CarriedLedger { .. }
+                    | Event::Publishing { .. }
+                    | Event::Undoing { .. }
             );
             if !carrying && !matches!(record.event, Event::Carried { .. } | Event::CarriedLedger { .. }) {
                 found.push((record, self.place));

@@ -14,7 +14,10 @@ use crate::store::journal::Entry;
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
 use crate::workspace::briefing::{self, Place};
-use crate::workspace::{self, GitLock, RemoveError, apply_removal, plan_removal, plan_restoration};
+use crate::workspace::remove::{next_trash, put_away_branch};
+use crate::workspace::{
+    self, GitLock, RemoveError, apply_removal, plan_removal, plan_restoration, plan_restoration_onto,
+};
 
 /// How long the task's lock is waited for: nobody has a reason to hold that of a removed one for long.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -92,11 +95,41 @@ pub struct Restored {
     pub left_out: Vec<String>,
 }
 
+/// What a task comes back from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source<'a> {
+    /// The trash ref that its removal recorded; its base is what it has in common with its target.
+    Recorded,
+    /// That ref, too, or its last commit if the ref is gone; its base is what it has in common with that commit.
+    Landed { head: Option<&'a Oid>, onto: &'a Oid },
+}
+
 /// Restores a task.
 pub fn restore(
     grounds: &Grounds<'_>,
     journal: &mut Journal,
     which: &Which,
+) -> Result<Restored, RestoreError> {
+    bring_back(grounds, journal, which, Source::Recorded)
+}
+
+/// Restores a task that has landed, whose landing is about to be taken back: its target goes to `onto`. `head`: its branch's
+/// commit that landed, to restore the branch from where the trash ref is gone.
+pub fn restore_landed(
+    grounds: &Grounds<'_>,
+    journal: &mut Journal,
+    id: &TaskId,
+    head: Option<&Oid>,
+    onto: &Oid,
+) -> Result<Restored, RestoreError> {
+    bring_back(grounds, journal, &Which::Exactly(id.clone()), Source::Landed { head, onto })
+}
+
+fn bring_back(
+    grounds: &Grounds<'_>,
+    journal: &mut Journal,
+    which: &Which,
+    source: Source<'_>,
 ) -> Result<Restored, RestoreError> {
     let site = &grounds.site;
     let git = Lock::take(&site.layout.lock("git"), DEADLINE, "restoring a workspace")?;
@@ -110,9 +143,19 @@ pub fn restore(
     let Ok(_held) = Lock::take(&folder.lock(), PATIENCE, "restoring a workspace") else {
         return Err(RestoreError::Live { name, state: "in use by another `wt`" });
     };
-    let trash = trash(grounds, &task)?;
+    let trash = match (trash(grounds, &task), source) {
+        (Err(RestoreError::NoTrash { .. }), Source::Landed { head: Some(head), .. }) => {
+            let trash = next_trash(site.repo, &name)?;
+            put_away_branch(site.repo, &trash, head)?;
+            trash
+        }
+        (found, _) => found?,
+    };
     grounds.observer.step(&format!("restoring `{name}` from {trash}"));
-    let restoration = plan_restoration(site, &task.id, &trash, &task.spec.target)?;
+    let restoration = match source {
+        Source::Recorded => plan_restoration(site, &task.id, &trash, &task.spec.target)?,
+        Source::Landed { onto, .. } => plan_restoration_onto(site, &task.id, &trash, Some(onto))?,
+    };
     let text = instructions(grounds, journal.roster(), &task, &restoration.branch, &restoration.base);
     let made = workspace::apply_restoration(site, GitLock::held(&git), &restoration, &text)?;
 

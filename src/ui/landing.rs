@@ -4,7 +4,11 @@ use anstyle::{AnsiColor, Style};
 
 use crate::model::Oid;
 use crate::model::text::{count, neutralised};
+use crate::model::view::verbs::{UndoView, UndoneView};
 use crate::model::view::{LandResult, LandedView, MergeView, RemoteView, ResolvedView};
+
+/// How many paths outside of what a task owns are shown.
+const SHOWN: usize = 3;
 
 fn word(result: LandResult) -> (&'static str, Style) {
     match result {
@@ -37,6 +41,29 @@ pub fn by(word: &str) -> &str {
     }
 }
 
+/// Returns `wt undo` for people: a line a task, and where the target is.
+pub fn undo(view: &UndoView) -> String {
+    let width = view.tasks.iter().map(|task| task.name.len()).max().unwrap_or(0);
+    let place = |task: &UndoneView| task.worktree.as_deref().map(|path| neutralised(path).into_owned());
+    let mut lines: Vec<String> = view
+        .tasks
+        .iter()
+        .map(|task| {
+            let line =
+                format!("{:<8}  {:<width$}  {}", task.state, task.name, place(task).unwrap_or_default());
+            line.trim_end().to_owned()
+        })
+        .collect();
+    let commits = count(usize::try_from(view.commits).unwrap_or(usize::MAX), "commit");
+    let (target, before, after) = (&view.target, view.before.short(), view.after.short());
+    lines.push(if view.dry_run {
+        format!("{target} would go back from {before} to {after}, {commits}")
+    } else {
+        format!("{target} is back at {after}, was at {before}; {commits} kept by {}", view.kept)
+    });
+    lines.join("\n")
+}
+
 /// Returns `wt merge` for people: a line a task, its conflicts below it, and where the target is.
 pub fn merge(view: &MergeView) -> String {
     let width = view.tasks.iter().map(|task| task.name.len()).max().unwrap_or(0);
@@ -48,6 +75,11 @@ pub fn merge(view: &MergeView) -> String {
             format!("            {} ({})", neutralised(&c.path), c.kind.words())
         };
         lines.extend(task.conflicts.iter().map(path));
+        let outside = |path: &String| format!("            {} (outside of what it owns)", neutralised(path));
+        lines.extend(task.flagged.iter().take(SHOWN).map(outside));
+        if task.flagged.len() > SHOWN {
+            lines.push(format!("            and {} more", task.flagged.len() - SHOWN));
+        }
         let merged = |r: &ResolvedView| format!("            {} ({})", neutralised(&r.path), by(&r.by));
         lines.extend(task.resolved.iter().filter(|_| task.conflicts.is_empty()).map(merged));
     }

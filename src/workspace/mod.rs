@@ -29,7 +29,7 @@ pub mod trash;
 pub use apply::{ApplyError, Made, Step, apply_creation};
 pub use plan::{Begun, Creation, PlanError, Survey, plan_creation};
 pub use remove::{Removal, RemoveError, Removed, apply_removal, apply_removal_as_seen, plan_removal};
-pub use restore::{Restoration, RestoreError, apply_restoration, plan_restoration};
+pub use restore::{Restoration, RestoreError, apply_restoration, plan_restoration, plan_restoration_onto};
 pub use room::NoRoom;
 
 use crate::git::Repo;

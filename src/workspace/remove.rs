@@ -181,6 +181,17 @@ pub(super) fn branch_ref(trash: &str) -> String {
     format!("{trash}.branch")
 }
 
+/// Puts a branch without worktree below the trash ref of that name, from which it is restored like any other.
+pub fn put_away_branch(repo: &Repo, trash: &str, tip: &Oid) -> Result<(), GitError> {
+    let beside = RefEdit { name: branch_ref(trash), new: Some(tip.clone()), old: Expected::Any };
+    refs::apply(repo, &[RefEdit::create(trash, tip.clone()), beside])
+}
+
+/// Returns the name that the next trash ref of a task gets.
+pub fn next_trash(repo: &Repo, name: &TaskName) -> Result<String, GitError> {
+    Ok(trash_ref(name, trash_of(repo, name)?.last().map_or(1, |(n, _)| n + 1)))
+}
+
 /// Returns the numbers of a name's trash refs with their snapshots, in order.
 pub fn trash_of(repo: &Repo, name: &TaskName) -> Result<Vec<(u32, Oid)>, GitError> {
     let prefix = format!("refs/wt/trash/{name}/");

@@ -89,6 +89,16 @@ pub fn plan_restoration(
     trash: &str,
     target: &str,
 ) -> Result<Restoration, RestoreError> {
+    plan_restoration_onto(site, id, trash, site.repo.branch_tip(target)?.as_ref())
+}
+
+/// Does what [`plan_restoration`] does, for a target that is, or will be, at that commit.
+pub fn plan_restoration_onto(
+    site: &Site,
+    id: &TaskId,
+    trash: &str,
+    target: Option<&Oid>,
+) -> Result<Restoration, RestoreError> {
     let repo = site.repo;
     let kept = repo.ref_tip(trash)?.ok_or_else(|| RestoreError::NoTrash { trash: trash.to_owned() })?;
     let beside = repo.ref_tip(&branch_ref(trash))?;
@@ -108,8 +118,8 @@ pub fn plan_restoration(
     {
         return Err(RestoreError::BranchExists { branch });
     }
-    let common = match repo.branch_tip(target)? {
-        Some(target) => repo.merge_base(&head, &target)?,
+    let common = match target {
+        Some(target) => repo.merge_base(&head, target)?,
         None => None,
     };
     let base = common.unwrap_or_else(|| head.clone());

@@ -60,6 +60,7 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
             ("wt merge --all", "land every task that is done"),
             ("wt merge feature-auth --dry-run", "what would happen"),
             ("wt merge --all --fetch --push", "with what others landed, and back to them"),
+            ("wt merge --abort", "end the landing that is under way; what is not landed stays as it was"),
         ],
     ),
     (
@@ -67,6 +68,13 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
         &[
             ("wt conflicts", "which branches would not merge with which"),
             ("wt conflicts feature-auth", "in which files, and with whom"),
+        ],
+    ),
+    (
+        "undo",
+        &[
+            ("wt undo --dry-run", "what the last landing brought, and whether it can be taken back"),
+            ("wt undo", "take the last landing back; `wt merge` would land it again"),
         ],
     ),
     ("cost", &[("wt cost --by model", "where the money went")]),

@@ -4,16 +4,21 @@ use crate::error::{self, CommandError};
 use crate::land::{Fate, LandError, Landed, LeftOut, Refusal, Report};
 use crate::model::TaskName;
 use crate::model::text::count;
+use crate::process::halt::Cause;
 use crate::ui::message;
 
 /// How many reasons are told in full.
 const TOLD: usize = 8;
 
 /// Turns a landing that did not begin, or did not go on, into a refusal with a way out.
-pub(super) fn refusal(error: LandError) -> CommandError {
-    let refusal = CommandError::caused("nothing was landed", &error);
+pub(super) fn refusal(error: &LandError) -> CommandError {
+    hinted(CommandError::caused("nothing was landed", error), error)
+}
+
+/// Adds the way out of what keeps a target from being moved.
+pub(in crate::commands) fn hinted(refusal: CommandError, error: &LandError) -> CommandError {
     match error {
-        LandError::Refused(Refusal::State { name, state }) => match state {
+        LandError::Refused(Refusal::State { name, state }) => match *state {
             "open" => refusal.hint(format!("say that it is finished with `wt done {name}`")),
             "removed" => refusal.hint(format!("bring it back with `wt restore {name}`")),
             "lost" => refusal.hint(format!("run it again with `wt retry {name}`")),
@@ -58,13 +63,17 @@ pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
         None
     };
     let each = || failed.iter().take(TOLD).map(|(task, _)| format!("`{}`: {}", task.id.name, why(task)));
+    let signal = match &stopped {
+        Some(LandError::Halted(Cause::Signal(signal))) => Some(128 + signal),
+        _ => None,
+    };
     let mut said = match (stopped, failed.as_slice()) {
         (None, []) => {
             note_unchanged(&waiting);
             return Ok(error::DONE);
         }
         (Some(stopped), _) => {
-            let mut said = refusal(stopped);
+            let mut said = refusal(&stopped);
             said.message = format!("the landing stopped after {}", count(landed, "task"));
             said.causes.extend(each());
             said
@@ -84,7 +93,7 @@ pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
     for hint in failed.iter().take(TOLD).filter_map(|(task, target)| advice(task, target)) {
         said = said.hint(hint);
     }
-    Err(match code {
+    Err(match signal.or(code) {
         Some(code) => said.code(code),
         None => said,
     })

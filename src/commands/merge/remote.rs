@@ -164,7 +164,7 @@ fn follow(
     drop(progress);
     moved.map_err(|cause| match cause {
         LandError::Remote(cause) => apart(context, target, upstream, &cause),
-        cause => advice::refusal(cause),
+        cause => advice::refusal(&cause),
     })
 }
 

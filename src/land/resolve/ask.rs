@@ -284,7 +284,7 @@ impl Resolver<'_> {
             then: &[],
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(runtime.block_on(call(&run, &mut |_, _| {}, std::future::pending()))?)
+        Ok(runtime.block_on(call(&run, &mut |_, _| {}, landing.halt.asked()))?)
     }
 }
 

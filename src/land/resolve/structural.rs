@@ -129,7 +129,7 @@ impl<'a> Tools<'a> {
         let without: Vec<&str> = others.iter().map(String::as_str).filter(foreign).collect();
         let filled = filled(line, &[('O', base), ('A', ours), ('B', theirs), ('P', sides.path)]);
         let lock: Option<BorrowedFd<'_>> = self.lock.map(Lock::as_fd);
-        let outcome = run::shell_blocking(&Shell {
+        let shell = Shell {
             stdin: None,
             command: &format!("ulimit -f {BLOCKS}\n{filled}"),
             folder: folder.path(),
@@ -140,7 +140,9 @@ impl<'a> Tools<'a> {
             token: &uuid::Uuid::new_v4().simple().to_string(),
             shared: lock.as_slice(),
             then: &[],
-        })?;
+        };
+        // Its time is short: a landing that is to end waits for it.
+        let outcome = run::shell_blocking(&shell, std::future::pending())?;
         if outcome.timed_out {
             return Ok(Err("its time was up"));
         }

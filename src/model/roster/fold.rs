@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::Usage;
 use crate::model::event::{Event, Lap, Next, Record};
-use crate::model::state::BadTransition;
+use crate::model::state::{BadTransition, State};
 use crate::model::task::{Landing, Task};
 use crate::model::verdict::Class;
 
@@ -58,6 +58,7 @@ fn took(task: &Task, record: &Record) -> u64 {
 pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransition> {
     let before = task.state.at_rest();
     let took = took(task, record);
+    let from = task.state.taken_up_from();
     task.state = task.state.clone().apply(&record.event)?;
     task.time_ms = task.time_ms.saturating_add(took);
     match &record.event {
@@ -140,7 +141,7 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
             task.workspace = None;
             task.trash.clone_from(trash);
         }
-        event => land(task, event),
+        event => land(task, event, from),
     }
     match &record.event {
         Event::Started { .. } => task.stopped_at = None,
@@ -157,8 +158,8 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
     Ok(())
 }
 
-/// Takes what a landing says of a task.
-fn land(task: &mut Task, event: &Event) {
+/// Takes what a landing says of a task; `from`: the state in which it was taken up.
+fn land(task: &mut Task, event: &Event, from: Option<State>) {
     match event {
         Event::LandingStarted { head } => {
             task.landing = Some(Landing { head: Some(head.clone()), ..Landing::default() });
@@ -203,7 +204,13 @@ fn land(task: &mut Task, event: &Event) {
             let landing = task.landing.get_or_insert_default();
             landing.tip = Some(tip.clone());
             landing.commits = *commits;
+            landing.from = from;
             task.outcome = Some(crate::model::text::count(*commits, "commit"));
+        }
+        Event::Unlanded { .. } => {
+            let landing = task.landing.get_or_insert_default();
+            (landing.tip, landing.commits, landing.from) = (None, 0, None);
+            task.outcome = Some("its landing was taken back".to_owned());
         }
         _ => {}
     }

@@ -4,6 +4,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::model::Oid;
+
 /// `wt spawn`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SpawnView<'a> {
@@ -93,6 +95,56 @@ pub struct DemoView {
     pub elapsed_ms: u128,
     /// The folder, with `--keep`.
     pub kept: Option<String>,
+}
+
+/// `wt merge --abort`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AbortView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Whether a landing was under way.
+    pub ended: bool,
+    /// How many tasks of a killed landing were put right.
+    pub settled: usize,
+}
+
+/// `wt undo`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UndoView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Whether nothing was really done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// The branch that the landing was on.
+    pub target: String,
+    /// Its commit before: where the landing had brought it.
+    pub before: Oid,
+    /// Its commit after: where it was before the landing.
+    pub after: Oid,
+    /// How many commits left it.
+    pub commits: u32,
+    /// The landing's id.
+    pub landing: String,
+    /// The ref that keeps what left it.
+    pub kept: String,
+    /// The tasks that are back.
+    pub tasks: Vec<UndoneView>,
+    /// Tasks whose branches still hold what was taken back.
+    pub relying: Vec<String>,
+}
+
+/// A task whose landing was taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct UndoneView {
+    /// Its name.
+    pub name: String,
+    /// Its state's word now.
+    pub state: &'static str,
+    /// Its branch.
+    pub branch: Option<String>,
+    /// Its worktree.
+    pub worktree: Option<String>,
 }
 
 /// `wt resolve`.

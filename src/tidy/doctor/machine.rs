@@ -124,18 +124,21 @@ fn version(command: &[String], program: &Path, path: Option<&OsStr>) -> Option<S
     };
     let folder = tempfile::tempdir().ok()?;
     let words = [quoted(&asked)].into_iter().chain(arguments.iter().map(|word| quoted(word.as_ref())));
-    let outcome = run::shell_blocking(&Shell {
-        command: &format!("exec {}", words.collect::<Vec<_>>().join(" ")),
-        folder: folder.path(),
-        env: &[],
-        without: REDIRECTING,
-        stdin: None,
-        timeout: PATIENCE,
-        log: &folder.path().join("version"),
-        token: &uuid::Uuid::new_v4().to_string(),
-        shared: &[],
-        then: &[],
-    });
+    let outcome = run::shell_blocking(
+        &Shell {
+            command: &format!("exec {}", words.collect::<Vec<_>>().join(" ")),
+            folder: folder.path(),
+            env: &[],
+            without: REDIRECTING,
+            stdin: None,
+            timeout: PATIENCE,
+            log: &folder.path().join("version"),
+            token: &uuid::Uuid::new_v4().to_string(),
+            shared: &[],
+            then: &[],
+        },
+        std::future::pending(),
+    );
     let outcome = outcome.ok().filter(run::Outcome::passed)?;
     let line = one_line(outcome.tail.lines().next()?, 60);
     (!line.is_empty()).then_some(line)

@@ -23,6 +23,9 @@ const BASES: &str = "refs/wt/base/";
 /// What would land of a task in review, by name and generation.
 const CANDIDATES: &str = "refs/wt/review/";
 
+/// What was taken back by `wt undo`, by landing.
+const UNDONE: &str = "refs/wt/undone/";
+
 /// What was cleared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cleared {
@@ -54,6 +57,8 @@ pub fn clear_expired(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<Cle
         refs::apply(site.repo, &edits)?;
         let edits = old_candidates(site.repo, &history.roster, site.clock.now(), site.settings.gc.trash)?;
         cleared.candidates = edits.len();
+        refs::apply(site.repo, &edits)?;
+        let edits = old_undone(site.repo, &history.records, site.clock.now(), site.settings.gc.trash)?;
         refs::apply(site.repo, &edits)?;
         let bases = orphan_bases(site.repo, journal.read()?)?;
         cleared.bases = bases.len();
@@ -138,6 +143,26 @@ fn old_candidates(
     };
     let mut all = dates::list(repo, CANDIDATES)?;
     all.retain(|dated| of(dated).is_some_and(|id| outlived(roster, &id, dated, now, limit)));
+    Ok(all.iter().map(deletion).collect())
+}
+
+/// Returns the refs of landings that were taken back so long ago.
+fn old_undone(
+    repo: &Repo,
+    records: &[crate::model::Record],
+    now: Timestamp,
+    limit: Duration,
+) -> Result<Vec<RefEdit>, GitError> {
+    let mut all = dates::list(repo, UNDONE)?;
+    all.retain(|dated| {
+        let mine = |landing: &String| dated.name.strip_prefix(UNDONE) == Some(landing);
+        let told = records
+            .iter()
+            .rev()
+            .find(|record| matches!(&record.event, Event::Undoing { landing, .. } if mine(landing)));
+        let at = told.map(|record| record.at);
+        at.is_some_and(|at| Duration::try_from(now.duration_since(at)).is_ok_and(|age| age >= limit))
+    });
     Ok(all.iter().map(deletion).collect())
 }
 

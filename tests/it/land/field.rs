@@ -111,6 +111,12 @@ impl Field {
         self.tell(name, Event::MarkedDone { head, skipped: false });
     }
 
+    /// Says of an open task that there was nothing to do.
+    pub fn finish_skipped(&self, name: &str) {
+        let head = Oid::parse(&self.repo().rev(&format!("refs/heads/wt/{name}"))).unwrap();
+        self.tell(name, Event::MarkedDone { head, skipped: true });
+    }
+
     /// Writes an event about a task into the journal.
     pub fn tell(&self, name: &str, event: Event) {
         let mut journal = self.journal();
@@ -164,6 +170,7 @@ impl Field {
         let mut journal = self.journal();
         let roster = journal.read().unwrap();
         assert_eq!((roster.intents(), roster.misfits()), (&[][..], 0));
+        assert!(roster.undoings().is_empty());
         assert!(!roster.tasks().any(|task| matches!(task.state, State::Landing { .. })));
         assert_eq!(journal.bad_lines(), 0);
         assert_eq!(self.repo().git(&["fsck", "--no-dangling", "--no-progress"]), "");

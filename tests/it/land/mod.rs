@@ -1,5 +1,6 @@
 //! Landing, through the real program: what lands, what does not, and what is left after a kill.
 
+mod abort;
 mod auto;
 mod batch;
 mod chain;
@@ -8,6 +9,7 @@ mod clean;
 mod crash;
 pub mod field;
 mod green;
+mod owned;
 mod publish;
 mod remote;
 pub mod resolve;
@@ -15,3 +17,4 @@ mod resolve_life;
 mod review;
 mod setbacks;
 mod turn;
+mod undo;

@@ -315,6 +315,9 @@ fn the_owners_side_is_named_and_a_person_looks_at_what_was_given_up() {
     scene.field.repo().commit("code.py", BASE);
     scene.field.done("a", &[("code.py", &BASE.replace("f(x", "f(x, LEFT"))]);
     scene.field.done_with("b", &[("code.py", &BASE.replace("f(x", "g(x"))], &["--own", "*.py"]);
+    // What `b` owns is changed by `a` only if a person says so.
+    assert_eq!(scene.field.merge(&["a"]).result("a"), "review");
+    scene.field.program.wt(&["approve", "a"]).ok();
     let said = scene.merge();
     assert_eq!((said.code(), said.result("b")), (4, "review"), "{}", said.ran.out);
     assert!(scene.prompts()[0].contains("Owned by the task `b`."), "{}", scene.prompts()[0]);
