@@ -12,6 +12,7 @@ use super::context::{Context, Global, Trust};
 use super::tend;
 use crate::error::CommandError;
 use crate::land::{self, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
+use crate::model::settings::MergeStyle;
 use crate::model::{State, Task};
 use crate::tidy::{Grounds, gc};
 use crate::ui;
@@ -48,6 +49,15 @@ pub struct Args {
     /// Verify nothing.
     #[arg(long)]
     no_verify: bool,
+    /// Put one commit for each task on the target, instead of what `[merge] style` says.
+    #[arg(long, group = "style")]
+    squash: bool,
+    /// Keep each task's commits as they are, and put a merge commit on the target.
+    #[arg(long, group = "style")]
+    merge_commit: bool,
+    /// Put each task's commits on the target, one by one.
+    #[arg(long, group = "style")]
+    rebase: bool,
     /// Leave conflicts to people: start no agent to resolve them.
     #[arg(long)]
     no_agent: bool,
@@ -70,6 +80,15 @@ impl Args {
 
     fn conflicts(&self) -> Conflicts {
         if self.no_agent { Conflicts::ToPeople } else { Conflicts::ToAgent }
+    }
+
+    fn style(&self, configured: MergeStyle) -> MergeStyle {
+        match (self.squash, self.merge_commit, self.rebase) {
+            (true, ..) => MergeStyle::Squash,
+            (_, true, _) => MergeStyle::MergeCommit,
+            (.., true) => MergeStyle::Rebase,
+            _ => configured,
+        }
     }
 
     fn mode(&self) -> Mode {
@@ -125,6 +144,7 @@ fn land(context: &mut Context, args: &Args, share: &Share) -> Result<Report, Com
         observer: &progress,
         target: &share.target,
         wanted: &share.wanted,
+        style: args.style(site.settings.merge.style),
         checks: &checks,
         mode: args.mode(),
         conflicts: args.conflicts(),

@@ -18,6 +18,7 @@ mod clash;
 mod conflict;
 pub mod conserve;
 pub mod kept;
+mod message;
 mod one;
 mod passed;
 mod place;
@@ -29,20 +30,26 @@ mod replay;
 pub mod report;
 pub mod resolve;
 pub mod review;
+mod style;
 pub mod verify;
 
 use std::path::PathBuf;
 
+pub use message::MessageError;
 pub use publish::settle;
 pub use queue::{Refusal, Wanted};
+pub use replay::brought;
 pub use report::{Fate, Landed, LeftOut, Mode, Report};
 pub use verify::{Checks, Failure, VerifyError};
 
 use self::one::Course;
 use self::publish::{Way, settle_held};
 use self::rehearsal::Rehearsal;
+use self::style::Style;
+use crate::git::replay::Replayer;
 use crate::git::{GitError, Repo};
 use crate::model::observer::Observer;
+use crate::model::settings::MergeStyle;
 use crate::model::{Clock, Oid, Settings, Task, TaskId};
 use crate::store::{Journal, JournalError, Layout, Lock, LockError, lock};
 
@@ -63,6 +70,8 @@ pub struct Landing<'a> {
     pub target: &'a str,
     /// The tasks.
     pub wanted: &'a Wanted,
+    /// What comes onto the target of each.
+    pub style: MergeStyle,
     /// The checks.
     pub checks: &'a Checks,
     /// Whether it is done or only told.
@@ -131,6 +140,9 @@ pub enum LandError {
     /// Another landing did not end in time.
     #[error("another landing is under way")]
     Busy(#[source] LockError),
+    /// The template of messages is wrong.
+    #[error(transparent)]
+    Message(#[from] MessageError),
     /// The checks could not be run.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -145,6 +157,7 @@ pub enum LandError {
 /// Lands what is wanted, as far as it goes. An error means that nothing was begun; what ends a landing halfway stands in
 /// [`Report::stopped`].
 pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, LandError> {
+    let style = Style::of(landing)?;
     let held = match landing.mode {
         Mode::Real => Some(take_lock(landing)?),
         Mode::DryRun => None,
@@ -181,9 +194,12 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
         unchanged: queue.unchanged.into_iter().map(|task| task.name().clone()).collect(),
         stopped: None,
     };
+    // Without it a child may conflict with what its parent became, and nothing is lost.
+    let brought = brought(landing.repo, roster, &before).unwrap_or_default();
+    let replayer = Replayer::without(landing.repo, brought);
     match &held {
-        Some(lock) => Course::new(landing, lock).run(&tasks, journal, &mut report),
-        None => Rehearsal::new(landing, before).run(&tasks, &mut report)?,
+        Some(lock) => Course::new(landing, lock, style, replayer).run(&tasks, journal, &mut report),
+        None => Rehearsal::new(landing, before, style, replayer).run(&tasks, &mut report)?,
     }
     report.tasks.extend(orphaned);
     Ok(report)

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use super::batch::Size;
 use super::passed::Passed;
 use super::publish::{Outcome, Publication, Way, settle_held};
-use super::replay::{Replay, replay};
+use super::replay::{Raw, Replay};
 use super::report::{Fate, Landed, LeftOut, Report};
 use super::resolve::Resolver;
+use super::style::Style;
 use super::verify::{Bench, Passengers, Verdict, steps, steps_of_all};
 use super::{LandError, Landing, remembered, review};
 use crate::failpoint;
@@ -98,11 +99,17 @@ pub(super) struct Course<'a> {
     pub(super) landing: &'a Landing<'a>,
     pub(super) id: String,
     pub(super) bench: Bench<'a>,
+    pub(super) style: Style<'a>,
     pub(super) replayer: RefCell<Replayer<'a>>,
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(landing: &'a Landing<'a>, lock: &'a Lock) -> Self {
+    pub(super) fn new(
+        landing: &'a Landing<'a>,
+        lock: &'a Lock,
+        style: Style<'a>,
+        replayer: Replayer<'a>,
+    ) -> Self {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let logs = landing.layout.landing(&id);
         let passed = Passed::at(landing.layout.passed());
@@ -114,7 +121,7 @@ impl<'a> Course<'a> {
             surroundings: RefCell::default(),
             passed,
         };
-        Self { landing, id, bench, replayer: RefCell::new(Replayer::new(landing.repo)) }
+        Self { landing, id, bench, style, replayer: RefCell::new(replayer) }
     }
 
     /// Lands `tasks`, batch by batch; what cannot go on ends it, with every task put right.
@@ -234,13 +241,13 @@ impl<'a> Course<'a> {
         let gone = || LandError::NoTarget { target: target.to_owned() };
         let old = repo.branch_tip(target)?.ok_or_else(gone)?;
         observer.step(&format!("replaying `{}` onto `{target}`", task.name()));
-        let mut replayed = replay(repo, &mut self.replayer.borrow_mut(), ready.workspace, &old, &ready.head)?;
+        let mut replayed = self.style.replay(&mut self.replayer.borrow_mut(), task, ready, &old)?;
         if let Replay::Conflict { commit: Some(_), .. } = replayed {
             replayed = self.resolve(&old, ready, journal, resolver)?;
             about.resolved.clone_from(&resolver.tally.resolved);
         }
         let (new, commits) = match replayed {
-            Replay::Clean { tip, commits } => (tip, commits),
+            Replay::Clean { tip, commits, .. } => (tip, commits),
             Replay::Conflict { paths, commit } => {
                 let reason = resolver.tally.refusal.clone();
                 let event = Event::Conflicted { paths: paths.clone(), onto: old, reason: reason.clone() };
@@ -296,7 +303,7 @@ impl<'a> Course<'a> {
         journal: &mut Journal,
         resolver: &mut Resolver<'_>,
     ) -> Result<Replay, LandError> {
-        let replayed = match resolver.replay(journal.read()?, old, &ready.head) {
+        let replayed = match resolver.replay(journal.read()?, &self.replayer.borrow(), old, &ready.head) {
             Err(LandError::Git(cause)) => Replay::Impossible(LeftOut::unreadable(cause)?),
             replayed => replayed?,
         };
@@ -304,7 +311,7 @@ impl<'a> Course<'a> {
             journal.append(self.landing.clock.now(), vec![(Some(resolver.task().id.clone()), event)])?;
             failpoint::hit("land.resolve.after_recorded");
         }
-        Ok(replayed)
+        self.style.shape(&mut self.replayer.borrow_mut(), resolver.task(), ready, old, Raw::Replayed(replayed))
     }
 
     /// Ends with a person's approval needed, and keeps what would land.

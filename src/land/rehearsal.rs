@@ -2,8 +2,9 @@
 
 use super::one::{Ready, landed, ready};
 use super::publish::Way;
-use super::replay::{Replay, replay};
+use super::replay::Replay;
 use super::report::{Fate, Landed, Report};
+use super::style::Style;
 use super::{Conflicts, LandError, Landing, resolve, review};
 use crate::git::replay::Replayer;
 use crate::model::{Oid, Task};
@@ -12,12 +13,13 @@ use crate::model::{Oid, Task};
 pub(super) struct Rehearsal<'a> {
     landing: &'a Landing<'a>,
     tip: Oid,
+    style: Style<'a>,
     replayer: Replayer<'a>,
 }
 
 impl<'a> Rehearsal<'a> {
-    pub(super) fn new(landing: &'a Landing<'a>, tip: Oid) -> Self {
-        Self { landing, tip, replayer: Replayer::new(landing.repo) }
+    pub(super) fn new(landing: &'a Landing<'a>, tip: Oid, style: Style<'a>, replayer: Replayer<'a>) -> Self {
+        Self { landing, tip, style, replayer }
     }
 
     /// Replays `tasks` one on top of the other, without checks.
@@ -38,12 +40,13 @@ impl<'a> Rehearsal<'a> {
 
     fn tell(&mut self, task: &Task, ready: &Ready<'_>, way: &Way) -> Result<Fate, LandError> {
         let Landing { repo, settings, conflicts, .. } = *self.landing;
-        let mut replayed = replay(repo, &mut self.replayer, ready.workspace, &self.tip, &ready.head)?;
+        let mut replayed = self.style.replay(&mut self.replayer, task, ready, &self.tip)?;
         let mut reason = None;
         if let Replay::Conflict { commit: Some(_), .. } = replayed {
-            let (outcome, asked) = resolve::rehearse(repo, &self.tip, &ready.head)?;
+            let (outcome, asked) = resolve::rehearse(repo, &self.replayer, &self.tip, &ready.head)?;
             if outcome.stop.is_none() {
-                replayed = Replay::Clean { tip: outcome.tip, commits: outcome.commits.len() };
+                let clean = outcome.into();
+                replayed = self.style.shape(&mut self.replayer, task, ready, &self.tip, clean)?;
             } else if conflicts == Conflicts::ToAgent && !asked.is_empty() {
                 reason = Some(format!(
                     "`{}` would be asked to merge `{}`",
@@ -55,7 +58,7 @@ impl<'a> Rehearsal<'a> {
         Ok(match replayed {
             Replay::Conflict { paths, commit } => Fate::Conflict { paths, commit, reason },
             Replay::Impossible(why) => Fate::LeftOut(why),
-            Replay::Clean { tip, commits } => {
+            Replay::Clean { tip, commits, .. } => {
                 if let Some(why) = way.obstacle(repo, &self.tip, &tip)? {
                     return Ok(Fate::LeftOut(why));
                 }

@@ -1,6 +1,7 @@
 //! What `wt merge` says where something did not land: the exit code, the reasons, and commands that help.
 
 use crate::error::{self, CommandError};
+use crate::git::GitError;
 use crate::land::{Fate, LandError, Landed, LeftOut, Refusal, Report};
 use crate::model::TaskName;
 use crate::model::text::count;
@@ -27,6 +28,13 @@ pub(super) fn refusal(error: LandError) -> CommandError {
         LandError::HeldTwice { .. } => refusal.hint("see where with `git worktree list`"),
         LandError::Unfinished { checkout, .. } => {
             refusal.hint(format!("see how to end it with `git -C {} status`", checkout.display()))
+        }
+        LandError::Message(_) => refusal.hint("see the values of the template with `wt schema config`"),
+        LandError::Git(GitError::NotSigned { .. }) => {
+            refusal.hint("try the key with `git commit-tree -S -m test 'HEAD^{tree}'`")
+        }
+        LandError::Git(GitError::NoIdentity) => {
+            refusal.hint("set it with `git config user.name NAME` and `git config user.email MAIL`")
         }
         _ => refusal,
     }
@@ -65,7 +73,9 @@ pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
         }
         (Some(stopped), _) => {
             let mut said = refusal(stopped);
-            said.message = format!("the landing stopped after {}", count(landed, "task"));
+            if landed > 0 {
+                said.message = format!("the landing stopped after {}", count(landed, "task"));
+            }
             said.causes.extend(each());
             said
         }
@@ -127,11 +137,11 @@ fn advice(task: &Landed, target: &str) -> Option<String> {
         Fate::Rejected(failure) => {
             Some(format!("see the whole output with `less {}`", failure.log.display()))
         }
-        Fate::LeftOut(why) => left_out(name, why),
+        Fate::LeftOut(why) => left_out(name, target, why),
     }
 }
 
-fn left_out(name: &TaskName, why: &LeftOut) -> Option<String> {
+fn left_out(name: &TaskName, target: &str, why: &LeftOut) -> Option<String> {
     match why {
         LeftOut::Parent { parent, .. } => Some(format!("see what it waits for with `wt status {parent}`")),
         LeftOut::Dirty { .. } => Some(format!(
@@ -150,6 +160,10 @@ fn left_out(name: &TaskName, why: &LeftOut) -> Option<String> {
         )),
         LeftOut::Outrun { .. } | LeftOut::Changed { .. } => Some(format!("try again with `wt merge {name}`")),
         LeftOut::Empty => Some(format!("let its agent go on with `wt retry {name}`")),
+        LeftOut::Merges { .. } => Some(format!(
+            "land it with a merge commit: `wt merge {name} --merge-commit`; or make it straight with `wt exec {name} -- git rebase {target}`"
+        )),
+        LeftOut::Message { .. } => Some("see the values of the template with `wt schema config`".to_owned()),
         LeftOut::Unreadable { .. } => Some("look for damage with `wt doctor`".to_owned()),
         LeftOut::NoBranch | LeftOut::Unrelated { .. } => None,
     }
