@@ -23,6 +23,9 @@ const SHOWN: usize = 12;
 
 /// Land finished tasks: rebase each onto the target, verify the exact result, fast-forward, prune.
 ///
+/// What comes onto the target is each commit of a task; or one for all of it (`--squash`), or its branch as it is with a
+/// merge commit (`--merge-commit`); `[merge] style` says which, and `[merge] message` words the one commit.
+///
 /// Tasks land in the order of parents, priority and age, several at once (`[merge] batch`): checked together, and if the
 /// check fails, by halves until the culprit is found; the others land. Where two texts conflict, an agent merges them
 /// (`[merge] agent`); its result lands if all that either side did is still there, else it waits for a review. A task that

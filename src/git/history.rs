@@ -147,7 +147,8 @@ pub fn accounts(repo: &Repo, commits: &[Oid]) -> Result<Vec<Account>, GitError> 
     fields
         .chunks_exact(FIELDS)
         .map(|record| {
-            read(record).ok_or_else(|| GitError::unreadable("what commits say", String::from_utf8_lossy(&text)))
+            read(record)
+                .ok_or_else(|| GitError::unreadable("what commits say", String::from_utf8_lossy(&text)))
         })
         .collect()
 }

@@ -239,9 +239,11 @@ mod tests {
         let refused = |template: &str| Message::new(template).unwrap_err().to_string();
         assert_eq!(
             refused("{{ nmae }}"),
-            "the template `[merge] message` fails in line 1: undefined value"
+            "the template `[merge] message` fails in line 1: `nmae` is undefined"
         );
-        assert!(refused("{{ name }}\n{% for %}").starts_with("the template `[merge] message` fails in line 2: "));
+        assert!(
+            refused("{{ name }}\n{% for %}").starts_with("the template `[merge] message` fails in line 2: ")
+        );
         assert_eq!(refused("{# nothing #}"), "the template `[merge] message` gives an empty message");
         let own = Message::new("{{ name }}: {{ title }}  \n\n\n\n{{ commits[0].short }}\n\n").unwrap();
         assert_eq!(own.of(&sample(Kind::Squash)).unwrap(), "task: Add a file\n\naaaaaaaaaa\n");

@@ -311,7 +311,13 @@ impl<'a> Course<'a> {
             journal.append(self.landing.clock.now(), vec![(Some(resolver.task().id.clone()), event)])?;
             failpoint::hit("land.resolve.after_recorded");
         }
-        self.style.shape(&mut self.replayer.borrow_mut(), resolver.task(), ready, old, Raw::Replayed(replayed))
+        self.style.shape(
+            &mut self.replayer.borrow_mut(),
+            resolver.task(),
+            ready,
+            old,
+            Raw::Replayed(replayed),
+        )
     }
 
     /// Ends with a person's approval needed, and keeps what would land.

@@ -69,7 +69,9 @@ impl<'a> Style<'a> {
     ) -> Result<Replay, LandError> {
         let repo = self.landing.repo;
         let (tree, line, own) = match raw {
-            Raw::Replayed(Replay::Clean { tip, commits, own }) => (repo.tree_of(&tip)?, Some((tip, commits)), own),
+            Raw::Replayed(Replay::Clean { tip, commits, own }) => {
+                (repo.tree_of(&tip)?, Some((tip, commits)), own)
+            }
             Raw::Whole { tree, own } => (tree, None, own),
             Raw::Replayed(decided) => return Ok(decided),
         };

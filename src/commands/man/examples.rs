@@ -52,6 +52,7 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
         &[
             ("wt merge --all", "land every task that is done"),
             ("wt merge feature-auth --dry-run", "what would happen"),
+            ("wt merge --all --squash", "one commit for each task"),
         ],
     ),
     ("cost", &[("wt cost --by model", "where the money went")]),

@@ -26,8 +26,11 @@ impl Brought {
         if rewritten.is_empty() {
             return Ok(Self::default());
         }
-        let asked: String =
-            rewritten.iter().map(|(head, _)| head.to_string() + "\n").chain([format!("^{target}\n")]).collect();
+        let asked: String = rewritten
+            .iter()
+            .map(|(head, _)| head.to_string() + "\n")
+            .chain([format!("^{target}\n")])
+            .collect();
         // What was pruned long ago may be gone, and then nothing that is left stands on it.
         let call = Git::on(repo, "rev-list").args(["--ignore-missing", "--parents", "--stdin"]);
         let text = call.stdin(asked).line()?;
