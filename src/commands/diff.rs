@@ -71,7 +71,6 @@ pub(super) struct DiffView {
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::NotNeeded)?;
     let task = context.task(&args.name)?;
-    let landed = context.roster()?.clone();
     let repo = context.repo();
     let what = || format!("`{}` cannot be compared", args.name);
     let workspace = super::path::require_workspace(&task)?;
@@ -79,7 +78,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         |branch: &str| CommandError::refused(format!("the branch `{branch}` is gone")).hint("wt doctor");
     let head = repo.branch_tip(&workspace.branch).during(what)?.ok_or_else(|| missing(&workspace.branch))?;
     let onto = repo.branch_tip(&task.spec.target).during(what)?.ok_or_else(|| missing(&task.spec.target))?;
-    let brought = land::brought(repo, &landed, &onto).during(what)?;
+    let parts = context.parts();
+    let brought = land::brought(parts.0.repo, parts.1.read()?, &onto).during(what)?;
+    let repo = context.repo();
     let outcome = Replayer::without(repo, brought).replay(&onto, &head).during(what)?;
     let conflicts = match &outcome.stop {
         Some(Stop::Conflict { paths, .. } | Stop::MergesDiffer(paths)) => paths.clone(),

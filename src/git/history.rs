@@ -134,7 +134,7 @@ pub fn accounts(repo: &Repo, commits: &[Oid]) -> Result<Vec<Account>, GitError> 
     let call = Git::on(repo, "log").args(["--stdin", "--no-walk=unsorted", "-z", "--encoding=UTF-8"]);
     let call = call.args(["--date=raw", "--no-show-signature", "--no-notes", "--no-mailmap"]);
     let call = call.arg("--format=%H%x00%an%x00%ae%x00%ad%x00%s%x00%b%x00%(trailers:only,unfold)");
-    let asked: String = commits.iter().map(|commit| format!("{commit}\n")).collect();
+    let asked: String = commits.iter().flat_map(|commit| [commit.as_str(), "\n"]).collect();
     let text = call.stdin(asked).output()?;
     let fields: Vec<_> = text.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
     let read = |fields: &[std::borrow::Cow<'_, str>]| {

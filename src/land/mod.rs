@@ -1,4 +1,5 @@
-//! Landing: finished tasks onto their target, each on top of the ones before, a batch of them at once (`batch`).
+//! Landing: finished tasks onto their target, each on top of the ones before, a batch of them at once (`batch`), as their
+//! own commits, one commit or a merge commit (`style`).
 //!
 //! ```text
 //!  queue ─▶ replay (in memory) ─▶ verify (the exact commit) ─▶ publish (intent, move, record) ─▶ next

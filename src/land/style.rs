@@ -9,6 +9,9 @@
 //! Invariant: this is the only place that gives a landing its form, whoever replayed or resolved it; a commit that is made
 //! or written anew here is signed if the user signs, and what stands on the target already is never touched.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use fs_err as fs;
 
 use super::message::{About, Kind, Message, Told, title, trailers};
@@ -30,6 +33,8 @@ pub(super) struct Style<'a> {
     message: Message,
     /// Who signs; nobody where it is only told.
     signer: Option<Signer>,
+    /// What was made, by what it was made of: a chain that begins again asks for no signature twice.
+    made: RefCell<HashMap<Vec<Oid>, Oid>>,
 }
 
 impl<'a> Style<'a> {
@@ -43,7 +48,7 @@ impl<'a> Style<'a> {
         if landing.style != MergeStyle::Rebase || signer.is_some() {
             landing.repo.require_identity()?;
         }
-        Ok(Self { landing, message, signer })
+        Ok(Self { landing, message, signer, made: RefCell::default() })
     }
 
     /// Replays what a task has beyond `old`, and gives it its form.
@@ -54,8 +59,8 @@ impl<'a> Style<'a> {
         ready: &Ready<'_>,
         old: &Oid,
     ) -> Result<Replay, LandError> {
-        let replayed = replay(self.landing, replayer, ready.workspace, old, &ready.head)?;
-        self.shape(replayer, task, ready, old, replayed)
+        let raw = replay(self.landing, replayer, ready.workspace, old, &ready.head)?;
+        self.shape(replayer, task, ready, old, raw)
     }
 
     /// Gives what was replayed onto `old` its form.
@@ -112,6 +117,10 @@ impl<'a> Style<'a> {
         style: Kind,
     ) -> Result<Result<Oid, LeftOut>, GitError> {
         let Landing { repo, layout, target, .. } = *self.landing;
+        let of: Vec<Oid> = [&ready.head, tree].into_iter().chain(parents.iter().copied()).cloned().collect();
+        if let Some(made) = self.made.borrow().get(&of) {
+            return Ok(Ok(made.clone()));
+        }
         let own: Vec<Oid> = own.iter().filter(|commit| !commit.is_merge()).map(|c| c.oid.clone()).collect();
         let accounts = match history::accounts(repo, &own) {
             Ok(accounts) => accounts,
@@ -136,7 +145,9 @@ impl<'a> Style<'a> {
         };
         let author = last.map(|account: &Account| &account.author);
         let draft = Draft { tree, parents, author, message: &message };
-        made::commit(repo, &draft, self.signer.as_ref()).map(Ok)
+        let made = made::commit(repo, &draft, self.signer.as_ref())?;
+        self.made.borrow_mut().insert(of, made.clone());
+        Ok(Ok(made))
     }
 
     /// Signs the last `commits` commits up to `tip`, but for those that are the branch's own.
@@ -150,7 +161,13 @@ impl<'a> Style<'a> {
             anew.push(std::mem::replace(&mut at, parent));
         }
         for commit in anew.iter().rev() {
-            at = made::sign(repo, commit, &at, signer)?;
+            let of = vec![commit.clone(), at];
+            let known = self.made.borrow().get(&of).cloned();
+            at = match known {
+                Some(made) => made,
+                None => made::sign(repo, &of[0], &of[1], signer)?,
+            };
+            self.made.borrow_mut().insert(of, at.clone());
         }
         Ok(at)
     }

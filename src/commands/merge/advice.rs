@@ -4,6 +4,7 @@ use crate::error::{self, CommandError};
 use crate::git::GitError;
 use crate::land::{Fate, LandError, Landed, LeftOut, Refusal, Report};
 use crate::model::TaskName;
+use crate::model::event::ConflictKind;
 use crate::model::text::count;
 use crate::ui::message;
 
@@ -127,6 +128,12 @@ fn advice(task: &Landed, target: &str) -> Option<String> {
         Fate::Landed { .. } | Fate::Nothing => None,
         Fate::Conflict { paths, .. } if paths.iter().all(|path| path.kind.is_text()) => {
             Some(format!("resolve it with `wt resolve {name}`, then land it with `wt merge {name}`"))
+        }
+        // What cannot be replayed without its merges can still be merged.
+        Fate::Conflict { commit: None, paths, .. }
+            if paths.iter().all(|path| path.kind == ConflictKind::Other) =>
+        {
+            Some(format!("land it with a merge commit: `wt merge {name} --merge-commit`"))
         }
         Fate::Conflict { .. } => Some(format!(
             "resolve it with `wt exec {name} -- git rebase {target}`, then `wt done {name}` and `wt merge {name}`"

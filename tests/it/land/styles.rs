@@ -131,7 +131,9 @@ fn what_only_a_merge_of_the_branch_has_lands_with_a_merge_commit_or_a_squash() {
         workspace.commit_all("merge with a change");
         field.repo().commit("main-2", "m\n");
         field.finish("a");
-        assert_eq!(field.merge(&["a"]).result("a"), "conflict", "it cannot be replayed");
+        let said = field.merge(&["a"]);
+        assert_eq!(said.result("a"), "conflict", "it cannot be replayed");
+        assert!(said.ran.err.contains("`wt merge a --merge-commit`"), "{}", said.ran.err);
         let said = field.merge(&["a", style]);
         assert_eq!((said.code(), said.result("a")), (0, "landed"), "{style}: {}", said.ran.err);
         assert_eq!(field.repo().read("evil"), "only in the merge\n");
