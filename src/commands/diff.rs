@@ -11,8 +11,9 @@ use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::git::diff::{Form, diff};
-use crate::git::replay::{self, Stop};
+use crate::git::replay::{Replayer, Stop};
 use crate::git::status;
+use crate::land;
 use crate::model::event::ConflictedPath;
 use crate::model::view::SCHEMA;
 use crate::model::{Oid, State};
@@ -77,7 +78,10 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         |branch: &str| CommandError::refused(format!("the branch `{branch}` is gone")).hint("wt doctor");
     let head = repo.branch_tip(&workspace.branch).during(what)?.ok_or_else(|| missing(&workspace.branch))?;
     let onto = repo.branch_tip(&task.spec.target).during(what)?.ok_or_else(|| missing(&task.spec.target))?;
-    let outcome = replay::replay(repo, &onto, &head).during(what)?;
+    let parts = context.parts();
+    let brought = land::brought(parts.0.repo, parts.1.read()?, &onto).during(what)?;
+    let repo = context.repo();
+    let outcome = Replayer::without(repo, brought).replay(&onto, &head).during(what)?;
     let conflicts = match &outcome.stop {
         Some(Stop::Conflict { paths, .. } | Stop::MergesDiffer(paths)) => paths.clone(),
         Some(Stop::Root(_)) | None => Vec::new(),

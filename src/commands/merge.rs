@@ -17,6 +17,7 @@ use super::context::{Context, Global, Trust};
 use super::{foresee, tend};
 use crate::error::{self, CommandError, During as _};
 use crate::land::{self, Aborted, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
+use crate::model::settings::MergeStyle;
 use crate::model::text::{count, one_line};
 use crate::model::view::verbs::AbortView;
 use crate::model::view::{MergeView, SCHEMA};
@@ -31,6 +32,9 @@ use crate::ui::message;
 const SHOWN: usize = 12;
 
 /// Land finished tasks: rebase each onto the target, verify the exact result, fast-forward, prune.
+///
+/// What comes onto the target is each commit of a task; or one for all of it (`--squash`), or its branch as it is with a
+/// merge commit (`--merge-commit`); `[merge] style` says which, and `[merge] message` words the one commit.
 ///
 /// Tasks land in the order of parents, priority and age, several at once (`[merge] batch`): checked together, and if the
 /// check fails, by halves until the culprit is found; the others land. Where two texts conflict, what `wt` or `git rerere`
@@ -66,6 +70,15 @@ pub struct Args {
     /// Verify nothing.
     #[arg(long)]
     no_verify: bool,
+    /// Put one commit for each task on the target, instead of what `[merge] style` says.
+    #[arg(long, group = "style")]
+    squash: bool,
+    /// Keep each task's commits as they are, and put a merge commit on the target.
+    #[arg(long, group = "style")]
+    merge_commit: bool,
+    /// Put each task's commits on the target, one by one.
+    #[arg(long, group = "style")]
+    rebase: bool,
     /// Start no agent: leave conflicts to people that neither memory nor a structural merge resolves.
     #[arg(long)]
     no_agent: bool,
@@ -119,6 +132,15 @@ impl Args {
     fn command(&self) -> String {
         let what = if self.all { "--all".to_owned() } else { self.names.join(" ") };
         one_line(&format!("wt merge {what}"), 60)
+    }
+
+    fn style(&self, configured: MergeStyle) -> MergeStyle {
+        match (self.squash, self.merge_commit, self.rebase) {
+            (true, ..) => MergeStyle::Squash,
+            (_, true, _) => MergeStyle::MergeCommit,
+            (.., true) => MergeStyle::Rebase,
+            _ => configured,
+        }
     }
 
     fn mode(&self) -> Mode {
@@ -228,6 +250,7 @@ fn land(
         observer: &progress,
         target: &share.target,
         wanted: &share.wanted,
+        style: args.style(site.settings.merge.style),
         checks: &checks,
         mode: args.mode(),
         conflicts: args.conflicts(),

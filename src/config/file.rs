@@ -223,11 +223,16 @@ struct Merge {
     fetch: Option<bool>,
     /// Whether the target is pushed to its upstream afterwards, forward only and from where that was seen; no hook runs.
     push: Option<bool>,
-    /// What comes onto the target: a task's commits, one commit for all of it, or its commits and a merge commit.
+    /// What comes onto the target: a task's commits, one commit for all of it, or its commits as they are and a merge
+    /// commit.
     style: Option<MergeStyle>,
-    /// The template of that one commit's message; `{{ name }}` is the task; empty: the built-in one.
+    /// The template of that one commit's message (minijinja); empty: the built-in one, and a single commit keeps its own.
+    /// Values: `name`, `branch`, `target`, `style` (`squash` or `merge-commit`), `title` (the prompt's first line, else the
+    /// first commit's subject), `prompt`, `commits` (each `oid`, `short`, `subject`, `body`, `author`; oldest first),
+    /// `trailers` (a list of lines, each once).
     message: Option<String>,
-    /// What becomes of a task whose history has merges: it is replayed without them, or does not land.
+    /// What becomes of a task whose history has merges: it is replayed without them, or does not land. With a merge commit
+    /// its history stays as it is.
     merges: Option<Merges>,
     /// The least time between two looks, in the background, for running tasks that do not merge with each other; 0: never.
     foresee: Option<Span>,

@@ -139,6 +139,12 @@ pub enum GitError {
         /// What it said, trimmed.
         stderr: String,
     },
+    /// A commit should be signed and cannot be.
+    #[error("git cannot sign commits: {}", told_of_signing(.said))]
+    NotSigned {
+        /// What git said.
+        said: String,
+    },
     /// An answer or an object that cannot be read as what it should be.
     #[error("{what} cannot be read: {reason}")]
     Unreadable {
@@ -200,6 +206,11 @@ fn essence(argv: &str) -> String {
 fn paragraph(said: &str) -> String {
     let first = said.split("\n\n").next().unwrap_or_default();
     first.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns all that was said of a signature that failed, on one line: what the signing program says comes first.
+fn told_of_signing(said: &str) -> String {
+    crate::model::text::one_line(said, 300)
 }
 
 fn told(owner: Option<u32>, age: Option<Duration>) -> String {

@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::command::Git;
 use super::diff::{self, Form};
+use super::made::Author;
 use super::{GitError, Repo};
 use crate::model::Oid;
 
@@ -107,6 +108,49 @@ pub fn commits(
         Some(Told { oid: Oid::parse(oid)?, author, message })
     };
     Ok(told.split('\0').filter_map(read).collect())
+}
+
+/// A commit with everything that it says of itself, in UTF-8.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The commit.
+    pub oid: Oid,
+    /// Who wrote it.
+    pub author: Author,
+    /// The first paragraph of its message, on one line.
+    pub subject: String,
+    /// The rest of its message.
+    pub body: String,
+    /// The trailers of its message, each on one line.
+    pub trailers: Vec<String>,
+}
+
+/// Returns what these commits say of themselves, in their order.
+pub fn accounts(repo: &Repo, commits: &[Oid]) -> Result<Vec<Account>, GitError> {
+    const FIELDS: usize = 7;
+    if commits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let call = Git::on(repo, "log").args(["--stdin", "--no-walk=unsorted", "-z", "--encoding=UTF-8"]);
+    let call = call.args(["--date=raw", "--no-show-signature", "--no-notes", "--no-mailmap"]);
+    let call = call.arg("--format=%H%x00%an%x00%ae%x00%ad%x00%s%x00%b%x00%(trailers:only,unfold)");
+    let asked: String = commits.iter().flat_map(|commit| [commit.as_str(), "\n"]).collect();
+    let text = call.stdin(asked).output()?;
+    let fields: Vec<_> = text.split(|b| *b == 0).map(String::from_utf8_lossy).collect();
+    let read = |fields: &[std::borrow::Cow<'_, str>]| {
+        let [oid, name, mail, date, subject, body, trailers] = fields else { return None };
+        let author = Author { name: name.to_string(), mail: mail.to_string(), date: date.to_string() };
+        let trailers = trailers.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+        let (subject, body) = (subject.to_string(), body.trim_end().to_owned());
+        Some(Account { oid: Oid::parse(oid)?, author, subject, body, trailers })
+    };
+    fields
+        .chunks_exact(FIELDS)
+        .map(|record| {
+            read(record)
+                .ok_or_else(|| GitError::unreadable("what commits say", String::from_utf8_lossy(&text)))
+        })
+        .collect()
 }
 
 /// Returns the difference between two commits in these files, as people read it.

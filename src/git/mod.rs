@@ -19,6 +19,7 @@ pub mod foresee;
 pub mod history;
 pub mod ignored;
 pub mod landed;
+pub mod made;
 pub mod mergetool;
 mod objects;
 pub mod pairs;

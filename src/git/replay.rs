@@ -16,12 +16,14 @@
 //! would have: else a person's resolution inside a merge commit would be lost.
 
 mod answer;
+mod brought;
 mod line;
 
 use gix::ObjectId;
 
 pub(super) use self::answer::{Answer, Stage, answer, answer_marked};
 pub use self::answer::{Merged, merge};
+pub use self::brought::Brought;
 use self::line::Line;
 use super::cache::Cache;
 use super::command::Git;
@@ -116,6 +118,8 @@ pub struct Outcome {
     pub tip: Oid,
     /// The commits on top of `onto`, oldest first.
     pub commits: Vec<Oid>,
+    /// What the branch has beyond `onto`, oldest first, without what is left out.
+    pub pending: Vec<Pending>,
     /// Why it stopped; `None`: the whole branch went on.
     pub stop: Option<Stop>,
     /// How its commits were merged, those that change nothing any more and the last one in conflict included.
@@ -154,17 +158,44 @@ pub struct Replayer<'a> {
     repo: &'a Repo,
     cache: Cache,
     line: Line,
+    brought: Brought,
 }
 
 impl<'a> Replayer<'a> {
     /// Begins with nothing read.
     pub fn new(repo: &'a Repo) -> Self {
-        Self { repo, cache: Cache::new(repo), line: Line::default() }
+        Self::without(repo, Brought::default())
+    }
+
+    /// The same, leaving out what came onto the target as other commits.
+    pub fn without(repo: &'a Repo, brought: Brought) -> Self {
+        Self { repo, cache: Cache::new(repo), line: Line::default(), brought }
+    }
+
+    /// Begins again with nothing read, leaving out the same.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::without(self.repo, self.brought.clone())
+    }
+
+    /// Tells that these commits of a branch came onto the target, the last of them as `tip`.
+    pub fn has_brought(&mut self, commits: impl IntoIterator<Item = Oid>, tip: &Oid) {
+        self.brought.add(commits, tip);
     }
 
     /// See [`replay`].
     pub fn replay(&mut self, onto: &Oid, head: &Oid) -> Result<Outcome, GitError> {
         self.replay_resolving(onto, head, &mut |_, _| Ok::<_, GitError>(None))
+    }
+
+    /// Returns what would be replayed of `head` onto `onto`, oldest first; merges included.
+    pub fn pending(&mut self, onto: &Oid, head: &Oid) -> Result<Vec<Pending>, GitError> {
+        let mut pending = match self.line.pending(&mut self.cache, id(onto)?, id(head)?) {
+            Some(line) => line,
+            None => pending(self.repo, head, onto)?,
+        };
+        self.brought.leave_out(self.repo, onto, &mut pending)?;
+        Ok(pending)
     }
 
     /// See [`replay_resolving`].
@@ -185,14 +216,12 @@ impl<'a> Replayer<'a> {
         head: &Oid,
         resolve: Resolve<'_, E>,
     ) -> Result<Outcome, E> {
-        let pending = match self.line.pending(&mut self.cache, id(onto)?, id(head)?) {
-            Some(line) => line,
-            None => pending(self.repo, head, onto)?,
-        };
+        let pending = self.pending(onto, head)?;
         let merges = pending.iter().any(Pending::is_merge);
+        let line: Vec<Pending> = pending.iter().filter(|commit| !commit.is_merge()).cloned().collect();
         let mut outcome =
-            Outcome { tip: onto.clone(), commits: Vec::new(), stop: None, ways: Ways::default() };
-        for commit in pending.into_iter().filter(|commit| !commit.is_merge()) {
+            Outcome { tip: onto.clone(), commits: Vec::new(), pending, stop: None, ways: Ways::default() };
+        for commit in line {
             match self.one(&outcome.tip, &commit.oid, &mut outcome.ways)? {
                 Replayed::Picked(new) | Replayed::Same(new) => {
                     outcome.tip = new.clone();

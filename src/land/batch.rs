@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use super::LandError;
 use super::one::{Course, Ready, landed, ready};
 use super::publish::{Outcome, Publication, Way};
-use super::replay::{Replay, replay};
+use super::replay::Replay;
 use super::report::{Fate, Landed, LeftOut, Report};
 use super::review;
 use super::verify::{Failure, Passengers, Verdict, steps_of_all};
@@ -203,8 +203,8 @@ impl Course<'_> {
                 ));
                 let waits = task.spec.after.iter().any(|parent| out.contains(parent));
                 let replayer = &mut self.replayer.borrow_mut();
-                let link = match replay(repo, replayer, ready.workspace, &tip, &ready.head)? {
-                    Replay::Clean { tip: new, commits } if !waits && new != tip => {
+                let link = match self.style.replay(replayer, task, ready, &tip)? {
+                    Replay::Clean { tip: new, commits, .. } if !waits && new != tip => {
                         let crossed = self.fences.crossed(repo, task, &ready.head, &tip, &new)?;
                         crossed.held.is_none().then_some((new, commits, crossed.outside))
                     }

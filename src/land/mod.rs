@@ -1,4 +1,5 @@
-//! Landing: finished tasks onto their target, each on top of the ones before, a batch of them at once (`batch`).
+//! Landing: finished tasks onto their target, each on top of the ones before, a batch of them at once (`batch`), as their
+//! own commits, one commit or a merge commit (`style`).
 //!
 //! ```text
 //!  queue ─▶ replay (in memory) ─▶ verify (the exact commit) ─▶ publish (intent, move, record) ─▶ next
@@ -18,6 +19,7 @@ mod clash;
 mod conflict;
 pub mod conserve;
 pub mod kept;
+mod message;
 mod one;
 mod passed;
 mod place;
@@ -30,6 +32,7 @@ mod replay;
 pub mod report;
 pub mod resolve;
 pub mod review;
+mod style;
 mod turn;
 pub mod undo;
 pub mod verify;
@@ -37,8 +40,10 @@ pub mod verify;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use message::MessageError;
 pub use publish::settle;
 pub use queue::{Refusal, Wanted};
+pub use replay::brought;
 pub use report::{Fate, Landed, LeftOut, Mode, Report};
 pub use verify::{Checks, Failure, VerifyError};
 
@@ -46,8 +51,11 @@ use self::one::Course;
 use self::publish::{Way, settle_held};
 use self::rehearsal::Rehearsal;
 use self::review::Fences;
+use self::style::Style;
+use crate::git::replay::Replayer;
 use crate::git::{GitError, Repo};
 use crate::model::observer::Observer;
+use crate::model::settings::MergeStyle;
 use crate::model::{Clock, Oid, Settings, Task, TaskId};
 use crate::process::halt::{self, Answer, Cause, Halt};
 use crate::store::{Journal, JournalError, Layout, Lock, LockError, lock};
@@ -69,6 +77,8 @@ pub struct Landing<'a> {
     pub target: &'a str,
     /// The tasks.
     pub wanted: &'a Wanted,
+    /// What comes onto the target of each.
+    pub style: MergeStyle,
     /// The checks.
     pub checks: &'a Checks,
     /// Whether it is done or only told.
@@ -160,6 +170,9 @@ pub enum LandError {
     /// It cannot listen whether it is to end.
     #[error("the landing cannot be made to listen")]
     Deaf(#[source] std::io::Error),
+    /// The template of messages is wrong.
+    #[error(transparent)]
+    Message(#[from] MessageError),
     /// The checks could not be run.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -174,6 +187,7 @@ pub enum LandError {
 /// Lands what is wanted, as far as it goes. An error means that nothing was begun; what ends a landing halfway stands in
 /// [`Report::stopped`].
 pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, LandError> {
+    let style = Style::of(landing)?;
     let held = match landing.mode {
         Mode::Real => Some(turn::take(landing)?),
         Mode::DryRun => None,
@@ -216,9 +230,12 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
         unchanged: queue.unchanged.into_iter().map(|task| task.name().clone()).collect(),
         stopped: None,
     };
+    // Without it a child may conflict with what its parent became, and nothing is lost.
+    let brought = brought(landing.repo, roster, &before).unwrap_or_default();
+    let replayer = Replayer::without(landing.repo, brought);
     match &held {
-        Some(lock) => Course::new(landing, lock, fences).run(&tasks, journal, &mut report),
-        None => Rehearsal::new(landing, fences, before).run(&tasks, &mut report)?,
+        Some(lock) => Course::new(landing, lock, fences, style, replayer).run(&tasks, journal, &mut report),
+        None => Rehearsal::new(landing, fences, before, style, replayer).run(&tasks, &mut report)?,
     }
     report.tasks.extend(orphaned);
     Ok(report)

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use super::batch::Size;
 use super::passed::Passed;
 use super::publish::{Outcome, Publication, Way, settle_held};
-use super::replay::{Replay, replay};
+use super::replay::{Raw, Replay};
 use super::report::{Fate, Landed, LeftOut, Report};
 use super::resolve::{Resolver, Steps};
 use super::review::Fences;
+use super::style::Style;
 use super::verify::{Bench, Passengers, Verdict, steps, steps_of_all};
 use super::{LandError, Landing, remembered, review};
 use crate::failpoint;
@@ -99,6 +100,7 @@ pub(super) struct Course<'a> {
     pub(super) landing: &'a Landing<'a>,
     pub(super) id: String,
     pub(super) bench: Bench<'a>,
+    pub(super) style: Style<'a>,
     pub(super) replayer: RefCell<Replayer<'a>>,
     /// What resolves conflicts before an agent is asked.
     steps: Steps<'a>,
@@ -106,7 +108,13 @@ pub(super) struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    pub(super) fn new(landing: &'a Landing<'a>, lock: &'a Lock, fences: Fences<'a>) -> Self {
+    pub(super) fn new(
+        landing: &'a Landing<'a>,
+        lock: &'a Lock,
+        fences: Fences<'a>,
+        style: Style<'a>,
+        replayer: Replayer<'a>,
+    ) -> Self {
         let id = uuid::Uuid::now_v7().simple().to_string();
         let logs = landing.layout.landing(&id);
         let passed = Passed::at(landing.layout.passed());
@@ -118,8 +126,8 @@ impl<'a> Course<'a> {
             surroundings: RefCell::default(),
             passed,
         };
-        let replayer = RefCell::new(Replayer::new(landing.repo));
-        Self { landing, id, bench, replayer, steps: Steps::new(landing, Some(lock)), fences }
+        let steps = Steps::new(landing, Some(lock));
+        Self { landing, id, bench, style, replayer: RefCell::new(replayer), steps, fences }
     }
 
     /// Lands `tasks`, batch by batch; what cannot go on ends it, with every task put right.
@@ -248,13 +256,13 @@ impl<'a> Course<'a> {
         let gone = || LandError::NoTarget { target: target.to_owned() };
         let old = repo.branch_tip(target)?.ok_or_else(gone)?;
         observer.step(&format!("replaying `{}` onto `{target}`", task.name()));
-        let mut replayed = replay(repo, &mut self.replayer.borrow_mut(), ready.workspace, &old, &ready.head)?;
+        let mut replayed = self.style.replay(&mut self.replayer.borrow_mut(), task, ready, &old)?;
         if let Replay::Conflict { commit: Some(_), .. } = replayed {
             replayed = self.resolve(&old, ready, journal, resolver)?;
             about.resolved.clone_from(&resolver.tally.resolved);
         }
         let (new, commits) = match replayed {
-            Replay::Clean { tip, commits } => (tip, commits),
+            Replay::Clean { tip, commits, .. } => (tip, commits),
             Replay::Conflict { paths, commit } => {
                 let reason = resolver.tally.refusal.clone();
                 let event = Event::Conflicted { paths: paths.clone(), onto: old, reason: reason.clone() };
@@ -311,7 +319,7 @@ impl<'a> Course<'a> {
         journal: &mut Journal,
         resolver: &mut Resolver<'_>,
     ) -> Result<Replay, LandError> {
-        let replayed = match resolver.replay(journal.read()?, old, &ready.head) {
+        let replayed = match resolver.replay(journal.read()?, &self.replayer.borrow(), old, &ready.head) {
             Err(LandError::Git(cause)) => Replay::Impossible(LeftOut::unreadable(cause)?),
             replayed => replayed?,
         };
@@ -321,7 +329,13 @@ impl<'a> Course<'a> {
         }
         // An agent that was cut short has not refused anything.
         self.require_going()?;
-        Ok(replayed)
+        self.style.shape(
+            &mut self.replayer.borrow_mut(),
+            resolver.task(),
+            ready,
+            old,
+            Raw::Replayed(replayed),
+        )
     }
 
     /// Ends with a person's approval needed, and keeps what would land.

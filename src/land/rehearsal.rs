@@ -2,9 +2,10 @@
 
 use super::one::{Ready, landed, ready};
 use super::publish::Way;
-use super::replay::{Replay, replay};
+use super::replay::Replay;
 use super::report::{Fate, Landed, Report};
 use super::review::Fences;
+use super::style::Style;
 use super::{Conflicts, LandError, Landing, resolve, review};
 use crate::git::replay::Replayer;
 use crate::model::{Oid, Task};
@@ -13,15 +14,22 @@ use crate::model::{Oid, Task};
 pub(super) struct Rehearsal<'a> {
     landing: &'a Landing<'a>,
     tip: Oid,
+    style: Style<'a>,
     replayer: Replayer<'a>,
     steps: resolve::Steps<'a>,
     fences: Fences<'a>,
 }
 
 impl<'a> Rehearsal<'a> {
-    pub(super) fn new(landing: &'a Landing<'a>, fences: Fences<'a>, tip: Oid) -> Self {
+    pub(super) fn new(
+        landing: &'a Landing<'a>,
+        fences: Fences<'a>,
+        tip: Oid,
+        style: Style<'a>,
+        replayer: Replayer<'a>,
+    ) -> Self {
         let steps = resolve::Steps::new(landing, None);
-        Self { landing, tip, replayer: Replayer::new(landing.repo), steps, fences }
+        Self { landing, tip, style, replayer, steps, fences }
     }
 
     /// Replays `tasks` one on top of the other, without checks.
@@ -53,18 +61,19 @@ impl<'a> Rehearsal<'a> {
         about: &mut Landed,
     ) -> Result<Fate, LandError> {
         let Landing { repo, settings, conflicts, .. } = *self.landing;
-        let mut replayed = replay(repo, &mut self.replayer, ready.workspace, &self.tip, &ready.head)?;
+        let mut replayed = self.style.replay(&mut self.replayer, task, ready, &self.tip)?;
         let mut reason = None;
         if let Replay::Conflict { commit: Some(_), paths } = &replayed {
             let name = task.name().as_str();
-            let told = resolve::rehearse(&self.steps, repo, name, &self.tip, &ready.head)?;
+            let told = resolve::rehearse(&self.steps, repo, &self.replayer, name, &self.tip, &ready.head)?;
             let resolve::Rehearsed { outcome, asked, resolved: all, doubts } = told;
             about.resolved = all;
             if outcome.stop.is_none() {
                 if let Some(reason) = review::doubtful(&doubts) {
                     return Ok(Fate::Review { reason, paths: paths.clone() });
                 }
-                replayed = Replay::Clean { tip: outcome.tip, commits: outcome.commits.len() };
+                let clean = outcome.into();
+                replayed = self.style.shape(&mut self.replayer, task, ready, &self.tip, clean)?;
             } else if conflicts == Conflicts::ToAgent && !asked.is_empty() {
                 reason = Some(format!(
                     "`{}` would be asked to merge `{}`",
@@ -76,7 +85,7 @@ impl<'a> Rehearsal<'a> {
         Ok(match replayed {
             Replay::Conflict { paths, commit } => Fate::Conflict { paths, commit, reason },
             Replay::Impossible(why) => Fate::LeftOut(why),
-            Replay::Clean { tip, commits } => {
+            Replay::Clean { tip, commits, .. } => {
                 if let Some(why) = way.obstacle(repo, &self.tip, &tip)? {
                     return Ok(Fate::LeftOut(why));
                 }

@@ -175,6 +175,18 @@ pub enum LeftOut {
         /// The commit without parent.
         commit: Oid,
     },
+    /// Its history has merges, and the settings refuse them.
+    #[error("its history has the merge {}, and `[merge] merges` refuses merges", .commit.short())]
+    Merges {
+        /// The merge commit.
+        commit: Oid,
+    },
+    /// The template of messages does not fit it.
+    #[error("its commit has no message: {reason}")]
+    Message {
+        /// What is wrong.
+        reason: String,
+    },
     /// Files in the target's checkout are in the way.
     #[error("uncommitted files in {} are in the way: {}", .checkout.display(), listed(.paths))]
     Overlap {

@@ -267,7 +267,9 @@ pub fn next_by_hand(site: &Site<'_>, task: &Task) -> Result<Option<Unresolved>, 
     let old = repo.branch_tip(&task.spec.target)?.ok_or_else(gone)?;
     let labels = Labels::of(&task.spec.target, task.name().as_str());
     let mut next = None;
-    let outcome = replay::replay_resolving(repo, &old, &head, &mut |tip, commit| {
+    let brought = super::brought(repo, Journal::new(site.layout).read()?, &old)?;
+    let mut replayer = replay::Replayer::without(repo, brought);
+    let outcome = replayer.replay_resolving(&old, &head, &mut |tip, commit| {
         let Some(found) = conflict::conflict(repo, tip, commit)? else { return Ok(None) };
         let read = resolve::read(repo, &found, tip, commit, &labels)?.map_err(ReviewError::NoText)?;
         let (mut settled, mut files) = (Vec::new(), Vec::new());

@@ -60,6 +60,7 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
             ("wt merge --all", "land every task that is done"),
             ("wt merge feature-auth --dry-run", "what would happen"),
             ("wt merge --all --fetch --push", "with what others landed, and back to them"),
+            ("wt merge --all --squash", "one commit for each task"),
             ("wt merge --abort", "end the landing that is under way; what is not landed stays as it was"),
         ],
     ),

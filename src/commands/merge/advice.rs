@@ -1,8 +1,10 @@
 //! What `wt merge` says where something did not land: the exit code, the reasons, and commands that help.
 
 use crate::error::{self, CommandError};
+use crate::git::GitError;
 use crate::land::{Fate, LandError, Landed, LeftOut, Refusal, Report};
 use crate::model::TaskName;
+use crate::model::event::ConflictKind;
 use crate::model::text::count;
 use crate::process::halt::Cause;
 use crate::ui::message;
@@ -32,6 +34,13 @@ pub(in crate::commands) fn hinted(refusal: CommandError, error: &LandError) -> C
         LandError::HeldTwice { .. } => refusal.hint("see where with `git worktree list`"),
         LandError::Unfinished { checkout, .. } => {
             refusal.hint(format!("see how to end it with `git -C {} status`", checkout.display()))
+        }
+        LandError::Message(_) => refusal.hint("see the values of the template with `wt schema config`"),
+        LandError::Git(GitError::NotSigned { .. }) => {
+            refusal.hint("try the key with `git commit-tree -S -m test 'HEAD^{tree}'`")
+        }
+        LandError::Git(GitError::NoIdentity) => {
+            refusal.hint("set it with `git config user.name NAME` and `git config user.email MAIL`")
         }
         _ => refusal,
     }
@@ -74,7 +83,9 @@ pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
         }
         (Some(stopped), _) => {
             let mut said = refusal(&stopped);
-            said.message = format!("the landing stopped after {}", count(landed, "task"));
+            if landed > 0 {
+                said.message = format!("the landing stopped after {}", count(landed, "task"));
+            }
             said.causes.extend(each());
             said
         }
@@ -127,6 +138,12 @@ fn advice(task: &Landed, target: &str) -> Option<String> {
         Fate::Conflict { paths, .. } if paths.iter().all(|path| path.kind.is_text()) => {
             Some(format!("resolve it with `wt resolve {name}`, then land it with `wt merge {name}`"))
         }
+        // What cannot be replayed without its merges can still be merged.
+        Fate::Conflict { commit: None, paths, .. }
+            if paths.iter().all(|path| path.kind == ConflictKind::Other) =>
+        {
+            Some(format!("land it with a merge commit: `wt merge {name} --merge-commit`"))
+        }
         Fate::Conflict { .. } => Some(format!(
             "resolve it with `wt exec {name} -- git rebase {target}`, then `wt done {name}` and `wt merge {name}`"
         )),
@@ -136,11 +153,11 @@ fn advice(task: &Landed, target: &str) -> Option<String> {
         Fate::Rejected(failure) => {
             Some(format!("see the whole output with `less {}`", failure.log.display()))
         }
-        Fate::LeftOut(why) => left_out(name, why),
+        Fate::LeftOut(why) => left_out(name, target, why),
     }
 }
 
-fn left_out(name: &TaskName, why: &LeftOut) -> Option<String> {
+fn left_out(name: &TaskName, target: &str, why: &LeftOut) -> Option<String> {
     match why {
         LeftOut::Parent { parent, .. } => Some(format!("see what it waits for with `wt status {parent}`")),
         LeftOut::Dirty { .. } => Some(format!(
@@ -159,6 +176,10 @@ fn left_out(name: &TaskName, why: &LeftOut) -> Option<String> {
         )),
         LeftOut::Outrun { .. } | LeftOut::Changed { .. } => Some(format!("try again with `wt merge {name}`")),
         LeftOut::Empty => Some(format!("let its agent go on with `wt retry {name}`")),
+        LeftOut::Merges { .. } => Some(format!(
+            "land it with a merge commit: `wt merge {name} --merge-commit`; or make it straight with `wt exec {name} -- git rebase {target}`"
+        )),
+        LeftOut::Message { .. } => Some("see the values of the template with `wt schema config`".to_owned()),
         LeftOut::Unreadable { .. } => Some("look for damage with `wt doctor`".to_owned()),
         LeftOut::NoBranch | LeftOut::Unrelated { .. } => None,
     }

@@ -9,7 +9,8 @@ use super::open::{Labels, Open, put, read};
 use super::result::kept_file;
 use super::{AskError, Found, Resolver, Steps, with_causes};
 use crate::git::conflict::Conflict;
-use crate::git::{GitError, Repo, conflict, replay, tree};
+use crate::git::replay::{self, Replayer};
+use crate::git::{GitError, Repo, conflict, tree};
 use crate::land::kept::{Judged, KeptFile, Manifest};
 use crate::land::{Conflicts, LandError, remembered};
 use crate::model::event::{ConflictedPath, ResolvedBy, ResolvedPath};
@@ -194,12 +195,13 @@ pub(in crate::land) struct Rehearsed {
 pub(in crate::land) fn rehearse(
     steps: &Steps<'_>,
     repo: &Repo,
+    like: &Replayer<'_>,
     task: &str,
     old: &Oid,
     head: &Oid,
 ) -> Result<Rehearsed, LandError> {
     let (mut asked, mut resolved, mut doubts) = (Vec::new(), Vec::new(), Vec::new());
-    let outcome = replay::replay_resolving(repo, old, head, &mut |tip, commit| {
+    let outcome = like.again().replay_resolving(old, head, &mut |tip, commit| {
         let Some(conflict) = conflict::conflict(repo, tip, commit)? else { return Ok(None) };
         let Ok(files) = read(repo, &conflict, tip, commit, &Labels::default())? else { return Ok(None) };
         let (mut settled, mut open) = (Vec::new(), Vec::new());

@@ -44,7 +44,7 @@ use super::replay::Replay;
 use super::{Conflicts, LandError, Landing};
 use crate::agent::AdapterError;
 use crate::git::GitError;
-use crate::git::replay::{self, Stop};
+use crate::git::replay::{self, Replayer};
 use crate::model::event::{ConflictKind, ConflictedPath, ResolvedBy, ResolvedPath};
 use crate::model::text::one_line;
 use crate::model::{Event, Oid, Roster, Task, Usage};
@@ -172,12 +172,18 @@ impl<'a> Resolver<'a> {
         self.task
     }
 
-    /// Replays what `head` has beyond `old`, resolving what does not merge.
-    pub(super) fn replay(&mut self, roster: &Roster, old: &Oid, head: &Oid) -> Result<Replay, LandError> {
+    /// Replays what `head` has beyond `old`, resolving what does not merge; `like`: who replayed it before.
+    pub(super) fn replay(
+        &mut self,
+        roster: &Roster,
+        like: &Replayer<'_>,
+        old: &Oid,
+        head: &Oid,
+    ) -> Result<Replay, LandError> {
         self.tally = Tally::default();
-        let repo = self.landing.repo;
-        let merges = replay::pending(repo, head, old)?.iter().any(replay::Pending::is_merge);
-        let outcome = replay::replay_resolving(repo, old, head, &mut |tip, commit| {
+        let mut replayer = like.again();
+        let merges = replayer.pending(old, head)?.iter().any(replay::Pending::is_merge);
+        let outcome = replayer.replay_resolving(old, head, &mut |tip, commit| {
             if merges {
                 // A resolved commit cannot be compared with the merge of the branch, which does not merge either.
                 self.tally.refusal = Some("its branch holds merges: a person must decide".to_owned());
@@ -186,12 +192,7 @@ impl<'a> Resolver<'a> {
             self.resolve(roster, old, tip, commit)
         })?;
         self.failed = None;
-        Ok(match outcome.stop {
-            None => Replay::Clean { tip: outcome.tip, commits: outcome.commits.len() },
-            Some(Stop::Conflict { commit, paths }) => Replay::Conflict { paths, commit: Some(commit) },
-            Some(Stop::MergesDiffer(paths)) => Replay::Conflict { paths, commit: None },
-            Some(Stop::Root(commit)) => Replay::Impossible(super::LeftOut::Unrelated { commit }),
-        })
+        Ok(outcome.into())
     }
 
     /// Returns the event that records what was resolved and used, if there is anything that the journal does not know.
