@@ -3,6 +3,7 @@
 //! Invariant: no index but a scratch one is written, so that a worktree's own stays as it is.
 
 pub(super) mod entries;
+pub(super) mod text;
 
 use std::path::{Path, PathBuf};
 

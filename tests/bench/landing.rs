@@ -124,10 +124,5 @@ fn about(root: &Path) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("-").to_owned();
-    format!(
-        "{}; {}; {cores} cores, load {load}; {}",
-        version(&place::wt()),
-        version("git"),
-        root.display()
-    )
+    format!("{}; {}; {cores} cores, load {load}; {}", version(&place::wt()), version("git"), root.display())
 }

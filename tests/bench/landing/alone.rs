@@ -87,8 +87,8 @@ impl Field {
         let mut replayer = Replayer::new(&repo);
         let mut tip: Oid = repo.branch_tip("main").unwrap().unwrap();
         let mut ways = Ways::default();
-        let heads: Vec<Oid> =
-            names(branches).map(|name| repo.branch_tip(&name).unwrap().unwrap()).collect();
+        let heads: Vec<Oid> = names(branches).map(|name| repo.branch_tip(&name).unwrap().unwrap()).collect();
+        replayer.look_ahead(&tip, &heads).unwrap();
         for head in &heads {
             let outcome = replayer.replay(&tip, head).unwrap();
             assert_eq!(outcome.stop, None);
