@@ -2,6 +2,7 @@
 //!
 //! Invariant: no index but a scratch one is written, so that a worktree's own stays as it is.
 
+pub(super) mod changes;
 pub(super) mod entries;
 pub(super) mod text;
 

@@ -29,6 +29,7 @@ mod replay;
 pub mod report;
 pub mod resolve;
 pub mod review;
+mod settled;
 pub mod verify;
 
 use std::path::PathBuf;

@@ -4,6 +4,7 @@ use super::one::{Ready, landed, ready};
 use super::publish::Way;
 use super::replay::{Replay, replay};
 use super::report::{Fate, Landed, Report};
+use super::settled::Settled;
 use super::{Conflicts, LandError, Landing, resolve, review};
 use crate::git::replay::Replayer;
 use crate::model::{Oid, Task};
@@ -24,9 +25,10 @@ impl<'a> Rehearsal<'a> {
     pub(super) fn run(mut self, tasks: &[Task], report: &mut Report) -> Result<(), LandError> {
         let repo = self.landing.repo;
         let way = Way::to(repo, self.landing.target)?;
+        let settled = Settled::of(repo, tasks);
         for task in tasks {
             self.landing.observer.step(&format!("replaying `{}`", task.name()));
-            let (head, fate) = match ready(repo, task, report)? {
+            let (head, fate) = match ready(repo, task, &settled, report)? {
                 Err(why) => (None, Fate::LeftOut(why)),
                 Ok(ready) => (Some(ready.head.clone()), self.tell(task, &ready, &way)?),
             };

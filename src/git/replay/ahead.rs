@@ -41,8 +41,13 @@ const FEWEST: usize = 2;
 
 impl Replayer<'_> {
     /// Prepares for replaying these branches one after the other, the first one onto `onto`, each other one onto what the one
-    /// before came to. Nothing depends on it but time: any of them may be left out later, or come out otherwise.
-    pub fn look_ahead(&mut self, onto: &Oid, heads: &[Oid]) -> Result<(), GitError> {
+    /// before came to. Nothing depends on it but time: any of them may be left out later, or come out otherwise, and what
+    /// goes wrong here goes wrong again, and is told, where it counts.
+    pub fn look_ahead(&mut self, onto: &Oid, heads: &[Oid]) {
+        drop(self.try_look_ahead(onto, heads));
+    }
+
+    fn try_look_ahead(&mut self, onto: &Oid, heads: &[Oid]) -> Result<(), GitError> {
         let start = self.tree(id(onto)?)?;
         let mut ours = start;
         let mut sure: Known = HashMap::new();
@@ -50,10 +55,10 @@ impl Replayer<'_> {
         for head in heads {
             let Some(pending) = self.line.pending(&mut self.cache, id(onto)?, id(head)?) else { continue };
             let asked = questions.len();
-            match self.foresee(ours, &pending, &mut sure, &mut questions)? {
-                Some(tree) => ours = tree,
+            match self.foresee(ours, &pending, &mut sure, &mut questions) {
+                Ok(Some(tree)) => ours = tree,
                 // It will hardly land with the others.
-                None => questions.truncate(asked),
+                Ok(None) | Err(_) => questions.truncate(asked),
             }
         }
         self.known.extend(sure);
@@ -88,6 +93,10 @@ impl Replayer<'_> {
             let [parent] = commit.parents.as_slice() else { return Ok(None) };
             let (base, theirs) = (self.tree(id(parent)?)?, self.tree(id(&commit.oid)?)?);
             let sides = (base, ours, theirs);
+            if let Some((tree, _)) = self.known.get(&sides) {
+                ours = *tree;
+                continue;
+            }
             ours = match walk::foresee(&mut self.cache, base, ours, theirs)? {
                 Some(Foreseen::Sure(tree)) => {
                     sure.insert(sides, (tree, By::Walk));
