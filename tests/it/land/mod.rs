@@ -5,6 +5,7 @@ mod checks;
 mod clean;
 mod crash;
 pub mod field;
+mod processes;
 mod publish;
 pub mod resolve;
 mod resolve_life;
