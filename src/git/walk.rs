@@ -262,7 +262,7 @@ pub(super) fn attributes_differ(cache: &mut Cache, old: ObjectId, new: ObjectId,
         return false;
     }
     let (Some(before), Some(after)) = (cache.tree(old), cache.tree(new)) else { return true };
-    let mut differ = |change: &Difference<'_>| {
+    let differ = |change: &Difference<'_>| {
         change.name.eq_ignore_ascii_case(b".gitattributes")
             || match (change.before, change.after) {
                 (Some(old), Some(new)) if old.is_folder() && new.is_folder() => {
@@ -272,5 +272,5 @@ pub(super) fn attributes_differ(cache: &mut Cache, old: ObjectId, new: ObjectId,
                 (old, new) => old.into_iter().chain(new).any(Entry::is_folder),
             }
     };
-    before.differences(&after).iter().any(|change| differ(change))
+    before.differences(&after).iter().any(differ)
 }

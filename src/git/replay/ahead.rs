@@ -113,8 +113,8 @@ impl Replayer<'_> {
     }
 }
 
-/// Asks git for merged trees, by one call; `None` for each that conflicts. No answer at all is no harm: git before 2.43 takes no
-/// trees.
+/// Asks git for merged trees, by one call; `None` for each that conflicts. No answer at all is no harm: an older git
+/// may take commits only.
 fn ask(repo: &Repo, onto: &Oid, questions: &[Sides]) -> Result<Vec<Option<ObjectId>>, GitError> {
     repo.require_git()?;
     let mut lines = String::new();

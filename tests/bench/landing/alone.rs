@@ -174,7 +174,7 @@ pub fn slope(folder: &Path, size: Size, counts: &[usize], rounds: usize) {
             let at = (n + k) % (2 * counts.len());
             let (row, count) = (at / 2, counts[at / 2]);
             let copy = field.copy();
-            if at % 2 == 0 {
+            if at.is_multiple_of(2) {
                 took[row][0].round(count, || field.git_replay(&copy, count));
             } else {
                 took[row][1].round(count, || field.ours(&copy, count));
