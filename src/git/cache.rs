@@ -104,6 +104,20 @@ impl Cache {
         Ok(())
     }
 
+    /// Reads a blob, which is not kept.
+    pub(super) fn blob(&mut self, id: ObjectId) -> Option<Vec<u8>> {
+        let object = self.gix.find_object(id).ok().filter(|object| object.kind == Kind::Blob)?;
+        Some(object.detach().data)
+    }
+
+    /// Writes a blob under the id that it has.
+    pub(super) fn write_blob(&mut self, id: ObjectId, bytes: &[u8]) -> Result<(), GitError> {
+        let written = self.gix.objects.write_buf_with_known_id(Kind::Blob, bytes, id);
+        written.map_err(|e| GitError::unreadable("a new blob", e))?;
+        self.unsettled.iter_mut().for_each(|ids| ids.push(id));
+        Ok(())
+    }
+
     /// Writes `commit` again with another tree and parent, see [`objects::copy_commit`].
     pub(super) fn copy_commit(
         &mut self,

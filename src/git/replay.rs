@@ -7,6 +7,8 @@
 //!                                                     git merge-tree (answer) ─▶ its tree, or the conflict
 //! ```
 //!
+//! Of many branches git can be asked at once what it will be asked for one by one ([`Replayer::look_ahead`]).
+//!
 //! Each commit is merged as git would (base = its parent): most by [`super::walk`], which takes only what git takes too, the
 //! others by `git merge-tree`, so the verdict is git's. A conflict is a value. Nothing is left out because "it is there
 //! already": a commit that was taken and reverted on the target would be lost that way; what changes nothing any more comes
@@ -15,12 +17,14 @@
 //! A history with merges is replayed without them, and counts only if the result has the very tree that merging the branch
 //! would have: else a person's resolution inside a merge commit would be lost.
 
+mod ahead;
 mod answer;
 mod brought;
 mod line;
 
 use gix::ObjectId;
 
+use self::ahead::{By, Known};
 pub(super) use self::answer::{Answer, Stage, answer, answer_marked};
 pub use self::answer::{Merged, merge};
 pub use self::brought::Brought;
@@ -99,7 +103,7 @@ pub struct Ways {
     pub standing: usize,
     /// By the walk of three trees, in this process.
     pub walked: usize,
-    /// By git, a process each: merged, or found in conflict.
+    /// By git: merged, or found in conflict.
     pub merged: usize,
 }
 
@@ -159,6 +163,7 @@ pub struct Replayer<'a> {
     cache: Cache,
     line: Line,
     brought: Brought,
+    known: Known,
 }
 
 impl<'a> Replayer<'a> {
@@ -169,7 +174,7 @@ impl<'a> Replayer<'a> {
 
     /// The same, leaving out what came onto the target as other commits.
     pub fn without(repo: &'a Repo, brought: Brought) -> Self {
-        Self { repo, cache: Cache::new(repo), line: Line::default(), brought }
+        Self { repo, cache: Cache::new(repo), line: Line::default(), brought, known: Known::new() }
     }
 
     /// Begins again with nothing read, leaving out the same.
@@ -265,14 +270,26 @@ impl<'a> Replayer<'a> {
         let (old, new) = (id(onto)?, id(commit)?);
         let there = self.tree(old)?;
         let (base, theirs) = (self.tree(id(parent)?)?, self.tree(new)?);
-        let tree = if let Ok(tree) = walk::overlay(&mut self.cache, base, there, theirs)? {
-            ways.walked += 1;
-            tree
-        } else {
-            ways.merged += 1;
-            match merge(self.repo, Some(parent), onto, commit)? {
-                Merged::Conflict(paths) => return Ok(Replayed::Conflict(paths)),
-                Merged::Clean(tree) => id(&tree)?,
+        let known = self.known.get(&(base, there, theirs)).copied();
+        let walked = match known {
+            Some(known) => Some(known),
+            None => walk::overlay(&mut self.cache, base, there, theirs)?.ok().map(|tree| (tree, By::Walk)),
+        };
+        let tree = match walked {
+            Some((tree, By::Walk)) => {
+                ways.walked += 1;
+                tree
+            }
+            Some((tree, By::Git)) => {
+                ways.merged += 1;
+                tree
+            }
+            None => {
+                ways.merged += 1;
+                match merge(self.repo, Some(parent), onto, commit)? {
+                    Merged::Conflict(paths) => return Ok(Replayed::Conflict(paths)),
+                    Merged::Clean(tree) => id(&tree)?,
+                }
             }
         };
         if tree == there {

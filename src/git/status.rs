@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::command::{Git, fields};
+use super::tree::changes;
 use super::{Checkout, GitError, Repo};
 use crate::model::Oid;
 
@@ -234,6 +235,9 @@ pub fn paths_of_changes(repo: &Repo, pairs: &[(Oid, Oid)]) -> Result<Vec<Vec<Str
 
 /// Returns the paths that differ between two commits or trees, renames as two.
 pub fn changed_paths(repo: &Repo, old: &Oid, new: &Oid) -> Result<Vec<String>, GitError> {
+    if let Some(known) = changes::changed(repo, old, new) {
+        return Ok(known);
+    }
     let call = Git::on(repo, "diff-tree").args(["-r", "-z", "--name-only", "--no-renames"]);
     Ok(fields(&call.args([old.as_str(), new.as_str()]).output()?).collect())
 }

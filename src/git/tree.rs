@@ -2,7 +2,9 @@
 //!
 //! Invariant: no index but a scratch one is written, so that a worktree's own stays as it is.
 
+pub(super) mod changes;
 pub(super) mod entries;
+pub(super) mod text;
 
 use std::path::{Path, PathBuf};
 

@@ -7,13 +7,16 @@
 //! no thought, since a path that one side moved is missing or changed there. Two tempting rules would break it and must stay
 //! out: that both sides made the same change is no reason to go on (git may see a rename and a deletion), nor is a
 //! line-by-line merge that comes out clean. What is refused goes to git, whose verdict is the truth.
+//!
+//! [`foresee`] breaks both rules, for a guess that only says which trees git is asked about.
 
 use gix::ObjectId;
 use gix::objs::Kind;
 
 use super::cache::Cache;
 use super::repo::{id, oid};
-use super::tree::entries::{Entry, Tree};
+use super::tree::entries::{Difference, Entry, Tree};
+use super::tree::text;
 use super::{GitError, Repo};
 use crate::model::Oid;
 
@@ -74,15 +77,41 @@ pub(super) fn overlay(
     ours: ObjectId,
     theirs: ObjectId,
 ) -> Result<Result<ObjectId, Refusal>, GitError> {
-    // Only now: a walk that is refused half-way leaves nothing behind.
-    let (tree, fresh) = match walked(cache, base, ours, theirs) {
-        Ok(merged) => merged,
-        Err(why) => return Ok(Err(why)),
-    };
-    for (id, raw) in fresh {
-        cache.write_tree(id, raw)?;
+    match strict(cache, base, ours, theirs) {
+        // Only now: a walk that is refused half-way leaves nothing behind.
+        Ok((walk, tree)) => walk.settle().map(|()| Ok(tree)),
+        Err(why) => Ok(Err(why)),
     }
-    Ok(Ok(tree))
+}
+
+/// What a merge will come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreseen {
+    /// The tree of [`overlay`].
+    Sure(ObjectId),
+    /// Perhaps this one; git is to be asked.
+    Guessed(ObjectId),
+}
+
+/// Returns what [`overlay`] does, or a guess at what git would make of what that refuses: both sides' change of a text, or the
+/// same change of both. `None` where there is no guess. The trees are written, so that git can be asked about them.
+pub(super) fn foresee(
+    cache: &mut Cache,
+    base: ObjectId,
+    ours: ObjectId,
+    theirs: ObjectId,
+) -> Result<Option<Foreseen>, GitError> {
+    if base.kind() != gix::hash::Kind::Sha1 {
+        return Ok(None);
+    }
+    if base == theirs {
+        return Ok(Some(Foreseen::Sure(ours)));
+    }
+    let mut walk = Walk { cache, fresh: Vec::new(), texts: Vec::new(), rule: Rule::Guess { loose: false } };
+    let Ok(tree) = walk.all(base, ours, theirs) else { return Ok(None) };
+    let loose = walk.rule == Rule::Guess { loose: true };
+    walk.settle()?;
+    Ok(Some(if loose { Foreseen::Guessed(tree) } else { Foreseen::Sure(tree) }))
 }
 
 /// The same without writing: tells whether the walk goes through.
@@ -92,43 +121,61 @@ pub(super) fn goes(
     ours: ObjectId,
     theirs: ObjectId,
 ) -> Result<(), Refusal> {
-    walked(cache, base, ours, theirs).map(drop)
+    strict(cache, base, ours, theirs).map(drop)
 }
 
-/// Trees that are to be written, with their bytes.
-type Fresh = Vec<(ObjectId, Vec<u8>)>;
-
-fn walked(
+fn strict(
     cache: &mut Cache,
     base: ObjectId,
     ours: ObjectId,
     theirs: ObjectId,
-) -> Result<(ObjectId, Fresh), Refusal> {
+) -> Result<(Walk<'_>, ObjectId), Refusal> {
     // Trees are read here with ids of that length only.
     if base.kind() != gix::hash::Kind::Sha1 {
         return Err(Refusal::Unread);
     }
-    if base == theirs {
-        return Ok((ours, Vec::new()));
-    }
-    let mut walk = Walk { cache, fresh: Vec::new() };
-    let tree = match walk.folder(Some(base), ours, theirs, 0)? {
-        Some(tree) => tree,
-        None => walk.write(Vec::new())?,
-    };
-    Ok((tree, walk.fresh))
+    let mut walk = Walk { cache, fresh: Vec::new(), texts: Vec::new(), rule: Rule::Strict };
+    let tree = if base == theirs { ours } else { walk.all(base, ours, theirs)? };
+    Ok((walk, tree))
 }
 
 /// Folders in folders beyond this are git's business.
 const DEEPEST: usize = 512;
 
+/// What is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// What git takes too.
+    Strict,
+    /// What git may take; `loose`: something was taken that the strict rule refuses.
+    Guess { loose: bool },
+}
+
 struct Walk<'a> {
     cache: &'a mut Cache,
-    /// What is to be written.
-    fresh: Fresh,
+    /// Trees that are to be written.
+    fresh: Vec<(ObjectId, Vec<u8>)>,
+    /// Texts that are to be written, where one may guess.
+    texts: Vec<(ObjectId, Vec<u8>)>,
+    rule: Rule,
 }
 
 impl Walk<'_> {
+    fn all(&mut self, base: ObjectId, ours: ObjectId, theirs: ObjectId) -> Result<ObjectId, Refusal> {
+        match self.folder(Some(base), ours, theirs, 0)? {
+            Some(tree) => Ok(tree),
+            None => self.write(Vec::new()),
+        }
+    }
+
+    /// Writes what came out. Only at the end: a walk that is refused half-way leaves nothing behind.
+    fn settle(self) -> Result<(), GitError> {
+        for (id, raw) in self.fresh {
+            self.cache.write_tree(id, raw)?;
+        }
+        self.texts.into_iter().try_for_each(|(id, text)| self.cache.write_blob(id, &text))
+    }
+
     /// Returns the merged folder; `None`: nothing is left in it.
     fn folder(
         &mut self,
@@ -155,7 +202,10 @@ impl Walk<'_> {
                     self.require_plain(old, new, depth + 1)?;
                     new
                 }
-                (_, at, new) if at == new => return Err(Refusal::SameChange),
+                (_, at, new) if at == new => {
+                    self.guess().ok_or(Refusal::SameChange)?;
+                    continue;
+                }
                 (old, Some(at), Some(new))
                     if at.is_folder() && new.is_folder() && old.is_none_or(Entry::is_folder) =>
                 {
@@ -166,7 +216,7 @@ impl Walk<'_> {
                 (Some(_), None, _) => return Err(Refusal::Gone),
                 (Some(_), Some(_), None) => return Err(Refusal::Deleted),
                 (Some(old), Some(at), Some(new)) if old.mode == at.mode && old.mode == new.mode => {
-                    return Err(Refusal::BothChanged);
+                    Some(self.text(old, at, new).ok_or(Refusal::BothChanged)?)
                 }
                 _ => return Err(Refusal::OtherKind),
             };
@@ -174,6 +224,26 @@ impl Walk<'_> {
         }
         let raw = here.with(&edits);
         if raw.is_empty() { Ok(None) } else { self.write(raw).map(Some) }
+    }
+
+    /// Notes that the strict rule is left, if it may be.
+    fn guess(&mut self) -> Option<()> {
+        let Rule::Guess { loose } = &mut self.rule else { return None };
+        *loose = true;
+        Some(())
+    }
+
+    /// Guesses what a file that both sides changed comes to.
+    fn text(&mut self, old: Entry, at: Entry, new: Entry) -> Option<Entry> {
+        self.guess()?;
+        if ![0o10_0644, 0o10_0755].contains(&at.mode) {
+            return None;
+        }
+        let mut read = |entry: Entry| self.cache.blob(entry.id);
+        let text = text::guess(&read(old)?, &read(at)?, &read(new)?)?;
+        let id = gix::objs::compute_hash(gix::hash::Kind::Sha1, Kind::Blob, &text).ok()?;
+        self.texts.push((id, text));
+        Some(Entry { id, ..at })
     }
 
     fn write(&mut self, raw: Vec<u8>) -> Result<ObjectId, Refusal> {
@@ -202,4 +272,23 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// Tells whether two trees may differ in what they say of attributes, anywhere in them.
+pub(super) fn attributes_differ(cache: &mut Cache, old: ObjectId, new: ObjectId, depth: usize) -> bool {
+    if old == new {
+        return false;
+    }
+    let (Some(before), Some(after)) = (cache.tree(old), cache.tree(new)) else { return true };
+    let differ = |change: &Difference<'_>| {
+        change.name.eq_ignore_ascii_case(b".gitattributes")
+            || match (change.before, change.after) {
+                (Some(old), Some(new)) if old.is_folder() && new.is_folder() => {
+                    depth > DEEPEST || attributes_differ(cache, old.id, new.id, depth + 1)
+                }
+                // A folder that came or went may have had some.
+                (old, new) => old.into_iter().chain(new).any(Entry::is_folder),
+            }
+    };
+    before.differences(&after).iter().any(differ)
 }

@@ -68,6 +68,12 @@ impl Checkout {
         Err(GitError::Worktree { path: self.path.clone(), reason: WorktreeTrouble::Redirected })
     }
 
+    /// Returns the branch that it is on, short; `None` when detached.
+    pub fn branch(&self) -> Result<Option<String>, GitError> {
+        let head = fs::read_to_string(self.git_dir.join("HEAD"))?;
+        Ok(named(&head).map(|full| full.strip_prefix("refs/heads/").unwrap_or(full).to_owned()))
+    }
+
     /// Returns the commit that its `HEAD` is at; `None` on an unborn branch.
     pub fn head(&self) -> Result<Option<Oid>, GitError> {
         let ended =
@@ -192,7 +198,7 @@ fn read_entry(
 ) -> Result<Option<Entry>, GitError> {
     let Ok(head) = fs::read_to_string(git_dir.join("HEAD")) else { return Ok(None) };
     let head = head.trim();
-    let (head, branch) = match head.strip_prefix("ref:").map(str::trim) {
+    let (head, branch) = match named(head) {
         Some(full) => {
             let short = full.strip_prefix("refs/heads/").unwrap_or(full);
             (tip(repo, local, full)?, Some(short.to_owned()))
@@ -203,6 +209,11 @@ fn read_entry(
     let missing = !path.join(".git").exists();
     let locked = locked.map(|reason| reason.trim().to_owned());
     Ok(Some(Entry { path, entry, head, branch, locked, missing }))
+}
+
+/// Returns the ref that a `HEAD` names, in full.
+fn named(head: &str) -> Option<&str> {
+    head.trim().strip_prefix("ref:").map(str::trim)
 }
 
 /// Returns the commit of a ref. A branch is at a commit: nothing needs to be looked up to find one behind a tag.

@@ -18,6 +18,7 @@ use super::publish::{Outcome, Publication, Way};
 use super::replay::Replay;
 use super::report::{Fate, Landed, LeftOut, Report};
 use super::review;
+use super::settled::Settled;
 use super::verify::{Failure, Passengers, Verdict, steps_of_all};
 use crate::failpoint;
 use crate::model::{Event, Oid, State, Task, TaskId};
@@ -101,8 +102,9 @@ impl Course<'_> {
         report: &mut Report,
     ) -> Result<Batched<'t>, LandError> {
         let mut fit = Vec::new();
+        let settled = Settled::of(self.landing.repo, tasks.iter().copied());
         for task in tasks {
-            match ready(self.landing.repo, task, report)? {
+            match ready(self.landing.repo, task, &settled, report)? {
                 Ok(ready) => fit.push(Taken { task, ready }),
                 Err(why) => self.leave_out(task, why, taken, journal, report)?,
             }
@@ -192,6 +194,8 @@ impl Course<'_> {
         let repo = self.landing.repo;
         let way = Way::to(repo, self.landing.target)?;
         loop {
+            let heads: Vec<Oid> = fit.iter().map(|there| there.ready.head.clone()).collect();
+            self.replayer.borrow_mut().look_ahead(old, &heads);
             let mut chain: Vec<Link<'t>> = Vec::new();
             let mut tip = old.clone();
             let mut out: BTreeSet<TaskId> = BTreeSet::new();

@@ -32,6 +32,7 @@ mod replay;
 pub mod report;
 pub mod resolve;
 pub mod review;
+mod settled;
 mod style;
 mod turn;
 pub mod undo;

@@ -12,12 +12,13 @@ use super::replay::{Raw, Replay};
 use super::report::{Fate, Landed, LeftOut, Report};
 use super::resolve::{Resolver, Steps};
 use super::review::Fences;
+use super::settled::Settled;
 use super::style::Style;
 use super::verify::{Bench, Passengers, Verdict, steps, steps_of_all};
 use super::{LandError, Landing, remembered, review};
 use crate::failpoint;
 use crate::git::replay::Replayer;
-use crate::git::status::{InProgress, status};
+use crate::git::status::{InProgress, WorktreeStatus, in_progress, status};
 use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::text::one_line;
 use crate::model::{Event, Oid, State, Task, TaskId, Workspace};
@@ -40,6 +41,7 @@ pub(super) struct Ready<'a> {
 pub(super) fn ready<'a>(
     repo: &Repo,
     task: &'a Task,
+    settled: &Settled,
     report: &Report,
 ) -> Result<Result<Ready<'a>, LeftOut>, GitError> {
     // A parent that is not in this report has landed before: the queue says so.
@@ -56,7 +58,7 @@ pub(super) fn ready<'a>(
         Ok(Some(path)) => return Ok(Err(LeftOut::Generated { path })),
         Err(cause) => return Ok(Err(LeftOut::unreadable(cause)?)),
     }
-    Ok(match unfit(repo, workspace) {
+    Ok(match unfit(repo, workspace, settled.has(&task.id)) {
         // Work that is on another branch, or in no commit, says more than that there is none.
         Ok(None) if empty => Err(LeftOut::Empty),
         Ok(None) => Ok(Ready { workspace, head }),
@@ -65,25 +67,25 @@ pub(super) fn ready<'a>(
     })
 }
 
-/// Returns what in the workspace would be forgotten if its branch were landed now.
-fn unfit(repo: &Repo, workspace: &Workspace) -> Result<Option<LeftOut>, GitError> {
+/// Returns what in the workspace would be forgotten if its branch were landed now; `clean`: it was looked at already, and
+/// nothing is uncommitted.
+fn unfit(repo: &Repo, workspace: &Workspace, clean: bool) -> Result<Option<LeftOut>, GitError> {
     let path = std::path::Path::new(&workspace.path);
     if !path.exists() {
         return Ok(None);
     }
     let worktree = LinkedWorktree::open(repo, &workspace.entry, path)?;
-    let status = status(worktree.checkout())?;
-    if let Some(what) = status.in_progress.map(InProgress::words) {
+    if let Some(what) = in_progress(worktree.checkout()).map(InProgress::words) {
         return Ok(Some(LeftOut::Unfinished { what }));
     }
+    let status = if clean { WorktreeStatus::default() } else { status(worktree.checkout())? };
     if status.dirty() {
         let mut paths = [status.staged, status.unstaged, status.untracked, status.unmerged].concat();
         paths.sort();
         paths.dedup();
         return Ok(Some(LeftOut::Dirty { paths }));
     }
-    let entries = crate::git::worktree::list(repo)?;
-    let on = entries.into_iter().find(|e| e.entry.as_ref() == Some(&workspace.entry)).and_then(|e| e.branch);
+    let on = worktree.checkout().branch()?;
     Ok((on.as_ref() != Some(&workspace.branch)).then_some(LeftOut::Strayed { on }))
 }
 
@@ -189,7 +191,8 @@ impl<'a> Course<'a> {
     /// Lands a task that was taken up, by itself.
     fn alone(&self, task: &Task, journal: &mut Journal, report: &Report) -> Result<Landed, LandError> {
         let mut landed = Landed::new(task);
-        landed.fate = match ready(self.landing.repo, task, report)? {
+        let settled = Settled::of(self.landing.repo, [task]);
+        landed.fate = match ready(self.landing.repo, task, &settled, report)? {
             Err(why) => {
                 let event = Event::LandingAborted { reason: why.to_string() };
                 journal.append(self.landing.clock.now(), vec![(Some(task.id.clone()), event)])?;

@@ -5,6 +5,7 @@ use super::publish::Way;
 use super::replay::Replay;
 use super::report::{Fate, Landed, Report};
 use super::review::Fences;
+use super::settled::Settled;
 use super::style::Style;
 use super::{Conflicts, LandError, Landing, resolve, review};
 use crate::git::replay::Replayer;
@@ -36,10 +37,11 @@ impl<'a> Rehearsal<'a> {
     pub(super) fn run(mut self, tasks: &[Task], report: &mut Report) -> Result<(), LandError> {
         let repo = self.landing.repo;
         let way = Way::to(repo, self.landing.target)?;
+        let settled = Settled::of(repo, tasks);
         for task in tasks {
             self.landing.observer.step(&format!("replaying `{}`", task.name()));
             let mut landed = Landed::new(task);
-            landed.fate = match ready(repo, task, report)? {
+            landed.fate = match ready(repo, task, &settled, report)? {
                 Err(why) => Fate::LeftOut(why),
                 Ok(ready) => {
                     landed.head = Some(ready.head.clone());

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use proptest::prelude::*;
 use wt::git::Repo;
 use wt::git::replay::{self, Replayer, Stop};
+use wt::git::status;
 use wt::git::walk::{Refusal, Walked, Walker};
 use wt::model::Oid;
 
@@ -262,6 +263,10 @@ proptest! {
         let mut walker = Walker::new(&found);
         let mut taken = 0;
         let verdicts = git_merges(&repo.path().join(".git"), &asked);
+        let ends: Vec<_> = asked.iter().map(|(_, ours, theirs)| (ours.clone(), theirs.clone())).collect();
+        for ((ours, theirs), listed) in ends.iter().zip(status::paths_of_changes(&found, &ends).unwrap()) {
+            prop_assert_eq!(status::changed_paths(&found, ours, theirs).unwrap(), listed, "as git lists them");
+        }
         for ((asked, verdict), sides) in asked.iter().zip(verdicts).zip(&pairs) {
             if let Walked::Tree(tree) = walked(&found, &mut walker, asked) {
                 taken += 1;
@@ -346,6 +351,8 @@ proptest! {
         let found = Repo::discover(repo.path()).unwrap();
         let mut replayer = Replayer::new(&found);
         let mut tip = ids[line[3].1].clone();
+        let mut foreseen = Replayer::new(&found);
+        foreseen.look_ahead(&tip, &heads.iter().map(|head| ids[*head].clone()).collect::<Vec<_>>());
         for head in heads {
             let Some(wanted) = by_git(&repo, &tip, &ids[head]) else { break };
             let outcome = replayer.replay(&tip, &ids[head]).unwrap();
@@ -357,6 +364,7 @@ proptest! {
             prop_assert_eq!((&outcome.tip, &outcome.commits, &stopped), (&wanted.0, &wanted.1, &wanted.2));
             let alone = replay::replay(&found, &tip, &ids[head]).unwrap();
             prop_assert_eq!(&alone, &outcome, "nothing read before");
+            prop_assert_eq!(&foreseen.replay(&tip, &ids[head]).unwrap(), &outcome, "looked at before");
             if stopped.is_none() {
                 tip = outcome.tip;
             }

@@ -28,6 +28,7 @@ mod fault_supervision;
 mod git_landed;
 mod git_publish;
 mod git_replay;
+mod git_replay_ahead;
 mod git_repo;
 mod git_snapshot;
 mod git_walk;

@@ -11,6 +11,7 @@ pub mod field;
 mod green;
 mod messages;
 mod owned;
+mod processes;
 mod publish;
 mod remote;
 pub mod resolve;
