@@ -21,6 +21,8 @@ enum Given {
     Ours,
     /// The second parent's version, which no person chose.
     Theirs,
+    /// A side that no person chose, with every line that the other added and none that it deleted.
+    Both,
     /// The structural merger's answer, equal to the person's.
     Same,
     /// The same but for white space.
@@ -30,8 +32,16 @@ enum Given {
 }
 
 impl Given {
-    const ALL: [Self; 7] =
-        [Self::Edited, Self::Side, Self::Ours, Self::Theirs, Self::Same, Self::Spaced, Self::Other];
+    const ALL: [Self; 8] = [
+        Self::Edited,
+        Self::Side,
+        Self::Ours,
+        Self::Theirs,
+        Self::Both,
+        Self::Same,
+        Self::Spaced,
+        Self::Other,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -39,6 +49,7 @@ impl Given {
             Self::Side => "by a person, one side as it was",
             Self::Ours => "ours, where the person has it not",
             Self::Theirs => "theirs, where the person has it not",
+            Self::Both => "a side that holds the other's lines",
             Self::Same => "mergiraf, identical to the person",
             Self::Spaced => "mergiraf, but for spaces",
             Self::Other => "mergiraf, other",
@@ -72,9 +83,12 @@ impl Checked {
     pub fn add(&mut self, case: &Case, answers: &[Answer]) {
         let a_side = case.human == case.ours || case.human == case.theirs;
         self.judge(case, if a_side { Given::Side } else { Given::Edited }, &case.human);
-        for (given, side) in [(Given::Ours, &case.ours), (Given::Theirs, &case.theirs)] {
+        for (given, side, other) in
+            [(Given::Ours, &case.ours, &case.theirs), (Given::Theirs, &case.theirs, &case.ours)]
+        {
             if *side != case.human {
-                self.judge(case, given, side);
+                let both = holds(case.base.as_deref().unwrap_or_default(), side, other);
+                self.judge(case, if both { Given::Both } else { given }, side);
             }
         }
         let structural = answers.iter().filter(|answer| answer.way == Way::Mergiraf);
@@ -170,6 +184,21 @@ impl Checked {
             }
         }
     }
+}
+
+/// Whether a side did to each line of the base what the other did, and maybe more.
+fn holds(base: &[u8], side: &[u8], other: &[u8]) -> bool {
+    let mut counts: BTreeMap<&[u8], [i64; 3]> = BTreeMap::new();
+    for (n, text) in [base, side, other].into_iter().enumerate() {
+        for line in text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
+            counts.entry(line).or_default()[n] += 1;
+        }
+    }
+    counts.values().all(|[base, side, other]| match other - base {
+        added @ 1.. => side - base >= added,
+        0 => true,
+        deleted => side - base <= deleted,
+    })
 }
 
 fn line(counts: &[usize; 3]) -> String {
