@@ -29,7 +29,7 @@ review:
 faults:
     cargo test --test it row_ 2>&1 | awk -f tests/faults.awk fixtures/faults.tsv -
 
-# Side by side with git, in one run, as ratios; never fails a build. `just bench workspaces -- --quick`, `-- --help`
+# Side by side with git, in one run, as ratios; never fails a build. `just bench workspaces -- --quick`, `conflicts -- REPO…`, `-- --help`
 bench *args:
     cargo bench --bench {{ if args == "" { "life" } else { args } }}
 

@@ -162,7 +162,7 @@ impl<'a> Cut<'a> {
             let begins = |n: usize| firsts[n];
             let (b, s) = (self.base.starts[b.start] - from, side.starts[s.start] - to);
             let (left, right) = (ids(left), ids(right));
-            let mut places = matches(&left, &right, &begins);
+            let mut places = matches(&left, &right, begins);
             if self.deletions == Deletions::Down {
                 places = moved(places, [&left, &right], [&|_| false, &begins]);
             }

@@ -65,12 +65,12 @@ impl Corpus {
     pub fn told(&self) -> String {
         let (seen, conflicted) = self.seen;
         let (files, merges) = (self.cases.len(), self.merges.len());
-        let mut told =
+        let told =
             format!("{seen} merges looked at, {conflicted} conflicted; {files} files of {merges} merges");
-        if !self.left_out.is_empty() {
-            let left = self.left_out.iter().map(|(why, n)| format!("{why} {n}"));
-            told += &format!("\nleft out: {}", left.collect::<Vec<_>>().join(", "));
+        if self.left_out.is_empty() {
+            return told;
         }
-        told
+        let left = self.left_out.iter().map(|(why, n)| format!("{why} {n}"));
+        format!("{told}\nleft out: {}", left.collect::<Vec<_>>().join(", "))
     }
 }

@@ -92,8 +92,7 @@ fn read(output: &mut BufReader<ChildStdout>) -> Option<Answer> {
         let number = words.next()?.parse().ok()?;
         answer.stages.entry(path.to_owned()).or_default().insert(number, (mode, object));
     }
-    loop {
-        let Ok(count) = field(output)?.parse::<usize>() else { break };
+    while let Ok(count) = field(output)?.parse::<usize>() {
         let paths = (0..count).map(|_| field(output)).collect::<Option<Vec<_>>>()?;
         let kind = field(output)?;
         field(output)?;
