@@ -33,7 +33,7 @@ faults:
 green:
     cargo test --test it green -- --ignored --nocapture
 
-# Side by side with git, in one run, as ratios; never fails a build. `just bench workspaces -- --quick`, `-- --help`
+# Side by side with git, in one run, as ratios; never fails a build. `just bench workspaces -- --quick`, `conflicts -- REPO…`, `-- --help`
 bench *args:
     cargo bench --bench {{ if args == "" { "life" } else { args } }}
 

@@ -1,7 +1,6 @@
 //! `git::replay`: the same result as `git rebase`, commits kept to the byte, conflicts as values.
 
 use std::os::unix::fs as unix;
-use std::os::unix::fs::PermissionsExt as _;
 
 use fs_err as fs;
 use proptest::prelude::*;
@@ -12,6 +11,7 @@ use wt::model::event::ConflictKind;
 
 use crate::env::{Env, TestRepo, lines};
 use crate::git_repo::oid;
+use crate::made_history::{Change, Script, change, file, first_files, with};
 
 /// A repository whose `main` and `side` fork at a commit with the given files.
 fn forked(files: &[(&str, &str)]) -> (Env, TestRepo, Repo) {
@@ -235,104 +235,65 @@ fn a_root_commit_is_refused_as_a_value() {
     assert_eq!(replay::replay_one(&found, &main, &root).unwrap(), Replayed::NoChange);
 }
 
-/// One change of a random commit, on a small set of paths so that the sides meet.
-#[derive(Debug, Clone)]
-enum Change {
-    Line(usize, usize, u8),
-    Add(usize, u8),
-    Delete(usize),
-    Rename(usize, usize),
-    Exec(usize),
-    Link(usize, u8),
+fn commits(most: usize) -> impl Strategy<Value = Vec<Vec<Change>>> {
+    // Now and then a commit changes nothing.
+    prop::collection::vec(prop::collection::vec(change(), 0..4), 1..most)
 }
 
-const PATHS: [&str; 7] = ["one", "two", "dir/three", "dir/four", "other/five", "new file", "dir/new"];
-
-fn change() -> impl Strategy<Value = Change> {
-    let path = 0..PATHS.len();
-    prop_oneof![
-        5 => (path.clone(), 0..12usize, 0..3u8).prop_map(|(p, l, v)| Change::Line(p, l, v)),
-        2 => (path.clone(), 0..3u8).prop_map(|(p, v)| Change::Add(p, v)),
-        1 => path.clone().prop_map(Change::Delete),
-        2 => (path.clone(), path.clone()).prop_map(|(a, b)| Change::Rename(a, b)),
-        1 => path.clone().prop_map(Change::Exec),
-        1 => (path, 0..3u8).prop_map(|(p, v)| Change::Link(p, v)),
-    ]
-}
-
-fn commits() -> impl Strategy<Value = Vec<Vec<Change>>> {
-    prop::collection::vec(prop::collection::vec(change(), 1..3), 1..4)
-}
-
-fn make(repo: &TestRepo, change: &Change) {
-    let at = |p: usize| repo.path().join(PATHS[p]);
-    let is_file = |p: usize| fs::symlink_metadata(at(p)).is_ok_and(|m| m.is_file());
-    match *change {
-        Change::Line(p, line, value) if is_file(p) => {
-            let mut lines: Vec<String> = repo.read(PATHS[p]).lines().map(str::to_owned).collect();
-            if let Some(there) = lines.get_mut(line) {
-                *there = format!("{there} changed to {value}");
-            }
-            fs::write(at(p), lines.join("\n") + "\n").unwrap();
-        }
-        Change::Add(p, value) if fs::symlink_metadata(at(p)).is_err() => {
-            repo.write(PATHS[p], lines(&format!("added {value}"), 12));
-        }
-        Change::Delete(p) | Change::Link(p, _) if fs::symlink_metadata(at(p)).is_ok() => {
-            fs::remove_file(at(p)).unwrap();
-            if let Change::Link(_, value) = change {
-                unix::symlink(format!("to {value}"), at(p)).unwrap();
-            }
-        }
-        Change::Rename(a, b)
-            if fs::symlink_metadata(at(a)).is_ok() && fs::symlink_metadata(at(b)).is_err() =>
-        {
-            fs::create_dir_all(at(b).parent().unwrap()).unwrap();
-            fs::rename(at(a), at(b)).unwrap();
-        }
-        Change::Exec(p) if is_file(p) => {
-            fs::set_permissions(at(p), std::fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        _ => {}
-    }
+/// What a person wrote into the commits from `from` to `to`, oldest first: author, date, message.
+fn written(repo: &TestRepo, from: &str, to: &str) -> Vec<String> {
+    let range = format!("{from}..{to}");
+    let log = ["log", "-z", "--reverse", "--topo-order", "--format=%an <%ae> %ad%n%B", &range];
+    let log = repo.try_git(&log).stdout;
+    log.split(|b| *b == 0).map(|one| String::from_utf8_lossy(one).into_owned()).collect()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
+    /// Lines, renames of files and folders, deletions, modes, symlinks, submodules, files that become folders and back, names
+    /// that change in case only or are no UTF-8, and empty commits.
     #[test]
-    fn replay_gives_what_git_rebase_gives(ours in commits(), theirs in commits()) {
-        let texts: Vec<String> = (0..5).map(|f| lines(&format!("file {f} line"), 12)).collect();
-        let files: Vec<_> = PATHS.iter().copied().zip(texts.iter().map(String::as_str)).collect();
-        let (_env, repo, found) = forked(&files);
-        for (branch, commits) in [("side", &ours), ("main", &theirs)] {
-            on(&repo, branch);
-            for changes in commits {
-                for change in changes {
-                    make(&repo, change);
-                }
-                if !repo.git(&["status", "--porcelain"]).is_empty() {
-                    repo.commit_all("a change");
-                }
+    fn replay_gives_what_git_rebase_gives(ours in commits(4), theirs in commits(5)) {
+        let (_env, repo) = Env::with_repo();
+        let mut script = Script::default();
+        let first = first_files();
+        let fork = script.commit(&first, &[], 1_000, "first");
+        let mut line = |changes: &[Vec<Change>], own: Option<&str>, who: &str| {
+            let (mut files, mut tip) = (first.clone(), fork);
+            for (n, changes) in changes.iter().enumerate() {
+                files = with(&files, changes);
+                files.extend(own.map(|path| (path.to_owned(), file(path))));
+                let date = 2_000 + i64::try_from(n).unwrap();
+                tip = script.commit(&files, &[tip], date, &format!("{who} {n}\n\n  body {n}\n\nSigned-off-by: {who}\n"));
             }
+            tip
+        };
+        // The target has something of its own: what stands on it already is taken as it is.
+        let (onto, head) = (line(&ours, Some("target's own"), "ours"), line(&theirs, None, "theirs"));
+        let ids = script.run(&repo);
+        let (onto, head) = (&ids[onto], &ids[head]);
+        let found = Repo::discover(repo.path()).unwrap();
+        let replayed = replay::replay(&found, onto, head);
+        repo.git(&["checkout", "-q", "-f", "--detach", head.as_str()]);
+        let rebase = repo.try_git(&["rebase", "-q", "--no-keep-empty", "--empty=drop", "--reapply-cherry-picks", onto.as_str()]);
+        let said = String::from_utf8_lossy(&rebase.stderr).into_owned();
+        let stopped = repo.try_git(&["rev-parse", "--verify", "-q", "REBASE_HEAD"]);
+        let stopped = stopped.status.success().then(|| oid(String::from_utf8_lossy(&stopped.stdout).trim()));
+        // git dies of an assertion of its own of some moves of folders beside submodules.
+        let died = |said: &str| said.contains("Assertion") || said.contains("BUG:");
+        if died(&said) || replayed.as_ref().is_err_and(|error| died(&format!("{error:?}"))) {
+            prop_assert!(!rebase.status.success(), "git rebase lived");
+            return Ok(());
         }
-        let (main, side) = tips(&found);
-        let outcome = replay::replay(&found, &main, &side).unwrap();
-        on(&repo, "side");
-        let rebase = repo.try_git(&["rebase", "-q", "--empty=drop", "--reapply-cherry-picks", "main"]);
-        if rebase.status.success() {
-            prop_assert_eq!(&outcome.stop, &None, "git rebase had no conflict");
-            let rebased = repo.rev("HEAD^{tree}");
-            prop_assert_eq!(repo.rev(&format!("{}^{{tree}}", outcome.tip)), rebased);
-            let commits = repo.git(&["rev-list", "--count", "main..HEAD"]);
-            prop_assert_eq!(outcome.commits.len().to_string(), commits);
-        } else {
-            let said = String::from_utf8_lossy(&rebase.stderr).into_owned();
-            let stopped = matches!(outcome.stop, Some(Stop::Conflict { .. }));
-            prop_assert!(stopped, "git rebase stopped: {}", said);
-            let at = repo.rev("REBASE_HEAD");
-            let Some(Stop::Conflict { commit, .. }) = outcome.stop else { unreachable!() };
-            prop_assert_eq!(commit.as_str(), at);
-        }
+        let outcome = replayed.unwrap();
+        let ours = match &outcome.stop {
+            None => None,
+            Some(Stop::Conflict { commit, .. }) => Some(commit.clone()),
+            Some(other) => panic!("{other:?}"),
+        };
+        prop_assert_eq!(&ours, &stopped, "git rebase: {}", said);
+        prop_assert_eq!(repo.rev(&format!("{}^{{tree}}", outcome.tip)), repo.rev("HEAD^{tree}"));
+        prop_assert_eq!(written(&repo, onto.as_str(), outcome.tip.as_str()), written(&repo, onto.as_str(), "HEAD"));
     }
 }

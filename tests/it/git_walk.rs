@@ -65,7 +65,8 @@ fn batch(git_dir: &Path, asked: &[(Oid, Oid, Oid)]) -> Option<Vec<Verdict>> {
         let clean = fields.next().expect("one answer each") == "1";
         let tree = fields.next().expect("a tree");
         let more = fields.by_ref().take_while(|field| !field.is_empty()).count();
-        assert_eq!(clean, more == 0, "{asked:?}");
+        // A folder of which git cannot tell where it was moved is a conflict at no path.
+        assert!(!clean || more == 0, "{asked:?}");
         if clean { Verdict::Clean(oid(&tree)) } else { Verdict::Conflict }
     });
     Some(verdicts.collect())

@@ -52,9 +52,14 @@ pub enum Change {
     Exec(usize),
     Link(usize, u8),
     Submodule(usize, u8),
+    /// The last part of the name in capitals, or back.
+    Case(usize),
 }
 
-pub const PATHS: [&str; 14] = [
+/// Stands for a byte that is no UTF-8 in the paths here.
+const BYTE: char = '\u{f8e9}';
+
+pub const PATHS: [&str; 15] = [
     "a",
     "a.b",
     "a0",
@@ -69,6 +74,7 @@ pub const PATHS: [&str; 14] = [
     "d/e",
     "c",
     "new",
+    "b/caf\u{f8e9}",
 ];
 pub const FOLDERS: [&str; 7] = ["b", "b/sub", "c", "c/sub", "d/e", "d", "z"];
 
@@ -84,7 +90,8 @@ pub fn change() -> impl Strategy<Value = Change> {
         1 => folder.prop_map(Change::DeleteFolder),
         1 => path.clone().prop_map(Change::Exec),
         1 => (path.clone(), 0..3u8).prop_map(|(p, v)| Change::Link(p, v)),
-        1 => (path, 0..3u8).prop_map(|(p, v)| Change::Submodule(p, v)),
+        1 => (path.clone(), 0..3u8).prop_map(|(p, v)| Change::Submodule(p, v)),
+        1 => path.prop_map(Change::Case),
     ]
 }
 
@@ -121,6 +128,17 @@ pub fn make(files: &mut Files, change: &Change) {
         }
         Change::Link(p, value) => put(files, PATHS[p], Item::Link(value)),
         Change::Submodule(p, value) => put(files, PATHS[p], Item::Submodule(value)),
+        Change::Case(p) => {
+            let (folder, name) = PATHS[p].rsplit_once('/').unwrap_or(("", PATHS[p]));
+            let capitals = format!("{folder}/{}", name.to_uppercase());
+            let capitals = capitals.trim_start_matches('/');
+            for (from, to) in [(PATHS[p], capitals), (capitals, PATHS[p])] {
+                if let Some(item) = files.remove(from) {
+                    put(files, to, item);
+                    break;
+                }
+            }
+        }
     }
 }
 
@@ -141,6 +159,11 @@ pub fn with(files: &Files, changes: &[Change]) -> Files {
         make(&mut files, change);
     }
     files
+}
+
+/// A path as `git fast-import` reads it.
+fn written(path: &str) -> String {
+    if path.contains(BYTE) { format!("\"{}\"", path.replace(BYTE, "\\351")) } else { path.to_owned() }
 }
 
 /// Made-up commits, written by one `git fast-import`.
@@ -166,6 +189,7 @@ impl Script {
         }
         script.push_str("deleteall\n");
         for (path, item) in files {
+            let path = written(path);
             let (mode, text) = match item {
                 Item::File { text, exec: false } => ("100644", text.clone()),
                 Item::File { text, exec: true } => ("100755", text.clone()),

@@ -3,7 +3,7 @@
 //! Cases are drawn with a fixed seed: real commits put onto older and newer commits of the main line, taken back on newer
 //! ones, and first commits of merged branches, and whole branches, put onto the main line just before their merge. git's answer
 //! is one `git merge-tree --stdin`. Nothing is written to the history itself: it is cloned with shared objects.
-//! `WT_HISTORY_CASES`: how many of each class, 2,000 unless told.
+//! `WT_HISTORY_CASES`: how many of each class, 2,000 unless told; `all`: every commit and every merge that there is.
 
 #![expect(clippy::print_stdout, reason = "its figures are for whoever runs it by hand")]
 
@@ -78,6 +78,9 @@ impl History {
     }
 }
 
+/// How many merges one git process is asked for.
+const PART: usize = 1_000;
+
 type Case = (&'static str, Oid, Oid, Oid);
 
 fn cases(repo: &crate::env::TestRepo, history: &History, most: usize) -> Vec<Case> {
@@ -129,13 +132,19 @@ struct Sum {
     clean: usize,
     taken: usize,
     differ: usize,
+    /// Taken where git had no answer.
+    died: usize,
 }
 
 #[test]
 #[ignore = "by hand, on a history given by WT_HISTORY"]
 fn walk_on_history() {
     let history = std::env::var("WT_HISTORY").expect("WT_HISTORY names a repository");
-    let most = std::env::var("WT_HISTORY_CASES").map_or(2_000, |most| most.parse().unwrap());
+    let most = match std::env::var("WT_HISTORY_CASES").as_deref() {
+        Ok("all") => usize::MAX,
+        Ok(most) => most.parse().expect("WT_HISTORY_CASES is a number, or `all`"),
+        Err(_) => 2_000,
+    };
     let env = Env::new();
     env.git_in(env.root(), &["clone", "-q", "--shared", "--bare", &history, "history.git"]);
     let repo = env.at(&env.root().join("history.git"));
@@ -147,7 +156,9 @@ fn walk_on_history() {
     let mut walker = Walker::new(&found);
     let mut refusals: BTreeMap<Refusal, usize> = BTreeMap::new();
     let said: Vec<Walked> = asked.iter().map(|asked| walked(&found, &mut walker, asked)).collect();
-    let verdicts = git_merges(repo.path(), &asked);
+    // In parts: where git dies of a case, only its part is asked again.
+    let verdicts: Vec<Verdict> =
+        asked.chunks(PART).flat_map(|asked| git_merges(repo.path(), asked)).collect();
     let mut sums: BTreeMap<&str, Sum> = BTreeMap::new();
     for ((case, said), verdict) in cases.iter().zip(said).zip(verdicts) {
         let sum = sums.entry(case.0).or_default();
@@ -157,19 +168,21 @@ fn walk_on_history() {
             Walked::Refused(why) => *refusals.entry(why).or_default() += 1,
             Walked::Tree(tree) => {
                 sum.taken += 1;
-                if verdict != Verdict::Clean(tree.clone()) {
+                if verdict == Verdict::Died {
+                    sum.died += 1;
+                } else if verdict != Verdict::Clean(tree.clone()) {
                     sum.differ += 1;
                     println!("DIFFERENT: {case:?}: the walk has {tree}, git says {verdict:?}");
                 }
             }
         }
     }
-    println!("class     cases  clean  taken  of clean  different");
+    println!("class     cases  clean  taken  of clean  different  git died");
     let (mut differ, mut taken) = (0, 0);
     for (class, sum) in &sums {
         let share = 100 * sum.taken / sum.clean.max(1);
-        let Sum { cases, clean, taken, differ, .. } = sum;
-        println!("{class:<8} {cases:>6} {clean:>6} {taken:>6} {share:>8}% {differ:>10}");
+        let Sum { cases, clean, taken, differ, died } = sum;
+        println!("{class:<8} {cases:>6} {clean:>6} {taken:>6} {share:>8}% {differ:>10} {died:>9}");
     }
     for sum in sums.values() {
         differ += sum.differ;

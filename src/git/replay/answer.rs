@@ -144,9 +144,9 @@ impl Answer {
     pub(in crate::git) fn conflicts(&self) -> Vec<ConflictedPath> {
         let mut paths: Vec<&String> = self.stages.iter().map(|stage| &stage.path).collect();
         let told = self.messages.iter().filter(|(_, kind, _)| kind.starts_with("CONFLICT"));
-        if paths.is_empty() {
-            paths.extend(told.clone().filter_map(|(paths, ..)| paths.first()));
-        }
+        // git also stops where no path has stages: it cannot tell where a folder was moved.
+        let placed = |told: &[String]| self.stages.iter().any(|stage| told.contains(&stage.path));
+        paths.extend(told.clone().filter(|(told, ..)| !placed(told)).filter_map(|(told, ..)| told.first()));
         paths.sort();
         paths.dedup();
         paths
@@ -207,6 +207,14 @@ mod tests {
         assert_eq!((answer.tree.as_str(), answer.messages.len()), ("aaaa", 4));
         let kinds: Vec<_> = answer.conflicts().into_iter().map(|c| (c.path, c.kind)).collect();
         assert_eq!(kinds, [("f".into(), ConflictKind::Rename), ("n".into(), ConflictKind::Rename)]);
+        let text = text.replace("2\0n\0f\0CONFLICT(directory", "1\0old\0CONFLICT(directory");
+        let kinds: Vec<_> =
+            Answer::read(text.as_bytes()).conflicts().into_iter().map(|c| (c.path, c.kind)).collect();
+        let of_its_own = ("old".into(), ConflictKind::Rename);
+        assert_eq!(
+            kinds,
+            [("f".into(), ConflictKind::Content), ("n".into(), ConflictKind::AddAdd), of_its_own]
+        );
         assert_eq!(answer.kind("n", "CONFLICT (contents)"), ConflictKind::AddAdd);
         assert_eq!(answer.kind("f", "CONFLICT (contents)"), ConflictKind::Content);
         assert_eq!(answer.kind("f", "CONFLICT (submodule lacks merge base)"), ConflictKind::Submodule);

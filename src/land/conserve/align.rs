@@ -38,6 +38,30 @@ pub(super) fn matches(base: &[u32], side: &[u32], begins: impl Fn(usize) -> bool
     found
 }
 
+/// The same matches with every insertion and every deletion moved to where it begins something in its text, if it can be.
+pub(super) fn moved(
+    mut found: Vec<Option<usize>>,
+    [base, side]: [&[u32]; 2],
+    begins: [&dyn Fn(usize) -> bool; 2],
+) -> Vec<Option<usize>> {
+    let [begins_base, begins_side] = begins;
+    slide(&mut found, side, begins_side);
+    let mut back = inverse(&found, side.len());
+    slide(&mut back, base, begins_base);
+    inverse(&back, base.len())
+}
+
+/// For each element of the other text its place in this one.
+fn inverse(found: &[Option<usize>], length: usize) -> Vec<Option<usize>> {
+    let mut back = vec![None; length];
+    for (n, place) in found.iter().enumerate() {
+        if let Some(place) = place {
+            back[*place] = Some(n);
+        }
+    }
+    back
+}
+
 /// Moves each insertion to where it `begins` something, else as far down as it goes.
 fn slide(found: &mut [Option<usize>], side: &[u32], begins: impl Fn(usize) -> bool) {
     for n in (0..=found.len()).rev() {
@@ -76,6 +100,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_deletion_moves_like_an_insertion() {
+        // `{ } a } b` without `a }`, or without `} a`.
+        let found = vec![Some(0), None, None, Some(1), Some(2)];
+        let again = moved(found, [&[1, 2, 9, 2, 3], &[1, 2, 3]], [&|n| n == 2, &|_| false]);
+        assert_eq!(again, [Some(0), Some(1), None, None, Some(2)]);
+    }
+
+    #[test]
     fn one_insertion_has_one_place() {
         // `} a }` into `{ } b`: before or after the bracket, found either way.
         let found = matches(&[1, 2, 3], &[1, 2, 9, 2, 3], |_| false);
@@ -93,7 +125,10 @@ mod tests {
             let found = matches(&base, &side, |n| n % 3 == 0);
             let places: Vec<usize> = found.iter().flatten().copied().collect();
             prop_assert!(places.windows(2).all(|pair| pair[0] < pair[1]));
-            for (n, place) in found.iter().enumerate() {
+            let again = moved(found.clone(), [&base, &side], [&|n| n % 2 == 0, &|n| n % 3 == 0]);
+            prop_assert_eq!(again.iter().flatten().count(), places.len());
+            prop_assert!(again.iter().flatten().is_sorted());
+            for (n, place) in found.iter().enumerate().chain(again.iter().enumerate()) {
                 prop_assert!(place.is_none_or(|place| side[place] == base[n]));
             }
         }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::Sides;
 use super::doubt::{Doubt, DoubtKind};
 
-/// The length of a marker as git writes it.
+/// The length of a marker as git writes it, unless an attribute of the file says otherwise.
 const LENGTH: usize = 7;
 
 /// The lines of `result` that are conflict markers and not text of a side.
@@ -41,13 +41,17 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// `<<<<<<< name`, `||||||| name`, `>>>>>>> name`, with or without the name, or `=======` alone; indented too, for agents
-/// that re-indent what they edit.
+/// `<<<<<<< name`, `||||||| name`, `>>>>>>> name`, with or without the name, or `=======` alone; longer ones with a name only;
+/// indented too, for agents that re-indent what they edit.
 fn is_marker(line: &[u8]) -> bool {
     let line = line.trim_ascii();
     let Some(first) = line.first().copied().filter(|first| b"<|=>".contains(first)) else { return false };
     let run = line.iter().take_while(|byte| **byte == first).count();
-    run == LENGTH && line.get(run).is_none_or(|next| *next == b' ')
+    match line.get(run) {
+        None => run == LENGTH,
+        Some(b' ') => run == LENGTH || run > LENGTH && first != b'=',
+        Some(_) => false,
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +74,7 @@ mod tests {
             ">>>>>>> b\r",
             "    =======  ",
             "======= x",
+            "<<<<<<<<<<<< HEAD",
         ];
         for form in forms {
             assert_eq!(found("a\n", &format!("a\n{form}\nb\n")), 1, "{form}");
@@ -78,7 +83,7 @@ mod tests {
 
     #[test]
     fn text_that_looks_alike_is_no_marker() {
-        for line in ["========", "======", "a =======", "=======x", "<<<<<<<<", "=>"] {
+        for line in ["========", "======", "a =======", "=======x", "<<<<<<<<", "======== x", "=>"] {
             assert_eq!(found("a\n", &format!("a\n{line}\n")), 0, "{line}");
         }
     }

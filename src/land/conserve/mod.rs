@@ -122,8 +122,15 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn judge(&self, result: &Parsed, text: &str) -> Judgement {
-        let templates =
-            [Pairing::Lines, Pairing::Anywhere].map(|pairing| self.cut.template(self.lexer, pairing));
+        // Each reads the same changes, and reads them rightly: what one of them explains is explained.
+        let paragraphs = self.cut.by_paragraphs();
+        let cuts = [&self.cut, &paragraphs];
+        let templates: Vec<Vec<Part>> = cuts
+            .into_iter()
+            .flat_map(|cut| {
+                [Pairing::Lines, Pairing::Anywhere].map(|pairing| cut.template(self.lexer, pairing))
+            })
+            .collect();
         if templates.iter().any(|parts| explain(self.lexer, parts, &result.tokens, Allowed::Sum).is_some()) {
             return Judgement::Kept;
         }

@@ -101,14 +101,23 @@ fn layout(sides: &Sides<'_>, result: &[u8]) -> Option<Doubt> {
     let lines: Vec<&str> = found.lines().map(str::trim_end).collect();
     if Layout::of(sides.path).text == Text::Prose {
         let mut pairs = HashSet::new();
+        let (mut last, mut first) = (HashSet::new(), HashSet::new());
         for text in &texts {
             let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-            pairs.extend(lines.windows(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())));
+            for pair in lines.windows(2) {
+                match (pair[0].is_empty(), pair[1].is_empty()) {
+                    (false, true) => drop(last.insert(pair[0].to_owned())),
+                    (true, false) => drop(first.insert(pair[1].to_owned())),
+                    _ => drop(pairs.insert((pair[0].to_owned(), pair[1].to_owned()))),
+                }
+            }
         }
+        // Lines of one paragraph that got new neighbours, since each side changed another of them, did not run together.
         let joined = lines.windows(2).enumerate().find(|(_, pair)| {
             let apart = pair[0].is_empty() || pair[1].is_empty();
             let item = is_item(pair[1]) || pair[1].starts_with("  ");
-            !apart && !item && !pairs.contains(&(pair[0].to_owned(), pair[1].to_owned())) && {
+            let edge = last.contains(pair[0]) || first.contains(pair[1]);
+            !apart && !item && edge && !pairs.contains(&(pair[0].to_owned(), pair[1].to_owned())) && {
                 // A line that both sides changed has new neighbours without having moved.
                 texts.iter().any(|text| text.lines().any(|line| line.trim_end() == pair[1]))
                     && texts.iter().any(|text| text.lines().any(|line| line.trim_end() == pair[0]))

@@ -17,6 +17,11 @@ pub(super) fn is_sum(lexer: &Lexer, ours: &[Token], theirs: &[Token], found: &[T
     let lines =
         [ours, theirs, found].iter().all(|run| run.first().is_some_and(|token| token.first.is_some()));
     if lines {
+        let ends = [ours, theirs].map(last_line);
+        if ids(ends[0]) == ids(ends[1]) && belongs_to_next(lexer, ends[0]) {
+            // Each says something of what follows, so neither stands for the other.
+            return false;
+        }
         let [a, b, c] = [ours, theirs, found].map(|run| units(lexer, run));
         // What both added alike must not be doubled, so plain sequence is no shortcut here.
         return is_mixture(lexer, &a, &b, &c);
@@ -78,6 +83,11 @@ fn balanced(lexer: &Lexer, run: &[Token]) -> bool {
     open.values().all(|count| *count == 0)
 }
 
+fn last_line(run: &[Token]) -> &[Token] {
+    let start = run.iter().rposition(|token| token.first.is_some()).unwrap_or_default();
+    &run[start..]
+}
+
 /// The lines of a run, grouped: a line with what stands deeper or belongs to it.
 fn units(lexer: &Lexer, run: &[Token]) -> Vec<Vec<u32>> {
     let mut lines: Vec<&[Token]> = Vec::new();
@@ -93,7 +103,9 @@ fn units(lexer: &Lexer, run: &[Token]) -> Vec<Vec<u32>> {
     let mut units: Vec<Vec<Token>> = Vec::new();
     let mut open = false;
     for line in lines {
-        let continues = open || indent(line) > top || belongs_to_last(lexer, line);
+        let begins_element = units.last().is_some_and(|unit| is_next_element(lexer, unit, line));
+        let belongs = belongs_to_last(lexer, line) && !begins_element;
+        let continues = open || indent(line) > top || belongs;
         match units.last_mut() {
             Some(unit) if continues => unit.extend_from_slice(line),
             _ => units.push(line.to_vec()),
@@ -156,6 +168,12 @@ fn belongs_to_next(lexer: &Lexer, line: &[Token]) -> bool {
         (Some("@" | "//" | "/*" | "*" | "--" | "template"), _) => true,
         _ => false,
     }
+}
+
+/// `{ a, b },` after a comma: one more element of a list, and not the body of what stands above.
+fn is_next_element(lexer: &Lexer, unit: &[Token], line: &[Token]) -> bool {
+    let comma = unit.last().is_some_and(|token| lexer.kind(token.id) == Kind::Comma);
+    comma && lexer.kind(line[0].id) == Kind::Open
 }
 
 /// A closing bracket or word: it ends or goes on with what stands before it.
@@ -307,8 +325,16 @@ mod tests {
         assert!(sum("a.py", "import a\nimport c\n", "import b\n", "import a\nimport b\nimport c\n"));
         assert!(!sum("a.py", "def a():\n    x\n", "log()\n", "def a():\nlog()\n    x\n"));
         assert!(!sum("a.py", "@cached\ndef a(): x\n", "log()\n", "@cached\nlog()\ndef a(): x\n"));
+        assert!(!sum("a.rs", "a();\n#[x]\n", "b();\n#[x]\n", "a();\nb();\n#[x]\n"), "of what is it said?");
         assert!(!sum("a.rs", "fn a() {\n}\n", "b();\n", "fn a() {\nb();\n}\n"));
         assert!(!sum("a.rs", "if a {", "b();", "if a { b();"), "a bracket stays open");
+        assert!(sum("a.c", "{ \"a\", a },\n", "{ \"b\", b },\n", "{ \"b\", b },\n{ \"a\", a },\n"));
+        assert!(!sum(
+            "a.c",
+            "int a()\n{ x(); }\n",
+            "int b()\n{ y(); }\n",
+            "int a()\nint b()\n{ x(); }\n{ y(); }\n"
+        ));
         assert!(sum("a.md", "## X\n- a\n", "## X\n- b\n", "## X\n- a\n- b\n"));
         assert!(!sum("a.md", "- a\n", "## X\n- b\n", "## X\n- a\n- b\n"), "under a heading not its own");
     }

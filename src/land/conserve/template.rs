@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use super::align::matches;
+use super::align::{matches, moved};
 use super::doubt::Side;
 use super::token::{Kind, Lexer, Parsed, Token};
 
@@ -72,13 +72,38 @@ pub(super) struct Cut<'a> {
     pub(super) theirs: &'a Parsed,
     /// For each line of base its line in a side.
     pub(super) lines: [Vec<Option<usize>>; 2],
+    /// Where deletions are said to begin that could as well begin a little further on.
+    deletions: Deletions,
+}
+
+/// Where a deletion begins if the text before it goes on as the deleted text does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deletions {
+    /// Where they were found.
+    Anywhere,
+    /// All of them as far down as they go, so that two that meet do not take the same comma.
+    Down,
 }
 
 impl<'a> Cut<'a> {
     /// Finds the lines of base again.
     pub(super) fn new(base: &'a Parsed, ours: &'a Parsed, theirs: &'a Parsed) -> Self {
         let lines = [ours, theirs].map(|side| matches(&base.lines, &side.lines, |_| false));
-        Self { base, ours, theirs, lines }
+        Self { base, ours, theirs, lines, deletions: Deletions::Anywhere }
+    }
+
+    /// The same with what was added or deleted beginning after an empty line, where that is as true; and deleted words with
+    /// what follows them, not with what stands before.
+    pub(super) fn by_paragraphs(&self) -> Self {
+        let begins = |text: &'a Parsed| {
+            let is_empty = |n: usize| text.of_lines(n..n + 1).is_empty();
+            move |n: usize| !is_empty(n) && (n == 0 || is_empty(n - 1))
+        };
+        let again = |side: &'a Parsed, found: &[Option<usize>]| {
+            moved(found.to_vec(), [&self.base.lines, &side.lines], [&begins(self.base), &begins(side)])
+        };
+        let lines = [again(self.ours, &self.lines[0]), again(self.theirs, &self.lines[1])];
+        Self { lines, deletions: Deletions::Down, ..*self }
     }
 
     /// What a resolution has to look like.
@@ -133,9 +158,15 @@ impl<'a> Cut<'a> {
         let mut found = vec![None; self.base.starts[base.end] - from];
         let mut put = |b: Range<usize>, s: Range<usize>| {
             let (left, right) = (self.base.of_lines(b.clone()), side.of_lines(s.clone()));
-            let begins = |n: usize| right[n].first.is_some();
+            let firsts: Vec<bool> = right.iter().map(|token| token.first.is_some()).collect();
+            let begins = |n: usize| firsts[n];
             let (b, s) = (self.base.starts[b.start] - from, side.starts[s.start] - to);
-            for (n, place) in matches(&ids(left), &ids(right), begins).into_iter().enumerate() {
+            let (left, right) = (ids(left), ids(right));
+            let mut places = matches(&left, &right, begins);
+            if self.deletions == Deletions::Down {
+                places = moved(places, [&left, &right], [&|_| false, &begins]);
+            }
+            for (n, place) in places.into_iter().enumerate() {
                 found[b + n] = place.map(|place| s + place);
             }
         };
