@@ -208,8 +208,8 @@ mod tests {
         let kinds: Vec<_> = answer.conflicts().into_iter().map(|c| (c.path, c.kind)).collect();
         assert_eq!(kinds, [("f".into(), ConflictKind::Rename), ("n".into(), ConflictKind::Rename)]);
         let text = text.replace("2\0n\0f\0CONFLICT(directory", "1\0old\0CONFLICT(directory");
-        let kinds: Vec<_> =
-            Answer::read(text.as_bytes()).conflicts().into_iter().map(|c| (c.path, c.kind)).collect();
+        let answer = Answer::read(&mut text.as_bytes().split(|b| *b == 0)).unwrap();
+        let kinds: Vec<_> = answer.conflicts().into_iter().map(|c| (c.path, c.kind)).collect();
         let of_its_own = ("old".into(), ConflictKind::Rename);
         assert_eq!(
             kinds,
