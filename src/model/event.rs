@@ -185,6 +185,11 @@ pub enum Event {
     Exhausted,
     /// A person stopped a task that had no process.
     Stopped,
+    /// A person is about to stop every task that runs or waits; each one's end is told by itself.
+    StoppingAll {
+        /// Those that are alive.
+        tasks: Vec<TaskId>,
+    },
     /// The account that it would use cannot be used: it waits for a person.
     Parked {
         /// Why.

@@ -86,6 +86,7 @@ impl Event {
             Self::Publishing { .. }
             | Self::Undoing { .. }
             | Self::Undone { .. }
+            | Self::StoppingAll { .. }
             | Self::Published { .. }
             | Self::Carried { .. }
             | Self::CarriedLedger { .. }

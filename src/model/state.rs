@@ -253,6 +253,7 @@ fn only_a_fact(event: &Event) -> bool {
             | Event::Published { .. }
             | Event::Undoing { .. }
             | Event::Undone { .. }
+            | Event::StoppingAll { .. }
             | Event::Unknown
             | Event::Rebudgeted { .. }
             | Event::BudgetWarned { .. }
@@ -292,7 +293,7 @@ fn word(event: &Event) -> &'static str {
         Event::Lost { .. } => "lost",
         Event::Requeued { .. } => "requeued",
         Event::Exhausted => "dead",
-        Event::Stopped => "stopped",
+        Event::Stopped | Event::StoppingAll { .. } => "stopped",
         Event::Parked { .. } => "parked",
         Event::Retried => "retried",
         Event::Rebudgeted { .. } => "given a budget",

@@ -280,6 +280,9 @@ pub struct Task {
     /// Why it is where it is, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// Where it stood when a person last stopped all tasks at once; `None`: it was not alive then, or was taken up since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_with_all: Option<State>,
     /// The outcome before it was removed, for when it is restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome_before: Option<String>,

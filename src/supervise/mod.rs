@@ -23,6 +23,7 @@ pub mod prd;
 pub mod prompt;
 pub mod ralph;
 pub mod recovery;
+pub mod resuming;
 pub mod runner;
 pub mod schedule;
 pub mod settle;

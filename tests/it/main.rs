@@ -71,6 +71,7 @@ mod verb_life;
 mod verb_loop;
 mod verb_output;
 mod verb_resolve;
+mod verb_resume;
 mod verb_review;
 mod verb_spawn;
 mod walk_history;

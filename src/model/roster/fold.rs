@@ -82,6 +82,9 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
         }
         Event::Ended { class, reason, usage, models, lap, next, .. } => {
             task.class = (!matches!(next, Next::Iterate)).then_some(*class);
+            if !matches!(next, Next::Stopped) {
+                task.stopped_with_all = None;
+            }
             match (class, next) {
                 (Class::NextModel, Next::Wait { .. }) => task.spent_models += 1,
                 // What failed for good is tried again only because a fresh session may do better.
@@ -116,6 +119,7 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
         }
         Event::Retried => {
             task.begin_round();
+            task.stopped_with_all = None;
             task.class = None;
             task.spent_models = 0;
             task.outcome = None;
