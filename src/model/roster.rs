@@ -115,6 +115,12 @@ impl Roster {
         self.get(id).is_none_or(|task| task.state == State::Landed)
     }
 
+    /// Returns whether `parent` holds `task` up no more: it has landed, or its work is done where that is enough.
+    pub fn is_met(&self, task: &Task, parent: &TaskId) -> bool {
+        let done = || self.get(parent).is_some_and(|parent| parent.state.has_finished_work());
+        self.has_landed(parent) || (task.spec.after_done.contains(&parent.name) && done())
+    }
+
     /// Returns intents that were never settled.
     pub fn intents(&self) -> &[Intent] {
         &self.intents

@@ -149,6 +149,11 @@ impl State {
         }
     }
 
+    /// Returns whether its work is finished, so that another task can be built on it before it has landed.
+    pub fn has_finished_work(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Landing { .. } | Self::Review | Self::Landed)
+    }
+
     /// Returns whether `wt merge --all` takes it up.
     pub fn lands_by_itself(&self) -> bool {
         matches!(self, Self::Done { .. })

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics, and says where"
 )]
 
+mod after_done;
 mod agent_others;
 mod agent_supervised;
 mod agent_verdict;
