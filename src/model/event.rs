@@ -44,6 +44,8 @@ pub enum WaitReason {
     Parked,
     /// The disk, or the bound of workspaces, has no room for its workspace.
     Room,
+    /// The machine has no memory for another agent.
+    Memory,
 }
 
 impl WaitReason {
@@ -54,6 +56,7 @@ impl WaitReason {
             Self::RateLimit => "rate_limit",
             Self::Parked => "parked",
             Self::Room => "room",
+            Self::Memory => "memory",
         }
     }
 }
@@ -215,6 +218,15 @@ pub enum Event {
         reason: String,
         /// When it may go on, if the day's budget is used up; `None`: its own is.
         until: Option<Timestamp>,
+    },
+    /// It does not start yet: the machine lacks something.
+    HeldBack {
+        /// What.
+        cause: WaitReason,
+        /// How much of it, for people.
+        reason: String,
+        /// When somebody looks again.
+        until: Timestamp,
     },
     /// What was used lately, as it stood when the journal was rolled.
     CarriedLedger {

@@ -15,6 +15,7 @@
 //!                                     └─ LandingAborted ─▶ where it was
 //!                                     └─ ReviewNeeded ─▶ review ─ Approved ─▶ done
 //!  landed ─ Unlanded(to) ─▶ done, or what a landing by name found: failed, dead, stopped, open
+//!  queued, waiting ─ HeldBack ─▶ waiting
 //!  queued, waiting ─ OverBudget ─▶ failed, or waiting for tomorrow
 //!  resting, with a workspace ─ Rewound ─▶ stopped (open and lost stay)
 //!  any resting state ─ Removed ─▶ removed ─ Restored ─▶ where it was
@@ -198,6 +199,9 @@ impl State {
             (Self::Queued | Self::Waiting { .. }, E::OverBudget { until, .. }) => {
                 Self::Waiting { reason: WaitReason::RateLimit, until: *until }
             }
+            (Self::Queued | Self::Waiting { .. }, E::HeldBack { cause, until, .. }) => {
+                Self::Waiting { reason: *cause, until: Some(*until) }
+            }
             (
                 Self::Failed
                 | Self::Dead
@@ -304,6 +308,7 @@ fn word(event: &Event) -> &'static str {
         Event::Rebudgeted { .. } => "given a budget",
         Event::BudgetWarned { .. } => "warned of its budget",
         Event::OverBudget { .. } => "held back by a budget",
+        Event::HeldBack { .. } => "held back",
         Event::MarkedDone { .. } => "done",
         Event::LandingStarted { .. } => "landing",
         Event::LandingAborted { .. } => "taken back from landing",

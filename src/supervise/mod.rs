@@ -12,6 +12,7 @@ mod ending;
 pub mod enqueue;
 pub mod foresight;
 pub mod governor;
+pub mod headroom;
 mod iterating;
 mod iteration;
 pub mod judge;

@@ -21,7 +21,7 @@ pub fn ready(task: &Task, roster: &Roster, now: Timestamp) -> bool {
     let waiting_is_over = match &task.state {
         State::Queued => roster.held_until(task).is_none_or(|until| until <= now),
         State::Waiting {
-            reason: WaitReason::Backoff | WaitReason::RateLimit | WaitReason::Room,
+            reason: WaitReason::Backoff | WaitReason::RateLimit | WaitReason::Room | WaitReason::Memory,
             until: Some(until),
         } => *until <= now && roster.held_until(task).is_none_or(|until| until <= now),
         _ => false,

@@ -34,6 +34,7 @@ mod git_repo;
 mod git_snapshot;
 mod git_walk;
 mod git_worktree;
+mod headroom;
 mod journal;
 mod land;
 mod lock;
