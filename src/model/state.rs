@@ -15,6 +15,7 @@
 //!                                     └─ LandingAborted ─▶ where it was
 //!                                     └─ ReviewNeeded ─▶ review ─ Approved ─▶ done
 //!  landed ─ Unlanded(to) ─▶ done, or what a landing by name found: failed, dead, stopped, open
+//!  queued, waiting ─ HeldBack ─▶ waiting
 //!  queued, waiting ─ OverBudget ─▶ failed, or waiting for tomorrow
 //!  resting, with a workspace ─ Rewound ─▶ stopped (open and lost stay)
 //!  any resting state ─ Removed ─▶ removed ─ Restored ─▶ where it was
@@ -149,6 +150,11 @@ impl State {
         }
     }
 
+    /// Returns whether its work is finished, so that another task can be built on it before it has landed.
+    pub fn has_finished_work(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Landing { .. } | Self::Review | Self::Landed)
+    }
+
     /// Returns whether `wt merge --all` takes it up.
     pub fn lands_by_itself(&self) -> bool {
         matches!(self, Self::Done { .. })
@@ -192,6 +198,9 @@ impl State {
             (Self::Queued | Self::Waiting { .. }, E::OverBudget { until: None, .. }) => Self::Failed,
             (Self::Queued | Self::Waiting { .. }, E::OverBudget { until, .. }) => {
                 Self::Waiting { reason: WaitReason::RateLimit, until: *until }
+            }
+            (Self::Queued | Self::Waiting { .. }, E::HeldBack { cause, until, .. }) => {
+                Self::Waiting { reason: *cause, until: Some(*until) }
             }
             (
                 Self::Failed
@@ -253,6 +262,7 @@ fn only_a_fact(event: &Event) -> bool {
             | Event::Published { .. }
             | Event::Undoing { .. }
             | Event::Undone { .. }
+            | Event::StoppingAll { .. }
             | Event::Unknown
             | Event::Rebudgeted { .. }
             | Event::BudgetWarned { .. }
@@ -292,12 +302,13 @@ fn word(event: &Event) -> &'static str {
         Event::Lost { .. } => "lost",
         Event::Requeued { .. } => "requeued",
         Event::Exhausted => "dead",
-        Event::Stopped => "stopped",
+        Event::Stopped | Event::StoppingAll { .. } => "stopped",
         Event::Parked { .. } => "parked",
         Event::Retried => "retried",
         Event::Rebudgeted { .. } => "given a budget",
         Event::BudgetWarned { .. } => "warned of its budget",
         Event::OverBudget { .. } => "held back by a budget",
+        Event::HeldBack { .. } => "held back",
         Event::MarkedDone { .. } => "done",
         Event::LandingStarted { .. } => "landing",
         Event::LandingAborted { .. } => "taken back from landing",

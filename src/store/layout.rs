@@ -143,6 +143,18 @@ impl Layout {
         self.root.join("auto.failed")
     }
 
+    /// Returns the slots that were ever held, in no order.
+    pub fn slots_made(&self) -> Vec<u32> {
+        let entries = fs::read_dir(self.root.join("slots"));
+        let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| name.to_str()?.parse().ok()).collect()
+    }
+
+    /// Returns the record of the last turn to start an agent that somebody took.
+    pub fn turn(&self) -> PathBuf {
+        self.root.join("turn")
+    }
+
     /// Returns the lock file of slot `n`.
     pub fn slot(&self, n: u32) -> PathBuf {
         self.root.join("slots").join(n.to_string())
