@@ -39,7 +39,7 @@ fn a_memory_that_is_not_whole_counts_as_none() {
     }
     assert_eq!(fs::read(&path).unwrap(), whole, "and is written anew");
     let folder = fs::read_dir(path.parent().unwrap()).unwrap();
-    assert_eq!(folder.count(), 2, "nothing else is left beside it");
+    assert_eq!(folder.count(), 1, "nothing else is left beside it");
 }
 
 #[test]

@@ -328,7 +328,12 @@ fn a_structural_merge_that_a_check_refuses_goes_to_the_agent() {
     let said = scene.merge();
     assert_eq!((said.code(), said.result("b"), scene.calls()), (0, "landed", 1), "{}", said.ran.err);
     assert_eq!(by(&said, "b"), pairs(&[("code.py", "agent")]));
-    assert!(scene.prompts()[0].contains("wrong order"), "{}", scene.prompts()[0]);
+    let prompt = scene.prompts().remove(0);
+    assert!(prompt.starts_with("# The merge was not accepted") && prompt.contains("wrong order"), "{prompt}");
+    assert!(
+        prompt.contains("(`code.py`, by a structural merge tool)") && !prompt.contains("your result"),
+        "{prompt}"
+    );
     scene.field.is_whole();
 }
 
