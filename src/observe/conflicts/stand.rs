@@ -167,10 +167,8 @@ fn files(repo: &Repo, layout: &Layout, tasks: &[&Task], now: Timestamp) -> Vec<F
 fn belonging(repo: &Repo, workspace: &Workspace) -> Result<Checkout, String> {
     let path = Path::new(&workspace.path);
     let opened = LinkedWorktree::open(repo, &workspace.entry, path);
-    let tree = opened.map_err(|_| match path.exists() {
-        true => "its workspace is no worktree of this repository".to_owned(),
-        false => "its workspace is gone".to_owned(),
-    })?;
+    let is = if path.exists() { "no worktree of this repository" } else { "gone" };
+    let tree = opened.map_err(|_| format!("its workspace is {is}"))?;
     standing::belongs(tree.checkout(), &workspace.branch)
         .map_err(|foreign| format!("its workspace is {foreign}"))
         .map(|()| tree.checkout().clone())
