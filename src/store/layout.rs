@@ -4,7 +4,7 @@
 //! <git common dir>/wt/          0700
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
-//!   journal.lock git.lock sched.lock land.lock tend.lock foresee.lock notify.lock auto.lock slots/N
+//!   journal.lock git.lock sched.lock land.lock tend.lock foresee.lock notify.lock auto.lock clashes.lock slots/N
 //!   tend.wanted                 mark: spare workspaces are to be tended
 //!   auto.wanted auto.begun      marks: what is done is to be landed by itself, or just is
 //!   auto.log auto.failed        what that said, and why the last time failed
@@ -108,7 +108,7 @@ impl Layout {
         self.root.join(format!("journal-{n:04}.jsonl"))
     }
 
-    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`, `foresee`, `notify`, `auto`).
+    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`, `foresee`, `notify`, `auto`, `clashes`).
     pub fn lock(&self, name: &str) -> PathBuf {
         self.root.join(format!("{name}.lock"))
     }

@@ -139,6 +139,7 @@ impl Resolver<'_> {
         keep_sides(&folder, what.open)?;
         for (n, file) in brief.material.files.iter_mut().enumerate() {
             file.set_folder(folder.sides(n).display().to_string());
+            file.set_made_by(before[n].as_ref().map(|found| found.by));
         }
         let paths: Vec<&str> = what.open.iter().map(|file| file.text.path.as_str()).collect();
         let again = if refused.sentences.is_empty() { "" } else { " again" };

@@ -12,6 +12,7 @@ use crate::git::GitError;
 use crate::git::history::{self, Told};
 use crate::land::Landing;
 use crate::land::conserve::Side;
+use crate::model::event::ResolvedBy;
 use crate::model::{Oid, Roster, Task};
 
 /// How much of a side stands in the prompt, in bytes.
@@ -48,6 +49,7 @@ pub(super) struct FileGiven {
     cut: bool,
     hunks: Vec<Hunk>,
     folder: String,
+    made_by: Option<&'static str>,
 }
 
 /// A commit in words.
@@ -224,6 +226,7 @@ fn file_given(n: usize, file: &Open, owner: Option<String>) -> FileGiven {
         cut,
         hunks: hunks(&String::from_utf8_lossy(&file.marked)),
         folder: String::new(),
+        made_by: None,
     }
 }
 
@@ -231,6 +234,16 @@ impl FileGiven {
     /// Says where its sides are on disk.
     pub(super) fn set_folder(&mut self, folder: String) {
         self.folder = folder;
+    }
+
+    /// Says whose merge stands in the file already, where one does.
+    pub(super) fn set_made_by(&mut self, by: Option<ResolvedBy>) {
+        self.made_by = by.map(|by| match by {
+            ResolvedBy::Agent => "you",
+            ResolvedBy::Rerere => "git's memory of resolved conflicts",
+            ResolvedBy::Structural => "a structural merge tool",
+            ResolvedBy::Person => "a person",
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! How the live tasks stand: the commit of each branch, and the tree of its files as they are now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use crate::git::clean::{self, Memory, PATIENCE};
 use crate::git::pairs::{Comparer, Side};
 use crate::git::scratch::Scratch;
 use crate::git::{Checkout, GitError, LinkedWorktree, Repo, standing};
-use crate::model::{Oid, Roster, Task, parallel};
+use crate::model::{Oid, Roster, Task, Workspace, parallel};
 use crate::store::Layout;
 
 /// What `wt` itself puts into a workspace: nobody's work.
@@ -34,17 +35,24 @@ impl Stand {
 #[derive(Debug)]
 pub(super) struct Standing<'a> {
     pub(super) task: &'a Task,
+    /// What of it is compared, or why it cannot be.
+    pub(super) sides: Result<Sides, String>,
+    pub(super) uncommitted: bool,
+    /// How many files it changes.
+    pub(super) files: usize,
+    /// Why what is in its workspace counts for nothing, and its commits alone are compared.
+    pub(super) commits_only: Option<String>,
+}
+
+/// What of a task is compared.
+#[derive(Debug)]
+pub(super) struct Sides {
     /// The commit of its target.
     pub(super) target: Oid,
     /// Its commits.
     pub(super) head: Stand,
-    /// What it is as of now; `None`: it cannot be told.
-    pub(super) now: Option<Stand>,
-    pub(super) uncommitted: bool,
-    /// How many files it changes.
-    pub(super) files: usize,
-    /// Why it cannot be compared.
-    pub(super) skipped: Option<String>,
+    /// What it is as of now.
+    pub(super) now: Stand,
 }
 
 /// Returns the live tasks that change anything, or cannot be looked at.
@@ -66,41 +74,56 @@ pub(super) fn all<'a>(
         if !targets.contains_key(name) {
             targets.insert(name, repo.branch_tip(name)?);
         }
+        let gone = |what: &str, branch: &str| format!("its {what} `{branch}` does not exist");
         // After the look at its files: what was committed since is in it, whatever the look said.
-        let (Some(target), Some(head)) = (targets[name].clone(), repo.branch_tip(&workspace.branch)?) else {
-            continue;
+        let sides = match (targets[name].clone(), repo.branch_tip(&workspace.branch)?) {
+            (None, _) => Err(gone("target", name)),
+            (_, None) => Err(gone("branch", &workspace.branch)),
+            (Some(target), Some(head)) => {
+                let head = Stand::at(&head, repo.tree_of(&head)?);
+                Ok(Sides { target, now: head.clone(), head })
+            }
         };
-        let head = Stand::at(&head, repo.tree_of(&head)?);
-        let stands = Standing { task, target, now: None, uncommitted: false, files: 0, skipped: None, head };
-        found.push((stands, files));
+        let commits_only = match &files {
+            Files::Foreign(why) if sides.is_ok() => Some(why.clone()),
+            _ => None,
+        };
+        found.push((Standing { task, sides, uncommitted: false, files: 0, commits_only }, files));
     }
-    let trees = parallel::map(&found, 1, |(stands, files)| match files {
-        Files::Committed => Ok(stands.head.side.tree.clone()),
-        Files::Silent => Err("its files cannot be looked at".to_owned()),
-        Files::Other(checkout) => tree(scratch, checkout, stands).map_err(|error| error.to_string()),
+    let trees = parallel::map(&found, 1, |(stands, files)| {
+        let head = &stands.sides.as_ref().ok()?.head;
+        match files {
+            Files::Committed | Files::Foreign(_) => None,
+            Files::Silent => Some(Err("its files cannot be looked at".to_owned())),
+            Files::Other(checkout) => {
+                Some(tree(scratch, checkout, stands.task, head).map_err(|error| error.to_string()))
+            }
+        }
     });
     let mut all = Vec::with_capacity(found.len());
     for ((mut stands, _), tree) in found.into_iter().zip(trees) {
-        match tree {
-            Ok(tree) if tree == stands.head.side.tree => stands.now = Some(stands.head.clone()),
-            Ok(tree) => {
-                let commit = scratch.commit(&tree, &stands.head.commit)?;
-                stands.now = Some(Stand { commit: stands.head.commit.clone(), side: Side { commit, tree } });
+        match (tree, &mut stands.sides) {
+            (Some(Err(why)), sides) => *sides = Err(why),
+            (Some(Ok(tree)), Ok(sides)) if tree != sides.head.side.tree => {
+                let commit = scratch.commit(&tree, &sides.head.commit)?;
+                sides.now.side = Side { commit, tree };
                 stands.uncommitted = true;
             }
-            Err(why) => stands.skipped = Some(why),
+            _ => {}
         }
         all.push(stands);
     }
     count_files(&mut all, comparer);
-    all.retain(|stands| stands.files > 0 || stands.skipped.is_some());
+    all.retain(|stands| stands.files > 0 || stands.sides.is_err() || stands.commits_only.is_some());
     Ok(all)
 }
 
 /// What is known of the files of a task's workspace.
 enum Files {
-    /// What counts is what is committed.
+    /// All of them are committed.
     Committed,
+    /// They belong to something else than the task's branch, and why.
+    Foreign(String),
     /// Some are in no commit.
     Other(Checkout),
     /// Nothing.
@@ -112,13 +135,13 @@ fn files(repo: &Repo, layout: &Layout, tasks: &[&Task], now: Timestamp) -> Vec<F
     let (mut checkouts, mut numbers) = (Vec::new(), Vec::new());
     for (n, task) in tasks.iter().enumerate() {
         let Some(workspace) = &task.workspace else { continue };
-        let opened = LinkedWorktree::open(repo, &workspace.entry, workspace.path.as_ref());
-        let Some(tree) = opened.ok().filter(|tree| standing::belongs(tree.checkout(), &workspace.branch))
-        else {
-            continue;
-        };
-        checkouts.push(tree.checkout().clone());
-        numbers.push(n);
+        match belonging(repo, workspace) {
+            Ok(checkout) => {
+                checkouts.push(checkout);
+                numbers.push(n);
+            }
+            Err(why) => files[n] = Files::Foreign(why),
+        }
     }
     let memory = Arc::new(Memory::load(&layout.folders(), now));
     let mut silent: BTreeSet<usize> = (0..numbers.len()).collect();
@@ -140,18 +163,29 @@ fn files(repo: &Repo, layout: &Layout, tasks: &[&Task], now: Timestamp) -> Vec<F
     files
 }
 
-fn tree(scratch: &Scratch, checkout: &Checkout, stands: &Standing<'_>) -> Result<Oid, GitError> {
-    let copied = stands.task.workspace.iter().flat_map(|workspace| workspace.copied.iter().cloned());
+/// Returns the worktree of a task if what lies in it belongs to its branch, or why not.
+fn belonging(repo: &Repo, workspace: &Workspace) -> Result<Checkout, String> {
+    let path = Path::new(&workspace.path);
+    let opened = LinkedWorktree::open(repo, &workspace.entry, path);
+    let is = if path.exists() { "no worktree of this repository" } else { "gone" };
+    let tree = opened.map_err(|_| format!("its workspace is {is}"))?;
+    standing::belongs(tree.checkout(), &workspace.branch)
+        .map_err(|foreign| format!("its workspace is {foreign}"))
+        .map(|()| tree.checkout().clone())
+}
+
+fn tree(scratch: &Scratch, checkout: &Checkout, task: &Task, head: &Stand) -> Result<Oid, GitError> {
+    let copied = task.workspace.iter().flat_map(|workspace| workspace.copied.iter().cloned());
     let except: Vec<String> = OWN.into_iter().map(str::to_owned).chain(copied).collect();
-    standing::tree(scratch, checkout, &stands.head.side.tree, &except, PATIENCE)
+    standing::tree(scratch, checkout, &head.side.tree, &except, PATIENCE)
 }
 
 fn count_files(all: &mut [Standing<'_>], comparer: &mut Comparer<'_>) {
     let mut sides = Vec::new();
     let mut numbers = Vec::new();
     for (n, stands) in all.iter().enumerate() {
-        if let (Some(now), Some(workspace)) = (&stands.now, &stands.task.workspace) {
-            sides.push((&now.side, &stands.target, &workspace.base));
+        if let (Ok(there), Some(workspace)) = (&stands.sides, &stands.task.workspace) {
+            sides.push((&there.now.side, &there.target, &workspace.base));
             numbers.push(n);
         }
     }
