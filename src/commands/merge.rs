@@ -155,12 +155,14 @@ struct Share {
 }
 
 /// Who lands, and how long it waits for its turn.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct How<'a> {
     /// What it is called by others who wait for it.
     pub(super) command: &'a str,
     /// How long another landing is waited for.
     pub(super) patience: Duration,
+    /// What it takes of each branch where all is asked for.
+    pub(super) all: Wanted,
 }
 
 /// Runs the verb.
@@ -168,7 +170,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     if args.abort {
         return abort(global, args);
     }
-    run_as(global, args, &How { command: &args.command(), patience: lock::DEADLINE })
+    run_as(global, args, &How { command: &args.command(), patience: lock::DEADLINE, all: Wanted::Ready })
 }
 
 /// Runs the verb for somebody.
@@ -182,10 +184,10 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     if args.mode() == Mode::Real {
         context.layout().prepare()?;
     }
-    let mut shares = shares(&mut context, args)?;
+    let mut shares = shares(&mut context, args, how)?;
     for target in remote::unpushed(&mut context, args)? {
         if shares.iter().all(|share| share.target != target) {
-            shares.push(Share { target, wanted: Wanted::Ready });
+            shares.push(Share { target, wanted: how.all.clone() });
         }
     }
     let targets: Vec<&str> = shares.iter().map(|share| share.target.as_str()).collect();
@@ -287,7 +289,7 @@ fn abort(global: &Global, args: &Args) -> Result<u8, CommandError> {
 }
 
 /// Sorts what is asked for by the branch that it lands on.
-fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError> {
+fn shares(context: &mut Context, args: &Args, how: &How<'_>) -> Result<Vec<Share>, CommandError> {
     let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
     for task in &named {
         land::queue::require_landable(task).map_err(|error| advice::refusal(&error.into()))?;
@@ -307,9 +309,10 @@ fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError
         let roster = context.roster()?;
         let targets: BTreeSet<String> = roster.live().filter(ready).map(|t| t.spec.target.clone()).collect();
         if targets.is_empty() {
-            return Ok(vec![Share { target: context.target()?, wanted: Wanted::Ready }]);
+            return Ok(vec![Share { target: context.target()?, wanted: how.all.clone() }]);
         }
-        return Ok(targets.into_iter().map(|target| Share { target, wanted: Wanted::Ready }).collect());
+        let share = |target| Share { target, wanted: how.all.clone() };
+        return Ok(targets.into_iter().map(share).collect());
     }
     let targets: BTreeSet<&String> = named.iter().map(|task| &task.spec.target).collect();
     let of = |target: &String| {
