@@ -13,7 +13,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use self::remote::Wish;
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global, Trust, config_fault};
 use super::{foresee, tend};
 use crate::error::{self, CommandError, During as _};
 use crate::land::{self, Aborted, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
@@ -21,7 +21,7 @@ use crate::model::settings::MergeStyle;
 use crate::model::text::{count, one_line};
 use crate::model::view::verbs::AbortView;
 use crate::model::view::{MergeView, SCHEMA};
-use crate::model::{State, Task};
+use crate::model::{Oid, State, Task};
 use crate::process::halt::Halt;
 use crate::store::{auto, lock};
 use crate::tidy::{Grounds, gc};
@@ -203,13 +203,26 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
         }
         Mode::DryRun => Halt::never(),
     };
-    let (mut reports, mut not_pushed) = (Vec::new(), Vec::new());
+    let (mut reports, mut not_pushed, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for share in &shares {
-        let report = land(&mut context, args, how, share, &halt)?;
+        let report = match land(&mut context, args, how, share, &halt) {
+            Ok(report) => report,
+            // What keeps one branch where it is says nothing of the others.
+            Err(mut refusal) if shares.len() > 1 => {
+                refusal.message = format!("{} on `{}`", refusal.message, share.target);
+                let ends = refusal.code == error::BUSY;
+                refused.push(refusal);
+                if ends {
+                    break;
+                }
+                continue;
+            }
+            Err(refusal) => return Err(refusal),
+        };
         if args.mode() == Mode::Real && !args.keep {
             prune(&mut context, &report);
         }
-        let (pushed, failed) = remote::push(&context, args, &share.target, &fetched);
+        let (pushed, failed) = remote::push(&mut context, args, &share.target, &fetched);
         not_pushed.extend(failed);
         let view = MergeView { fetched: fetched.view(&share.target), pushed, ..report.view() };
         tell(args, &report, &view);
@@ -227,10 +240,11 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     let any_landed = reports.iter().any(|report| report.landed().next().is_some());
     // One document for each branch was printed above.
     let verdict = remote::verdict(advice::verdict(reports), any_landed, not_pushed);
+    let verdict = advice::joined(verdict.map_err(CommandError::answered), any_landed, refused);
     if args.mode() == Mode::Real && verdict.is_ok() {
         auto::settle(context.layout());
     }
-    verdict.map_err(CommandError::answered)
+    verdict
 }
 
 fn land(
@@ -243,7 +257,9 @@ fn land(
     let progress = context.progress();
     let checks = args.checks();
     let template = context.resolver_template().map(<[u8]>::to_vec);
+    let is_home = context.is_home(&share.target);
     let (site, journal) = context.parts();
+    let config_fault = |old: &Oid, new: &Oid| is_home.then(|| config_fault(site.repo, old, new)).flatten();
     let landing = Landing {
         repo: site.repo,
         layout: site.layout,
@@ -259,6 +275,7 @@ fn land(
         command: how.command,
         patience: how.patience,
         template: template.as_deref(),
+        config_fault: &config_fault,
         halt,
     };
     land::land(&landing, journal).map_err(|error| advice::refusal(&error))

@@ -181,6 +181,12 @@ pub enum LeftOut {
         /// The merge commit.
         commit: Oid,
     },
+    /// With it no command could be run any more, the one that takes it back included.
+    #[error("it would make the configuration useless: {reason}")]
+    Configuration {
+        /// What is wrong.
+        reason: String,
+    },
     /// The template of messages does not fit it.
     #[error("its commit has no message: {reason}")]
     Message {
