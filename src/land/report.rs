@@ -136,6 +136,9 @@ pub enum LeftOut {
     /// It has no branch.
     #[error("its branch is missing")]
     NoBranch,
+    /// It was to land on its own branch, which is removed once it has landed.
+    #[error("it cannot land on its own branch")]
+    Itself,
     /// Nothing was ever committed on its branch.
     #[error("its branch has no commits")]
     Empty,

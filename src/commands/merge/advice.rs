@@ -206,6 +206,7 @@ fn left_out(name: &TaskName, target: &str, why: &LeftOut) -> Option<String> {
         LeftOut::Configuration { .. } => {
             Some(format!("see what it changes there with `wt exec {name} -- git log -p -- .wt.toml`"))
         }
+        LeftOut::Itself => Some(format!("name another one with `wt merge {name} --into BRANCH`")),
         LeftOut::NoBranch | LeftOut::Unrelated { .. } => None,
     }
 }

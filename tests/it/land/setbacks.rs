@@ -279,3 +279,23 @@ fn a_configuration_that_cannot_be_used_never_lands() {
     field.program.wt(&["status"]).ok();
     field.is_whole();
 }
+
+/// The branch is removed once it has landed, and with it the only one that has its commits.
+#[test]
+fn a_task_never_lands_on_its_own_branch() {
+    let field = Field::new();
+    let head = field.done("a", &[("a", "a\n")]);
+    field.done("b", &[("b", "b\n")]);
+    field.program.refuses(1, &["merge", "a", "--into", "wt/a", "--dry-run"]);
+    let err = field.program.wt(&["merge", "a", "--into", "wt/a"]).fails(1);
+    assert!(err.contains("it cannot land on its own branch"), "{err}");
+    assert_eq!(
+        (field.state("a"), field.repo().rev("refs/heads/wt/a")),
+        (State::Done { skipped: false }, head)
+    );
+    let said = field.merge(&["--all", "--into", "wt/a"]);
+    assert_eq!((said.code(), said.result("a"), said.result("b")), (3, "skipped", "landed"));
+    field.merge(&["a"]).ran.ok();
+    assert_eq!(field.subjects(), ["change b", "change a"]);
+    field.is_whole();
+}
