@@ -12,7 +12,7 @@ use crate::land;
 use crate::model::clock::SystemClock;
 use crate::model::settings::{HooksPath, Structural};
 use crate::model::text::{count, one_line};
-use crate::model::{Clock as _, Roster, Settings, Task, TaskName};
+use crate::model::{Clock as _, Oid, Roster, Settings, Task, TaskName};
 use crate::store::{Journal, Layout};
 use crate::supervise::pass::Starts;
 use crate::supervise::{self, pass, schedule};
@@ -333,6 +333,11 @@ impl Context {
         found.during(|| "the hooks of `core.hooksPath` cannot be read".to_owned())
     }
 
+    /// Tells whether the repository's own configuration is read from that branch.
+    pub fn is_home(&self, branch: &str) -> bool {
+        self.home.as_deref() == Some(branch)
+    }
+
     /// Returns what the repository's configuration makes `wt` run, as committed on the target.
     pub fn executable(&self) -> Result<Option<Executable>, CommandError> {
         Committed::read(&self.repo, self.home.as_deref())?.executable(&self.repo)
@@ -354,6 +359,34 @@ fn first_target(repo: &Repo) -> Result<String, GitError> {
     }
 }
 
+/// The repository's own configuration file.
+const FILE: &str = ".wt.toml";
+
+/// Joins the repository's own configuration with all others.
+fn load(repository: Option<&[u8]>) -> Result<config::Loaded, config::ConfigError> {
+    let user = config::user_folder().map(|folder| folder.join("config.toml"));
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    config::load(&Layers {
+        built_in: &BUILT_IN,
+        user: user.as_deref(),
+        repository,
+        environment: &environment,
+    })
+}
+
+/// Returns what is wrong with the configuration that `new` would bring where `old` was: with it no command would run any more.
+pub fn config_fault(repo: &Repo, old: &Oid, new: &Oid) -> Option<String> {
+    // What cannot be read here is refused where it is needed.
+    let of = |commit: &Oid| repo.blob_at(commit, FILE).ok().flatten();
+    let file = of(new);
+    if file == of(old) {
+        return None;
+    }
+    load(file.as_deref()).err().map(|error| error.to_string())
+}
+
 /// The repository's own configuration, as committed on the target.
 struct Committed {
     file: Option<Vec<u8>>,
@@ -372,7 +405,7 @@ impl Committed {
             |path: &str| repo.blob_at(&tip, path).during(|| format!("`{path}` on the target cannot be read"));
         let template = |name: &str| blob(&format!(".wt/templates/{name}"));
         Ok(Self {
-            file: blob(".wt.toml")?,
+            file: blob(FILE)?,
             template: template(INSTRUCTIONS)?,
             iteration: template(ITERATION)?,
             resolver_template: template(land::resolve::TEMPLATE_NAME)?,
@@ -380,17 +413,7 @@ impl Committed {
     }
 
     fn settings(&self) -> Result<Settings, CommandError> {
-        let user = config::user_folder().map(|folder| folder.join("config.toml"));
-        let environment: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        let layers = Layers {
-            built_in: &BUILT_IN,
-            user: user.as_deref(),
-            repository: self.file.as_deref(),
-            environment: &environment,
-        };
-        let loaded = config::load(&layers)
+        let loaded = load(self.file.as_deref())
             .during(|| "the configuration is not usable; nothing was made".to_owned())?;
         for warning in loaded.warnings {
             let nearest = warning.nearest.map(|key| format!(", perhaps `{key}`")).unwrap_or_default();

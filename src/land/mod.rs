@@ -92,6 +92,8 @@ pub struct Landing<'a> {
     pub patience: Duration,
     /// The repository's own template of a resolver's prompt, as committed on the target.
     pub template: Option<&'a [u8]>,
+    /// Tells what is wrong with the configuration of `wt` that the second commit would bring where the first one is.
+    pub config_fault: &'a dyn Fn(&Oid, &Oid) -> Option<String>,
     /// Whether it is to end before its time.
     pub halt: &'a Halt,
 }

@@ -51,6 +51,9 @@ pub(super) fn ready<'a>(
         return Ok(Err(LeftOut::Parent { parent, state }));
     }
     let Some(workspace) = &task.workspace else { return Ok(Err(LeftOut::NoBranch)) };
+    if workspace.branch == report.target {
+        return Ok(Err(LeftOut::Itself));
+    }
     let Some(head) = repo.branch_tip(&workspace.branch)? else { return Ok(Err(LeftOut::NoBranch)) };
     let empty = head == workspace.base && !matches!(task.state, State::Done { skipped: true });
     match shared::committed(repo, &head) {

@@ -136,6 +136,9 @@ pub enum LeftOut {
     /// It has no branch.
     #[error("its branch is missing")]
     NoBranch,
+    /// It was to land on its own branch, which is removed once it has landed.
+    #[error("it cannot land on its own branch")]
+    Itself,
     /// Nothing was ever committed on its branch.
     #[error("its branch has no commits")]
     Empty,
@@ -180,6 +183,12 @@ pub enum LeftOut {
     Merges {
         /// The merge commit.
         commit: Oid,
+    },
+    /// With it no command could be run any more, the one that takes it back included.
+    #[error("it would make the configuration useless: {reason}")]
+    Configuration {
+        /// What is wrong.
+        reason: String,
     },
     /// The template of messages does not fit it.
     #[error("its commit has no message: {reason}")]

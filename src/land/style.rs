@@ -24,6 +24,7 @@ use crate::git::made::{self, Draft, Signer};
 use crate::git::replay::{Pending, Replayer};
 use crate::git::{GitError, Repo};
 use crate::model::settings::MergeStyle;
+use crate::model::text::one_line;
 use crate::model::{Oid, Task};
 
 /// The form of a landing.
@@ -102,6 +103,11 @@ impl<'a> Style<'a> {
                 }
             }
         };
+        if tip != *old
+            && let Some(reason) = (self.landing.config_fault)(old, &tip)
+        {
+            return Ok(Replay::Impossible(LeftOut::Configuration { reason: one_line(&reason, 200) }));
+        }
         replayer.has_brought(own.iter().map(|commit| commit.oid.clone()), &tip);
         Ok(Replay::Clean { tip, commits, own })
     }

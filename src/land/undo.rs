@@ -88,6 +88,12 @@ pub enum UndoError {
         /// Its state's word.
         state: &'static str,
     },
+    /// Its workspace was removed after it was looked at: a landing prunes when its lock is free again.
+    #[error("the workspace of `{name}` was removed meanwhile")]
+    Pruned {
+        /// The task.
+        name: TaskName,
+    },
     /// Uncommitted files are in the way.
     #[error("uncommitted files in {} are in the way: {}", .checkout.display(), listed(.paths))]
     Overlap {
@@ -360,20 +366,27 @@ fn refuse_pushed(repo: &Repo, target: &str, from: &Oid, to: &Oid) -> Result<(), 
     if having.is_empty() { Ok(()) } else { Err(UndoError::Pushed { refs: having }) }
 }
 
-/// Takes a landing back as planned; the workspaces of its tasks are back already.
+/// Takes a landing back as planned; the workspaces of its tasks are back already. After [`UndoError::Pruned`] nothing has
+/// happened, and it is to be planned anew.
 pub fn apply(site: &Site<'_>, _turn: &Turn, journal: &mut Journal, undo: &Undo) -> Result<(), UndoError> {
     let Undo { landing, target, from, to, .. } = undo;
     let repo = site.repo;
     failpoint::hit("undo.before_intent");
     refs::apply(repo, &[RefEdit { name: undo.kept(), new: Some(from.clone()), old: Expected::Any }])?;
+    // Whoever removes a workspace holds it from the look at its task to the record: none goes while its task comes back.
+    let _git = Lock::take(&site.layout.lock("git"), lock::DEADLINE, "wt undo").map_err(UndoError::Busy)?;
     let tasks: Vec<(TaskId, State)> =
         undo.tasks.iter().map(|task| (task.id.clone(), task.to.clone())).collect();
     journal.transact(site.clock.now(), |roster| {
         let mut entries = Vec::new();
         for (id, _) in &tasks {
-            let state = roster.get(id).map_or("unknown", |task| task.state.word());
+            let task = roster.get(id);
+            let state = task.map_or("unknown", |task| task.state.word());
             if state != State::Landed.word() {
                 return Err(UndoError::Changed { name: id.name.clone(), state });
+            }
+            if task.is_none_or(|task| task.workspace.is_none()) {
+                return Err(UndoError::Pruned { name: id.name.clone() });
             }
         }
         let (landing, target) = (landing.clone(), target.clone());

@@ -206,6 +206,9 @@ pub struct Landing {
     /// The folder that keeps what an agent saw and said of the conflicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<String>,
+    /// The branch's commit whose landing was taken back, until it lands again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<Oid>,
     /// The state in which it was taken up, once it has landed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<State>,

@@ -209,11 +209,13 @@ fn land(task: &mut Task, event: &Event, from: Option<State>) {
             landing.tip = Some(tip.clone());
             landing.commits = *commits;
             landing.from = from;
+            landing.taken_back = None;
             task.outcome = Some(crate::model::text::count(*commits, "commit"));
         }
         Event::Unlanded { .. } => {
             let landing = task.landing.get_or_insert_default();
             (landing.tip, landing.commits, landing.from) = (None, 0, None);
+            landing.taken_back.clone_from(&landing.head);
             task.outcome = Some("its landing was taken back".to_owned());
         }
         _ => {}

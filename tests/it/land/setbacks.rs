@@ -1,5 +1,6 @@
 //! What does not land: conflicts, children without their parents, workspaces with something forgotten, refusals.
 
+use serde_json::Value;
 use wt::model::State;
 
 use super::field::Field;
@@ -220,4 +221,81 @@ fn people_read_a_line_a_task() {
     assert!(lines[3].starts_with("main is at "), "{}", ran.out);
     assert!(ran.err.contains("error: `second-one` was not landed"), "{}", ran.err);
     assert!(ran.err.contains("caused by: conflict in 1 file; its branch is as it was"), "{}", ran.err);
+}
+
+#[test]
+fn a_branch_that_cannot_be_moved_keeps_no_other_from_landing() {
+    let field = Field::new();
+    for branch in ["also", "release"] {
+        field.repo().git(&["branch", branch]);
+        let held = field.program.env.root().join(branch);
+        field.repo().git(&["worktree", "add", "-q", &held.to_string_lossy(), branch]);
+    }
+    let twice = field.program.env.root().join("also2");
+    field.repo().git(&["worktree", "add", "-q", "-f", &twice.to_string_lossy(), "also"]);
+    field.done_with("a", &[("a", "a\n")], &["--into", "also"]);
+    field.done("m", &[("m", "m\n")]);
+    field.done_with("r", &[("r", "r\n")], &["--into", "release"]);
+    let ran = field.program.wt(&["merge", "--all", "--json"]);
+    let documents: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let err = ran.fails(3);
+    assert!(
+        err.contains("error: nothing was landed on `also`\ncaused by: `also` is checked out twice"),
+        "{err}"
+    );
+    let told: Vec<_> = documents.iter().map(|document| document["target"].as_str()).collect();
+    assert_eq!(told, [Some("main"), Some("release"), None]);
+    assert_eq!(
+        (documents[2]["error"]["code"].as_u64(), field.state("a")),
+        (Some(3), State::Done { skipped: false })
+    );
+    assert_eq!((field.state("m"), field.state("r")), (State::Landed, State::Landed));
+
+    // What came with a landing is told beside what a check refused.
+    field.done("n", &[("n", "n\n")]);
+    let err = field.program.wt(&["merge", "--all", "--check", "false"]).fails(5);
+    assert!(err.contains("caused by: nothing was landed on `also`: `also` is checked out twice"), "{err}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_never_lands() {
+    let field = Field::new();
+    field.done("bad", &[(".wt.toml", "[merge\n")]);
+    field.done("worse", &[(".wt.toml", "[merge]\nbatch = 2\nagent = \"nobody-knows\"\n")]);
+    field.done("good", &[("a", "a\n")]);
+    for style in ["--rebase", "--squash", "--merge-commit"] {
+        let said = field.merge(&["--all", style]);
+        assert_eq!((said.code(), said.result("bad")), (if style == "--rebase" { 3 } else { 1 }, "skipped"));
+        let why = said.reason("bad");
+        assert!(why.starts_with("it would make the configuration useless: .wt.toml:1:"), "{why}");
+        assert!(said.reason("worse").contains("`nobody-knows`"), "{}", said.reason("worse"));
+    }
+    assert_eq!(field.subjects(), ["change a"]);
+    // One that mends itself, and another branch than the one it is read from.
+    field.repo().git(&["branch", "release"]);
+    field.merge(&["bad", "--into", "release"]).ran.ok();
+    field.program.env.at(&field.program.worktree("worse")).commit(".wt.toml", "[merge]\nbatch = 2\n");
+    field.merge(&["worse", "--squash"]).ran.ok();
+    field.program.wt(&["status"]).ok();
+    field.is_whole();
+}
+
+/// The branch is removed once it has landed, and with it the only one that has its commits.
+#[test]
+fn a_task_never_lands_on_its_own_branch() {
+    let field = Field::new();
+    let head = field.done("a", &[("a", "a\n")]);
+    field.done("b", &[("b", "b\n")]);
+    field.program.refuses(1, &["merge", "a", "--into", "wt/a", "--dry-run"]);
+    let err = field.program.wt(&["merge", "a", "--into", "wt/a"]).fails(1);
+    assert!(err.contains("it cannot land on its own branch"), "{err}");
+    assert_eq!(
+        (field.state("a"), field.repo().rev("refs/heads/wt/a")),
+        (State::Done { skipped: false }, head)
+    );
+    let said = field.merge(&["--all", "--into", "wt/a"]);
+    assert_eq!((said.code(), said.result("a"), said.result("b")), (3, "skipped", "landed"));
+    field.merge(&["a"]).ran.ok();
+    assert_eq!(field.subjects(), ["change b", "change a"]);
+    field.is_whole();
 }
