@@ -243,10 +243,7 @@ fn land(
     let template = context.resolver_template().map(<[u8]>::to_vec);
     let (site, journal) = context.parts();
     let landing = Landing {
-        repo: site.repo,
-        layout: site.layout,
-        settings: site.settings,
-        clock: site.clock,
+        site: &site,
         observer: &progress,
         target: &share.target,
         wanted: &share.wanted,

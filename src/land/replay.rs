@@ -7,6 +7,7 @@ use crate::git::{GitError, Repo, landed};
 use crate::model::event::ConflictedPath;
 use crate::model::settings::{MergeStyle, Merges};
 use crate::model::{Oid, Roster, State, Workspace};
+use crate::workspace::Site;
 
 /// How many landed tasks are looked at, newest first: on older ones nothing stands any more.
 const LOOK_BACK: usize = 2000;
@@ -74,7 +75,7 @@ fn try_replay(
     tip: &Oid,
     head: &Oid,
 ) -> Result<Raw, GitError> {
-    let Landing { repo, style, settings, .. } = *landing;
+    let Landing { site: &Site { repo, settings, .. }, style, .. } = *landing;
     let outcome = replayer.replay(tip, head)?;
     if let Some(merge) = outcome.pending.iter().find(|commit| commit.is_merge())
         && style != MergeStyle::MergeCommit
