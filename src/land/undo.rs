@@ -20,13 +20,14 @@ use std::path::PathBuf;
 use self::standing::last;
 use super::LandError;
 use super::publish::{Way, settle_held};
-use super::report::{LeftOut, listed};
+use super::report::LeftOut;
 use crate::failpoint;
 use crate::git::publish::step_back;
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::{GitError, Repo, history};
 use crate::model::observer::Observer;
 use crate::model::roster::Intent;
+use crate::model::text::few;
 use crate::model::{Event, Oid, Roster, State, Task, TaskId, TaskName};
 use crate::store::{Journal, JournalError, Lock, LockError, lock};
 use crate::workspace::Site;
@@ -64,7 +65,7 @@ pub enum UndoError {
         target: String,
     },
     /// Others may have it already.
-    #[error("it was pushed: {} has it", listed(.refs))]
+    #[error("it was pushed: {} has it", few(.refs))]
     Pushed {
         /// The remote-tracking branches that have it.
         refs: Vec<String>,
@@ -92,7 +93,7 @@ pub enum UndoError {
         state: &'static str,
     },
     /// Uncommitted files are in the way.
-    #[error("uncommitted files in {} are in the way: {}", .checkout.display(), listed(.paths))]
+    #[error("uncommitted files in {} are in the way: {}", .checkout.display(), few(.paths))]
     Overlap {
         /// The checkout.
         checkout: PathBuf,

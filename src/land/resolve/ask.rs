@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::material::{Material, Source};
 use super::open::{Open, put};
 use super::prompt::{Refused, Session, render};
-use super::result::{Tried, judged, kept_files, listed};
+use super::result::{Tried, judged, kept_files};
 use super::{AskError, CALLS, FOLDER, Found, Resolver};
 use crate::agent::call::{Call, Called, call};
 use crate::agent::{Adapter, Promise, Request, StdinFrom};
@@ -28,7 +28,7 @@ use crate::land::kept::{CallFolder, Manifest};
 use crate::land::place::{self, Keep};
 use crate::land::verify::own_variables;
 use crate::model::event::ResolvedBy;
-use crate::model::text::one_line;
+use crate::model::text::{few, one_line};
 use crate::model::verdict::Class;
 use crate::model::{Oid, Roster, Usage};
 use crate::workspace::shared::SHARED;
@@ -145,7 +145,7 @@ impl Resolver<'_> {
         self.landing.observer.step(&format!(
             "asking `{}`{again} to merge {} of `{}`",
             brief.adapter.name(),
-            listed(&paths),
+            few(&paths),
             self.task.name()
         ));
         failpoint::hit("land.resolve.before_call");
