@@ -33,19 +33,27 @@ const SHOWN: usize = 12;
 
 /// Land finished tasks: rebase each onto the target, verify the exact result, fast-forward, prune.
 ///
-/// What comes onto the target is each commit of a task; or one for all of it (`--squash`), or its branch as it is with a
-/// merge commit (`--merge-commit`); `[merge] style` says which, and `[merge] message` words the one commit.
+/// Order and checks: parents land first, then by priority, fewest conflicts with others, and age. Up to `[merge] batch` tasks
+/// are checked together; if the check fails, halves of them are, until the culprit is found, and the others land. What has
+/// passed on the same tree is not checked again.
 ///
-/// Tasks land in the order of parents, priority and age, several at once (`[merge] batch`): checked together, and if the
-/// check fails, by halves until the culprit is found; the others land. Where two texts conflict, what `wt` or `git rerere`
-/// remembers of it is taken, then a structural merge (`[merge] structural`), then an agent is asked (`[merge] agent`); a result
-/// lands if all that either side did is still there, else it waits for a review. A task that stays in conflict or fails its
-/// checks is set aside with the reason and keeps its branch.
-/// With `--fetch`, what others have landed on the target's upstream comes first: a target that is behind is moved forward,
-/// one that has diverged is refused. With `--push`, the target is pushed there afterwards, forward only and from where it was
-/// seen; no hook runs, the `pre-push` hook included. A push that fails leaves what has landed as it is: run it again.
-/// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out, or
-/// landed and not pushed.
+/// Conflicts: where two texts do not merge, what `wt` or `git rerere` remembers of it is taken, then a structural merge
+/// (`[merge] structural`), then an agent is asked (`[merge] agent`). A result lands if all that either side did is still there,
+/// else it waits for a review. A task that stays in conflict or fails its checks is set aside with the reason and keeps its
+/// branch.
+///
+/// Styles: onto the target comes each commit of a task; or one for all of it (`--squash`); or its branch as it is, with a merge
+/// commit (`--merge-commit`). `[merge] style` says which, and `[merge] message` words the one commit.
+///
+/// Remotes: with `--fetch`, a target that is behind its upstream is moved forward first, and one that has diverged is refused.
+/// With `--push`, it is pushed there afterwards, forward only and from where it was seen; no hook runs, the `pre-push` hook
+/// included. A push that fails leaves what has landed as it is: run it again.
+///
+/// Ending it: `wt merge --abort` or Ctrl-C; a landing that was killed goes on with the next `wt merge`. `wt undo` takes the last
+/// one back.
+///
+/// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out, or landed and
+/// not pushed.
 #[derive(Debug, Default, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
@@ -261,10 +269,7 @@ fn land(
     let (site, journal) = context.parts();
     let config_fault = |old: &Oid, new: &Oid| is_home.then(|| config_fault(site.repo, old, new)).flatten();
     let landing = Landing {
-        repo: site.repo,
-        layout: site.layout,
-        settings: site.settings,
-        clock: site.clock,
+        site: &site,
         observer: &progress,
         target: &share.target,
         wanted: &share.wanted,

@@ -101,7 +101,8 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
     let mut remembered = Remembered::load(context.layout());
     let folders = (!args.cached).then(|| Arc::new(Memory::load(&context.layout().folders(), now)));
     let mut seeing = if let Some(folders) = &folders {
-        let look = Look::begin(context.repo(), &tasks, &remembered, now, PATIENCE, folders);
+        let look =
+            Look::begin(context.repo(), &tasks, &remembered, now, PATIENCE, folders, roster.landings());
         Seeing::Now(Box::new(look.during(|| "git cannot be asked about the tasks".to_owned())?))
     } else {
         Seeing::Recalled(tasks.iter().map(|task| recall(task, &remembered)).collect())

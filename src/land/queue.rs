@@ -1,7 +1,7 @@
 //! Which tasks land, and in which order. Pure: the roster, the commits of their branches and of the target → a queue.
 //!
-//! Order: parents before their children, then priority, then fewest predicted conflicts, then age. Invariant: a task stands in the queue only if each of
-//! its parents has landed or stands before it.
+//! Order: parents before their children, then priority, then fewest predicted conflicts, then age. Invariant: a task stands
+//! in the queue only if each of its parents has landed or stands before it.
 
 use std::collections::BTreeSet;
 

@@ -1,13 +1,12 @@
 //! What a landing came to: one fate a task, as values, and the view that people and scripts read.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::LandError;
 use super::verify::Failure;
 use crate::git::GitError;
 use crate::model::event::{ConflictedPath, ResolvedPath};
-use crate::model::text::{count, one_line};
+use crate::model::text::{count, few, one_line};
 use crate::model::view::{LandResult, LandedView, MergeView, ResolvedView, SCHEMA};
 use crate::model::{Oid, Task, TaskId, TaskName};
 
@@ -149,7 +148,7 @@ pub enum LeftOut {
         path: &'static str,
     },
     /// Its workspace has changes that are in no commit.
-    #[error("its workspace has uncommitted changes: {}", listed(.paths))]
+    #[error("its workspace has uncommitted changes: {}", few(.paths))]
     Dirty {
         /// Them, relative to the worktree.
         paths: Vec<String>,
@@ -197,7 +196,7 @@ pub enum LeftOut {
         reason: String,
     },
     /// Files in the target's checkout are in the way.
-    #[error("uncommitted files in {} are in the way: {}", .checkout.display(), listed(.paths))]
+    #[error("uncommitted files in {} are in the way: {}", .checkout.display(), few(.paths))]
     Overlap {
         /// The checkout.
         checkout: PathBuf,
@@ -227,16 +226,6 @@ impl LeftOut {
             _ => Ok(Self::Unreadable { reason: one_line(&cause.to_string(), 200) }),
         }
     }
-}
-
-/// Names some of several things, and how many more there are.
-pub(super) fn listed(paths: &[String]) -> String {
-    let shown = if paths.len() <= 3 { paths.len() } else { 2 };
-    let mut text = paths[..shown].iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
-    if shown < paths.len() {
-        let _ = write!(text, " and {} more", paths.len() - shown);
-    }
-    text
 }
 
 impl Report {
@@ -279,7 +268,7 @@ impl Landed {
                 view.reason = match self.flaky.as_slice() {
                     [] if *commits == 0 => Some("all of it was on the target already".to_owned()),
                     [] => None,
-                    flaky => Some(format!("passed only when run again: {}", listed(flaky))),
+                    flaky => Some(format!("passed only when run again: {}", few(flaky))),
                 };
             }
             Fate::Nothing => view.reason = Some("nothing to do".to_owned()),

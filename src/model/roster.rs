@@ -121,6 +121,19 @@ impl Roster {
         self.has_landed(parent) || (task.spec.after_done.contains(&parent.name) && done())
     }
 
+    /// Returns what each task that has landed was and became, newest first: its branch's commit, and the one on the target.
+    pub fn landings(&self) -> Vec<(Oid, Oid)> {
+        let landed = self.tasks.values().filter(|task| task.state == State::Landed);
+        let mut landings: Vec<_> = landed
+            .filter_map(|task| {
+                let landing = task.landing.as_ref()?;
+                Some((task.order, landing.head.clone()?, landing.tip.clone()?))
+            })
+            .collect();
+        landings.sort_by_key(|(order, ..)| std::cmp::Reverse(*order));
+        landings.into_iter().map(|(_, head, tip)| (head, tip)).collect()
+    }
+
     /// Returns intents that were never settled.
     pub fn intents(&self) -> &[Intent] {
         &self.intents

@@ -107,7 +107,7 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Gathers it, and says whose each file is.
     pub(super) fn gather(&self, open: &[Open]) -> Result<(Material, Vec<Option<Side>>), GitError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let paths: Vec<String> = open.iter().map(|file| file.text.path.clone()).collect();
         let parent = history::only_parent(repo, self.commit)?.unwrap_or_else(|| self.commit.clone());
         let theirs = self.others(&paths)?;
@@ -146,7 +146,7 @@ impl Source<'_> {
     }
 
     fn words(&self, task: &Task) -> TaskGiven {
-        let folder = self.landing.layout.task(&task.id);
+        let folder = self.landing.site.layout.task(&task.id);
         let read = |path| text(&fs::read(path).unwrap_or_default());
         TaskGiven {
             name: task.name().to_string(),
@@ -158,7 +158,7 @@ impl Source<'_> {
 
     /// Returns the tasks whose commits on the target touch these paths and are not on the branch, the latest first.
     fn others(&self, paths: &[String]) -> Result<Vec<&Task>, GitError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let line = oids(history::commits(repo, self.old, self.commit, &[], LOOK_BACK)?);
         let touching: BTreeSet<Oid> =
             oids(history::commits(repo, self.old, self.commit, paths, LOOK_BACK)?).into_iter().collect();

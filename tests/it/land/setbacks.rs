@@ -4,6 +4,7 @@ use serde_json::Value;
 use wt::model::State;
 
 use super::field::Field;
+use crate::program::ran;
 
 #[test]
 fn a_conflict_is_told_and_leaves_the_branch_alone() {
@@ -297,5 +298,62 @@ fn a_task_never_lands_on_its_own_branch() {
     assert_eq!((said.code(), said.result("a"), said.result("b")), (3, "skipped", "landed"));
     field.merge(&["a"]).ran.ok();
     assert_eq!(field.subjects(), ["change b", "change a"]);
+    field.is_whole();
+}
+
+#[test]
+fn a_branch_over_which_git_dies_keeps_no_other_from_landing() {
+    let field = Field::new();
+    let lines: Vec<String> = (1..20).map(|n| format!("line {n}\n")).collect();
+    let with = |n: usize| {
+        let mut lines = lines.clone();
+        lines[n] = "changed\n".to_owned();
+        lines.concat()
+    };
+    field.repo().commit("text", &lines.concat());
+    field.done("a", &[("text", &with(1))]);
+    let head = field.done("b", &[("text", &with(9))]);
+    field.done("c", &[("text", &with(17))]);
+    field.done("d", &[("own", "d\n")]);
+    // git ends itself by an assertion where it is asked to merge that branch, in any way.
+    let bin = field.program.env.root().join("bin");
+    let real = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .map(|folder| folder.join("git"))
+        .find(|git| git.is_file())
+        .unwrap();
+    let tree = field.repo().rev(&format!("{head}^{{tree}}"));
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in\n*' merge-tree '*)\n\
+         case \" $* \" in *' --stdin '*) fed=$(cat) ;; esac\n\
+         case \"$* $fed\" in *{head}*|*{tree}*) echo died >> '{bin}/died'; kill -ABRT $$ ;; esac\n\
+         case \" $* \" in *' --stdin '*) printf '%s\\n' \"$fed\" | '{real}' \"$@\"; exit ;; esac ;;\nesac\n\
+         exec '{real}' \"$@\"\n",
+        bin = bin.display(),
+        real = real.display(),
+    );
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(bin.join("git"), script).unwrap();
+    std::fs::set_permissions(bin.join("git"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let wt = |args: &[&str]| ran(field.program.command(args).env("PATH", &path).output().unwrap());
+    let rehearsed = wt(&["merge", "--all", "--dry-run", "--json"]).json();
+    let merged = wt(&["merge", "--all", "--keep", "--json"]);
+    for view in [&rehearsed, &merged.json()] {
+        let of = |name: &str| {
+            let tasks = view["tasks"].as_array().unwrap();
+            tasks.iter().find(|task| task["name"] == name).unwrap_or_else(|| panic!("{view}"))
+        };
+        assert_eq!(
+            ["a", "b", "c", "d"].map(|name| of(name)["result"].as_str().unwrap()),
+            ["landed", "skipped", "landed", "landed"]
+        );
+        let why = of("b")["reason"].as_str().unwrap();
+        assert!(why.contains("merge-tree") && why.contains("was ended by a signal"), "{why}");
+    }
+    assert_eq!(merged.code, 3, "{}", merged.err);
+    assert!(bin.join("died").exists());
+    assert_eq!((field.repo().rev("wt/b"), field.state("b")), (head, State::Done { skipped: false }));
+    wt(&["status"]).ok();
+    wt(&["conflicts"]).ok();
     field.is_whole();
 }
