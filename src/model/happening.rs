@@ -89,6 +89,7 @@ impl Event {
             | Self::Published { .. }
             | Self::Carried { .. }
             | Self::CarriedLedger { .. }
+            | Self::CarriedBreakers { .. }
             | Self::Unknown => return None,
         })
     }
