@@ -33,7 +33,7 @@ const STDERR_TAIL: usize = 8 << 10;
 const LEAK: Duration = Duration::from_secs(2);
 
 /// How much longer than [`Call::stall`] an agent may be silent while a tool runs.
-const TOOL_PATIENCE: u32 = 3;
+pub const TOOL_PATIENCE: u32 = 3;
 
 /// What one attempt needs.
 #[derive(Debug)]

@@ -42,6 +42,12 @@ pub struct Facts {
     pub api_error: Option<ApiError>,
     /// What it did last ("Edit src/auth.rs").
     pub last: Option<String>,
+    /// The tool that it waits for.
+    pub tool: Option<String>,
+    /// Tools that failed, and calls to its model that it had to try again.
+    pub errors: u64,
+    /// The tokens that its last call to its model took in: how full its context is.
+    pub context: Option<u64>,
     /// The final event as it was printed.
     pub final_event: Option<Value>,
     /// How many lines were not blank.

@@ -149,14 +149,20 @@ impl Stream {
         self.facts.api_error = None;
         match block {
             Block::Text(text) => {
+                self.facts.tool = None;
                 self.facts.last = Some(one_line(&text, ACTIVITY));
                 AgentEvent::Text(text)
             }
             Block::Tool { name, summary } => {
                 self.facts.last = Some(one_line(&format!("{name} {summary}"), ACTIVITY));
+                self.facts.tool = Some(one_line(&name, ACTIVITY));
                 AgentEvent::Tool { name, summary }
             }
-            Block::ToolResult { failed, text } => AgentEvent::ToolResult { failed, text },
+            Block::ToolResult { failed, text } => {
+                self.facts.tool = None;
+                self.facts.errors += u64::from(failed);
+                AgentEvent::ToolResult { failed, text }
+            }
         }
     }
 
@@ -211,10 +217,14 @@ impl Stream {
 
     /// Counts what a message began with, once; an attempt that is ended before its final event has told no more.
     fn count_message(&mut self, document: &Value, events: &mut Vec<AgentEvent>) {
+        let Some((id, model, usage)) = line::begun_message(document) else { return };
+        // What an agent of the agent's own takes in says nothing of its context.
+        if !usage.is_nothing() && document.get("parent_tool_use_id").is_none_or(Value::is_null) {
+            self.facts.context = Some(usage.tokens.total().saturating_sub(usage.tokens.output));
+        }
         if self.tokens_told {
             return;
         }
-        let Some((id, model, usage)) = line::begun_message(document) else { return };
         if usage.is_nothing() || self.counted.iter().any(|counted| counted == id) {
             return;
         }
@@ -277,6 +287,7 @@ impl Stream {
             let status = at(spec.note.get("status")).and_then(line::status);
             let fault = ApiError { reason: one_line(reason, ACTIVITY), status };
             self.facts.last = Some(format!("retrying: {}", fault.words()));
+            self.facts.errors += 1;
             self.facts.api_error = Some(fault.clone());
             events.push(AgentEvent::Retry { reason: fault.reason, status });
         }
@@ -300,8 +311,12 @@ impl Stream {
     }
 
     fn add_sums(&mut self, document: &Value) {
+        let mut taken_in = None;
         for (fact, place) in &self.adapter.spec().sum {
             let Some(found) = document.pointer(place) else { continue };
+            if ["input", "cache_read", "cache_write"].contains(&fact.as_str()) {
+                *taken_in.get_or_insert(0) += found.as_u64().unwrap_or_default();
+            }
             let usage = &mut self.facts.usage;
             let count = match fact.as_str() {
                 "input" => &mut usage.tokens.input,
@@ -317,6 +332,7 @@ impl Stream {
             self.tokens_told = true;
             *count = count.saturating_add(found.as_u64().unwrap_or_default());
         }
+        self.facts.context = taken_in.or(self.facts.context);
     }
 }
 

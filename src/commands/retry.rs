@@ -9,6 +9,7 @@ use super::context::{Context, Global, Trust};
 use super::several;
 use crate::error::{CommandError, During as _};
 use crate::model::account::stopped_with_account;
+use crate::model::breaker;
 use crate::model::{State, Task};
 use crate::supervise::by_hand::{self, ByHandError};
 
@@ -18,7 +19,8 @@ pub struct Args {
     /// Tasks to run again.
     #[arg(required_unless_present = "parked", add = ArgValueCandidates::new(task_names))]
     names: Vec<String>,
-    /// Run every task again that stopped because its account could not be used (a refused key, no credit).
+    /// Run every task again that stopped because its account could not be used (a refused key, no credit), and let profiles
+    /// and agents be tried again that failed three times in a row.
     #[arg(long, conflicts_with = "names")]
     parked: bool,
     #[command(flatten)]
@@ -33,14 +35,23 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::Required)?;
     let names = if args.parked { parked(&mut context)? } else { args.names.clone() };
     if names.is_empty() {
-        context.note("no task is parked with its account");
+        context.note("no task is parked with its account, and none waits for a breaker");
     }
     several::each(&mut context, &names, args.json, |context, name| retry(context, name, &args.budget))
 }
 
-/// Returns the tasks that stopped with their account, in the order in which they were queued.
+/// Returns the tasks that stopped with their account, and one of each breaker that keeps any, in the order in which they
+/// were queued.
 fn parked(context: &mut Context) -> Result<Vec<String>, CommandError> {
-    let mut tasks: Vec<&Task> = context.roster()?.live().filter(|task| stopped_with_account(task)).collect();
+    let roster = context.roster()?;
+    let mut tasks: Vec<&Task> = roster.live().filter(|task| stopped_with_account(task)).collect();
+    // One of each is enough to close it.
+    for breaker in roster.breakers().tripped() {
+        let mut of = roster.live().filter(|task| breaker::of(&task.spec) == Some(breaker.of()));
+        if !tasks.iter().any(|task| breaker::of(&task.spec) == Some(breaker.of())) {
+            tasks.extend(of.find(|task| roster.broken_until(task).is_some()));
+        }
+    }
     tasks.sort_by_key(|task| task.order);
     Ok(tasks.iter().map(|task| task.name().to_string()).collect())
 }

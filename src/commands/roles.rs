@@ -1,13 +1,15 @@
 //! The hidden roles: guard, runner, and a pass of its own. They have no terminal; what they find goes to the journal.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError};
-use crate::model::{State, TaskId};
+use crate::model::{Clock as _, State, TaskId};
 use crate::process::{guard as guard_process, launch};
 use crate::store::Lock;
 use crate::supervise::runner::{self, After};
+use crate::supervise::{pass as scheduling, schedule};
 
 /// Becomes the guard of one command.
 pub fn guard(arguments: &[String]) -> u8 {
@@ -52,10 +54,18 @@ fn pass_anew(common: &Path, context: &mut Context) {
     }
 }
 
+/// The longest rest of who waits for breakers: they may be closed meanwhile, and a wall clock may be set.
+const NAP: Duration = Duration::from_secs(15);
+
 /// Runs a pass: `COMMON_DIR [NAME@G]`. With a task, its back-off is waited for and followed by another pass: this is
-/// what a guard does in the place of a runner that was killed.
+/// what a guard does in the place of a runner that was killed. Without, it is passed whenever a breaker half opens that
+/// keeps tasks from starting, until none does.
 pub fn pass(arguments: &[String]) -> u8 {
-    match pass_for(arguments) {
+    let ran = match arguments {
+        [common] => wake(Path::new(common)),
+        _ => pass_for(arguments),
+    };
+    match ran {
         Ok(()) => error::DONE,
         Err(refusal) => refusal.code,
     }
@@ -75,6 +85,29 @@ fn pass_for(arguments: &[String]) -> Result<(), CommandError> {
         pass_anew(common, &mut context);
     }
     Ok(())
+}
+
+fn wake(common: &Path) -> Result<(), CommandError> {
+    let mut context = Context::open(&Global::within(common), Trust::NotNeeded)?;
+    let Ok(Some(_alone)) = Lock::try_take(&context.layout().lock(scheduling::WAKE)) else { return Ok(()) };
+    loop {
+        context.pass_quietly();
+        let now = context.clock().now();
+        let Some(until) = schedule::broken_until(context.roster()?, now) else { return Ok(()) };
+        let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
+        let end = Instant::now() + left;
+        // The repository may go, and the last task that waits may be stopped.
+        while !end.saturating_duration_since(Instant::now()).is_zero() && context.layout().root().is_dir() {
+            std::thread::sleep(end.saturating_duration_since(Instant::now()).min(NAP));
+            let now = context.clock().now();
+            if schedule::broken_until(context.roster()?, now) != Some(until) {
+                break;
+            }
+        }
+        if !context.layout().root().is_dir() {
+            return Ok(());
+        }
+    }
 }
 
 fn named(arguments: &[String]) -> Result<(&Path, TaskId), CommandError> {

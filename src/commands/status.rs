@@ -18,7 +18,8 @@ use crate::git::clean::{Memory, PATIENCE};
 use crate::model::view::{SCHEMA, SlotsView, StatusView, TaskView, TodayView};
 use crate::model::{Clock as _, Roster, State, Task};
 use crate::observe::look::{Known, Look, forget_ended, recall};
-use crate::observe::status::view;
+use crate::observe::status::{Vital, breakers, view};
+use crate::process::memory;
 use crate::store::auto;
 use crate::store::clashes::Clashes;
 use crate::store::remembered::{Remembered, Seen};
@@ -107,11 +108,15 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
     } else {
         Seeing::Recalled(tasks.iter().map(|task| recall(task, &remembered)).collect())
     };
-    let mut status = around(context, &roster);
+    let mut status = around(context, &roster, now);
     let layout = context.layout().clone();
     let clashes = Clashes::load(&layout);
-    let view = |task: &Task, known: &Known| view(task, &roster, &layout, known, &clashes, now);
     let table = !args.json && args.names.is_empty();
+    let vital = Vital {
+        memory: (!table && !args.cached).then(|| memory::by_token(&tokens(&tasks))),
+        stall: context.settings().limits.stall,
+    };
+    let view = |task: &Task, known: &Known| view(task, &roster, &layout, known, &clashes, &vital, now);
     if table && !tasks.is_empty() {
         let early: Vec<(TaskView, Growing)> =
             tasks.iter().enumerate().map(|(n, task)| early(view(task, &seeing.so_far(n)), args)).collect();
@@ -195,13 +200,22 @@ impl Seeing {
     }
 }
 
+/// Returns the tokens of running attempts.
+fn tokens<'a>(tasks: &[&'a Task]) -> Vec<&'a str> {
+    let token = |task: &&'a Task| match &task.state {
+        State::Running { token, .. } => Some(token.as_str()),
+        _ => None,
+    };
+    tasks.iter().filter_map(token).collect()
+}
+
 fn early(task: TaskView, args: &Args) -> (TaskView, Growing) {
     let growing = if task.worktree.is_some() && !args.cached { Growing::Yes } else { Growing::No };
     (task, growing)
 }
 
 /// Returns the view of everything but the tasks.
-fn around(context: &mut Context, roster: &Roster) -> StatusView {
+fn around(context: &mut Context, roster: &Roster, now: Timestamp) -> StatusView {
     let day = context.settings().limits.day;
     let today = day
         .bounds_anything()
@@ -215,6 +229,7 @@ fn around(context: &mut Context, roster: &Roster) -> StatusView {
         slots: SlotsView { used: pass::used_slots(&context.site()), max: context.settings().limits.slots },
         today,
         auto_error: auto::trouble(context.layout()).map(|trouble| trouble.in_a_line()),
+        breakers: breakers(roster, now),
         tasks: Vec::new(),
     }
 }

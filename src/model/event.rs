@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::breaker::Breakers;
 use super::budget::{Bound, Budget, Ledger};
 pub use super::conflict::{ConflictKind, ConflictedPath, ResolvedBy, ResolvedPath};
 use super::state::State;
@@ -232,6 +233,11 @@ pub enum Event {
     CarriedLedger {
         /// All of it.
         ledger: Ledger,
+    },
+    /// Which agents failed last, as it stood when the journal was rolled.
+    CarriedBreakers {
+        /// All of it.
+        breakers: Breakers,
     },
     /// A person finished an open workspace.
     MarkedDone {

@@ -93,6 +93,7 @@ impl Event {
             | Self::Published { .. }
             | Self::Carried { .. }
             | Self::CarriedLedger { .. }
+            | Self::CarriedBreakers { .. }
             | Self::Unknown => return None,
         })
     }

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod adapter;
 pub mod agent_event;
+pub mod breaker;
 pub mod budget;
 pub mod clock;
 pub mod conflict;
@@ -16,6 +17,7 @@ pub mod holder;
 pub mod line;
 pub mod name;
 pub mod observer;
+pub mod pace;
 pub mod parallel;
 pub mod roster;
 pub mod settings;

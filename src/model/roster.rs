@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use self::fold::advance;
 use super::account::account;
+use super::breaker::Breakers;
 use super::budget::{Ledger, Spent};
 use super::event::{Event, Next, Record, WaitReason};
 use super::state::{BadTransition, State};
@@ -59,6 +60,7 @@ pub struct Roster {
     spoke_last: BTreeMap<String, TaskId>,
     misfits: usize,
     ledger: Ledger,
+    breakers: Breakers,
 }
 
 impl Roster {
@@ -149,6 +151,24 @@ impl Roster {
         &self.ledger
     }
 
+    /// Returns the breakers of profiles and agents.
+    pub fn breakers(&self) -> &Breakers {
+        &self.breakers
+    }
+
+    /// Returns until when the breaker of its profile or agent keeps a task that would start otherwise. From then on one
+    /// may start, and the others wait for what comes of it.
+    pub fn broken_until(&self, task: &Task) -> Option<Timestamp> {
+        let until = self.breakers.over(&task.spec)?.until?;
+        match task.state {
+            State::Queued => Some(until),
+            State::Waiting { reason: WaitReason::Backoff, until: Some(own) } => {
+                (own < until).then_some(until)
+            }
+            _ => None,
+        }
+    }
+
     /// Applies one record; the only mutator. On an error nothing changed.
     pub fn apply(&mut self, record: &Record) -> Result<(), BadTransition> {
         match &record.event {
@@ -170,6 +190,7 @@ impl Roster {
             Event::Undone { landing, .. } => self.undoings.retain(|undoing| undoing.landing != *landing),
             Event::StoppingAll { tasks } => self.mark_stopped(tasks),
             Event::CarriedLedger { ledger } => self.ledger = ledger.clone(),
+            Event::CarriedBreakers { breakers } => self.breakers = breakers.clone(),
             _ => {}
         }
         let Some(id) = &record.task else { return Ok(()) };
@@ -230,6 +251,7 @@ impl Roster {
                         let time_ms = now.time_ms.saturating_sub(before.time_ms);
                         self.ledger.add(record.at, Spent { usage: now.usage.since(&before.usage), time_ms });
                     }
+                    self.breakers.hear(&task.spec, &record.event, record.at);
                     self.hear(record);
                     Ok(())
                 }

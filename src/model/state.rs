@@ -211,6 +211,7 @@ impl State {
                 | Self::Conflict
                 | Self::Review
                 | Self::Rejected
+                | Self::Queued
                 | Self::Waiting { .. },
                 E::Retried,
             ) => Self::Queued,
@@ -267,6 +268,7 @@ fn only_a_fact(event: &Event) -> bool {
             | Event::Rebudgeted { .. }
             | Event::BudgetWarned { .. }
             | Event::CarriedLedger { .. }
+            | Event::CarriedBreakers { .. }
     )
 }
 
@@ -326,7 +328,7 @@ fn word(event: &Event) -> &'static str {
         Event::Published { .. } => "published",
         Event::Undoing { .. } => "about to be taken back",
         Event::Undone { .. } | Event::Unlanded { .. } => "taken back",
-        Event::Carried { .. } | Event::CarriedLedger { .. } => "carried over",
+        Event::Carried { .. } | Event::CarriedLedger { .. } | Event::CarriedBreakers { .. } => "carried over",
         Event::Unknown => "changed by an unknown event",
     }
 }

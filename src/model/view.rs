@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::breaker::{Kind, Stance};
 use super::budget::{Budget, Spent};
 use super::event::ConflictedPath;
 use super::holder::Holder;
+use super::pace::Pace;
 use super::task::Oid;
 use super::usage::Tokens;
 
@@ -61,8 +63,29 @@ pub struct StatusView {
     /// Why the last landing that began by itself (`[merge] auto`) did not go through, if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_error: Option<String>,
+    /// The breakers that are not closed: profiles and agents that failed again and again.
+    pub breakers: Vec<BreakerView>,
     /// The tasks, in the order of the queue and then by age.
     pub tasks: Vec<TaskView>,
+}
+
+/// A profile, or an agent of tasks without one, that failed again and again: nobody starts with it for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct BreakerView {
+    /// `profile` or `agent`.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// `open`, or `half_open`: one task may try.
+    pub state: Stance,
+    /// Failures in a row.
+    pub failures: u32,
+    /// When one task may try.
+    pub until: Option<Timestamp>,
+    /// What the last failure said.
+    pub reason: String,
+    /// The live tasks that wait for it.
+    pub waiting: Vec<String>,
 }
 
 /// What all tasks used today, and may use in a day.
@@ -166,6 +189,11 @@ pub struct TaskView {
     pub elapsed_ms: Option<u64>,
     /// Since the running agent last printed anything.
     pub silent_ms: Option<u64>,
+    /// How it gets on, where it runs or something is in its way: `working`, `slow`, `limited`, `parked` or `dead`.
+    pub pace: Option<Pace>,
+    /// What is known of its running agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<HeartbeatView>,
     /// Tokens over all attempts.
     pub tokens: Tokens,
     /// Dollars over all attempts.
@@ -183,6 +211,25 @@ pub struct TaskView {
     /// What does not merge, if it is in conflict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<ConflictedPath>,
+}
+
+/// What is known of a running agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HeartbeatView {
+    /// The tokens that its last call to its model took in: how full its context is; `None`: it does not tell.
+    pub context_tokens: Option<u64>,
+    /// Tokens that this attempt used so far.
+    pub tokens: Tokens,
+    /// The tool that it waits for.
+    pub tool: Option<String>,
+    /// Tools that failed, and calls to its model that it had to try again.
+    pub errors: u64,
+    /// The call that failed and that it tries again right now.
+    pub fault: Option<String>,
+    /// Bytes of memory of all its processes; `None`: not asked (in a table, and with `--cached`).
+    pub memory_bytes: Option<u64>,
+    /// How many processes those are.
+    pub processes: Option<u32>,
 }
 
 /// A live task that another one does not merge with.

@@ -1,14 +1,67 @@
 //! `wt status`: the view of a task, from what the journal says of it and what was seen of its workspace.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::look::Known;
+use crate::agent::call::TOOL_PATIENCE;
+use crate::model::breaker;
 use crate::model::budget::{self, Budget, Spent};
 use crate::model::event::WaitReason;
-use crate::model::view::{ClashingView, TaskView};
+use crate::model::pace::{self, Account, Pace, Signs, Supervised};
+use crate::model::view::{BreakerView, ClashingView, HeartbeatView, TaskView};
 use crate::model::{Roster, State, Task, TaskId, Usage};
+use crate::process::memory::Held;
 use crate::store::clashes::Clashes;
-use crate::store::{Layout, Lock, live};
+use crate::store::live::{self, Live};
+use crate::store::{Layout, Lock};
+
+/// What is known of all running agents together.
+#[derive(Debug, Clone, Default)]
+pub struct Vital {
+    /// The memory of attempts by token, where it was asked.
+    pub memory: Option<BTreeMap<String, Held>>,
+    /// The silence that ends an agent.
+    pub stall: Duration,
+}
+
+impl Vital {
+    /// Returns the one word for how a task gets on.
+    fn pace(&self, task: &Task, roster: &Roster, layout: &Layout, live: Option<&Live>) -> Option<Pace> {
+        let running = matches!(task.state, State::Running { .. });
+        let held = running && Lock::is_held(&layout.task(&task.id).lock());
+        let fault = live.and_then(|live| live.fault.as_ref()).filter(|_| running);
+        let signs = Signs {
+            supervised: if held { Supervised::Yes } else { Supervised::No },
+            silent: running.then(|| live::silence(&layout.task(&task.id), task.attempt)).flatten(),
+            stall: self.stall * live.and_then(|live| live.tool.as_ref()).map_or(1, |_| TOOL_PATIENCE),
+            fault: fault.map(|fault| fault.status),
+        };
+        let account = if roster.held_until(task).is_some() { Account::Rests } else { Account::Works };
+        pace::pace(&task.state, account, &signs)
+    }
+
+    /// Returns what is known of a running agent.
+    fn heartbeat(&self, task: &Task, live: Option<&Live>) -> Option<HeartbeatView> {
+        let State::Running { token, .. } = &task.state else { return None };
+        let held = self.memory.as_ref().and_then(|memory| memory.get(token));
+        let mut view = HeartbeatView {
+            memory_bytes: held.map(|held| held.bytes),
+            processes: held.map(|held| held.processes),
+            ..HeartbeatView::default()
+        };
+        if let Some(live) = live {
+            view.context_tokens = live.context;
+            view.tokens = live.usage.tokens;
+            view.tool.clone_from(&live.tool);
+            view.errors = live.errors;
+            view.fault = live.fault.as_ref().map(|fault| fault.reason.clone());
+        }
+        Some(view)
+    }
+}
 
 /// Returns the view of one task; `clashes` is what is known of all.
 pub fn view(
@@ -17,10 +70,11 @@ pub fn view(
     layout: &Layout,
     known: &Known,
     clashes: &Clashes,
+    vital: &Vital,
     now: Timestamp,
 ) -> TaskView {
     let folder = layout.task(&task.id);
-    let live = live::Live::load(&folder, task.attempt);
+    let live = Live::load(&folder, task.attempt);
     let running = matches!(task.state, State::Running { .. });
     let mut usage = task.usage;
     if let (true, Some(live)) = (running, &live) {
@@ -33,6 +87,7 @@ pub fn view(
     let until = task.stopped_at.unwrap_or(now);
     let elapsed = task.started_at.map(|start| until.duration_since(start));
     let clashes = clashing(task, roster, clashes);
+    let held = roster.held_until(task).max(roster.broken_until(task));
     TaskView {
         name: task.name().to_string(),
         state,
@@ -58,8 +113,8 @@ pub fn view(
         model: task.model.clone().or_else(|| task.spec.model.clone()),
         profile: task.spec.profile.clone(),
         until: match task.state {
-            State::Waiting { until, .. } => until.max(roster.held_until(task)),
-            _ => roster.held_until(task),
+            State::Waiting { until, .. } => until.max(held),
+            _ => held,
         },
         priority: task.spec.priority,
         after: task.spec.after.iter().map(|id| id.name.to_string()).collect(),
@@ -77,6 +132,8 @@ pub fn view(
         } else {
             None
         },
+        pace: vital.pace(task, roster, layout, live.as_ref()),
+        heartbeat: vital.heartbeat(task, live.as_ref()),
         tokens: usage.tokens,
         cost_usd: usage.cost_usd,
         budget: Some(task.spec.budget()).filter(Budget::bounds_anything),
@@ -88,6 +145,27 @@ pub fn view(
             _ => Vec::new(),
         },
     }
+}
+
+/// Returns the breakers that are not closed.
+pub fn breakers(roster: &Roster, now: Timestamp) -> Vec<BreakerView> {
+    let tripped = roster.breakers().tripped();
+    let waits_for =
+        |task: &&Task, of| breaker::of(&task.spec) == Some(of) && roster.broken_until(task).is_some();
+    tripped
+        .map(|breaker| BreakerView {
+            kind: breaker.kind,
+            name: breaker.name.clone(),
+            state: breaker.stance(now),
+            failures: breaker.failures,
+            until: breaker.until,
+            reason: breaker.reason.clone(),
+            waiting: {
+                let waiting = roster.live().filter(|task| waits_for(task, breaker.of()));
+                waiting.map(|task| task.name().to_string()).collect()
+            },
+        })
+        .collect()
 }
 
 /// Returns the live tasks that a live one does not merge with.
@@ -124,6 +202,9 @@ pub fn words(task: &Task, roster: &Roster, layout: &Layout) -> (String, Option<S
         // Others of its account met a limit.
         State::Queued if roster.held_until(task).is_some() => {
             ("waiting".to_owned(), Some(WaitReason::RateLimit.word().to_owned()))
+        }
+        State::Queued | State::Waiting { .. } if roster.broken_until(task).is_some() => {
+            ("waiting".to_owned(), Some("breaker".to_owned()))
         }
         State::Waiting { reason, .. } => (word, Some(reason.word().to_owned())),
         _ => (word, None),

@@ -215,6 +215,10 @@ impl Journal {
             let event = Event::CarriedLedger { ledger: self.roster.ledger().clone() };
             lines.extend(encode(&Record { v: VERSION, at: now, task: None, event })?);
         }
+        if !self.roster.breakers().is_empty() {
+            let event = Event::CarriedBreakers { breakers: self.roster.breakers().clone() };
+            lines.extend(encode(&Record { v: VERSION, at: now, task: None, event })?);
+        }
         for intent in self.roster.intents() {
             let event = Event::Publishing {
                 landing: intent.landing.clone(),
@@ -295,7 +299,11 @@ pub struct History {
 
 impl History {
     fn take(&mut self, record: Record) {
-        if matches!(record.event, Event::Carried { .. } | Event::CarriedLedger { .. }) {
+        let carried = matches!(
+            record.event,
+            Event::Carried { .. } | Event::CarriedLedger { .. } | Event::CarriedBreakers { .. }
+        );
+        if carried {
             return; // The fold of the earlier parts has it already.
         }
         if self.roster.apply(&record).is_err() {

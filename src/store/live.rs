@@ -18,6 +18,28 @@ pub struct Live {
     pub last: Option<String>,
     /// What it used so far.
     pub usage: Usage,
+    /// The tool that it waits for.
+    #[serde(default)]
+    pub tool: Option<String>,
+    /// Tools that failed, and calls to its model that it had to try again.
+    #[serde(default)]
+    pub errors: u64,
+    /// The tokens that its last call to its model took in.
+    #[serde(default)]
+    pub context: Option<u64>,
+    /// The call that failed and that it tries again right now.
+    #[serde(default)]
+    pub fault: Option<Fault>,
+}
+
+/// A call to its model that failed and that an agent tries again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// How it failed ("overloaded (529)").
+    pub reason: String,
+    /// The HTTP status, where there was one.
+    #[serde(default)]
+    pub status: Option<u16>,
 }
 
 impl Live {

@@ -94,15 +94,13 @@ impl Tail {
         for line in fresh.split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
             self.place.offset += line.len() as u64;
             let Some(record) = decode(line) else { continue };
-            // A part begins with the tasks, the ledger and the open intents of the one before.
-            carrying &= matches!(
+            // A part begins with the tasks, the ledger, the breakers and the open intents of the one before.
+            let carried = matches!(
                 record.event,
-                Event::Carried { .. }
-                    | Event::CarriedLedger { .. }
-                    | Event::Publishing { .. }
-                    | Event::Undoing { .. }
+                Event::Carried { .. } | Event::CarriedLedger { .. } | Event::CarriedBreakers { .. }
             );
-            if !carrying && !matches!(record.event, Event::Carried { .. } | Event::CarriedLedger { .. }) {
+            carrying &= carried || matches!(record.event, Event::Publishing { .. } | Event::Undoing { .. });
+            if !carrying && !carried {
                 found.push((record, self.place));
             }
         }

@@ -123,7 +123,8 @@ fn settle_vanished(
 }
 
 /// Queues a task again, in the same workspace, with a new round of attempts and, if a person says so, another budget.
-/// What it used so far counts on.
+/// What it used so far counts on. It also closes the breaker of its profile or agent, and so takes up one that is queued
+/// and waits for that.
 pub fn retry(
     site: &Site<'_>,
     journal: &mut Journal,
@@ -138,6 +139,9 @@ pub fn retry(
     }
     if task.spec.agent.is_none() {
         return Err(ByHandError::NotNow { task: id.clone(), state: "without an agent" });
+    }
+    if task.state == State::Queued && journal.roster().broken_until(&task).is_none() {
+        return Err(ByHandError::NotNow { task: task.id, state: task.state.word() });
     }
     if matches!(task.state, State::Waiting { .. }) {
         // Its runner may be resting with the lock held: that one must go first.

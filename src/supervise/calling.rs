@@ -18,7 +18,7 @@ use crate::model::task::Workspace;
 use crate::model::verdict::Verdict;
 use crate::model::{Event, Usage};
 use crate::store::Journal;
-use crate::store::live::Live;
+use crate::store::live::{Fault, Live};
 
 /// How often live facts are written at most.
 const LIVE_EVERY: Duration = Duration::from_millis(250);
@@ -159,7 +159,10 @@ impl Told<'_, '_> {
         if may_have_changed(event) {
             foresight::wish(self.attempt.site, self.journal);
         }
-        if self.written.is_none_or(|at| at.elapsed() >= LIVE_EVERY) {
+        // A tool or a fault may be followed by a long silence, in which people ask what it is about.
+        let fault = facts.api_error.as_ref().map(|fault| fault.status);
+        let news = self.live.tool != facts.tool || self.live.fault.as_ref().map(|told| told.status) != fault;
+        if news || self.written.is_none_or(|at| at.elapsed() >= LIVE_EVERY) {
             self.write_live(facts);
         }
         self.judge(facts)
@@ -186,7 +189,16 @@ impl Told<'_, '_> {
 
     fn write_live(&mut self, facts: &Facts) {
         let usage = self.attempt.used(facts).usage;
-        let live = Live { attempt: self.attempt.number, last: facts.last.clone(), usage };
+        let fault = facts.api_error.as_ref();
+        let live = Live {
+            attempt: self.attempt.number,
+            last: facts.last.clone(),
+            usage,
+            tool: facts.tool.clone(),
+            errors: facts.errors,
+            context: facts.context,
+            fault: fault.map(|fault| Fault { reason: fault.words(), status: fault.status }),
+        };
         if live != self.live && live.save(&self.attempt.folder).is_ok() {
             self.live = live;
         }

@@ -5,8 +5,9 @@ use super::governor::{self, EndedBy, Judgement, bounded};
 use super::meter::Used;
 use super::order::{Order, Orders};
 use super::ralph;
-use super::recovery::{self, Work, after_attempt};
+use super::recovery::{self, Signs, Work, after_attempt};
 use super::runner::{Attempt, RunError};
+use crate::agent::StoppedBy;
 use crate::agent::call::Called;
 use crate::model::Event;
 use crate::model::event::{Next, WaitReason};
@@ -60,15 +61,12 @@ impl Attempt<'_> {
                 (ended(exit, class, reason, used, swept, &next), next)
             }
             Ok(Tried { called, used, work }) => {
-                let at_once = recovery::at_once(self.task, &called.verdict, called.facts.status, now);
-                let (class, next, reason) = at_once.unwrap_or_else(|| {
-                    let (next, reason) = after_attempt(self.task, &called.verdict, &work, now);
-                    let class = match work {
-                        Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
-                        _ => called.verdict.class,
-                    };
-                    (class, next, reason)
-                });
+                let signs = Signs {
+                    status: called.facts.status,
+                    from_outside: called.facts.api_error.is_some()
+                        || matches!(called.stopped, Some(StoppedBy::Timeout(_))),
+                };
+                let (class, next, reason) = recovery::follow(self.task, &called.verdict, signs, &work, now);
                 let by = self.cap.ended(&called, &used.usage);
                 let (next, reason) = bounded(judgement, by, (next, reason), governor::tomorrow(self.site));
                 let reason = reason + &aside(&called);

@@ -25,6 +25,9 @@ pub const RUNNER: &str = "__run";
 /// The hidden command that is a pass of its own.
 pub const PASS: &str = "__pass";
 
+/// The lock of the one who waits for breakers.
+pub const WAKE: &str = "wake";
+
 /// Whether a pass may start tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Starts {
@@ -143,10 +146,17 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
     let launched: BTreeSet<TaskId> = ready.iter().filter(held).map(|task| task.id.clone()).collect();
     let roster = journal.read()?;
     let ready = schedule::line(roster, site.clock.now());
-    let line: Vec<TaskId> = schedule::admitted(ready, roster, &launched, &site.settings.profiles)
+    let now = site.clock.now();
+    let line: Vec<TaskId> = schedule::admitted(ready, roster, &launched, &site.settings.profiles, now)
         .into_iter()
         .map(|task| task.id.clone())
         .collect();
+    if schedule::broken_until(roster, now).is_some() {
+        see_to_waking(site);
+    }
+    if line.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut started = Vec::new();
     let mut waker = None;
     let short = !line.is_empty() && headroom::short_of_memory(site).is_some();
@@ -190,6 +200,15 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         started.push(id);
     }
     Ok(started)
+}
+
+/// Sees to it that somebody runs a pass when the breaker half opens that keeps tasks from starting.
+fn see_to_waking(site: &Site<'_>) {
+    let common = site.repo.common_dir();
+    if !Lock::is_held(&site.layout.lock(WAKE)) {
+        // Where it cannot be started, the next command's pass does the same.
+        drop(launch::background(&[PASS, common.to_str().unwrap_or_default()], common));
+    }
 }
 
 /// Returns how many tasks that have no workspace yet can get one. The others stay queued, and need no process for that:

@@ -74,6 +74,52 @@ pub fn models(task: &Task) -> (Option<&str>, &[String]) {
     (model, &task.spec.fallback[spent..])
 }
 
+/// What is known of an attempt's failure beside its verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signs {
+    /// The HTTP status of what went wrong.
+    pub status: Option<u16>,
+    /// What its session has nothing to do with: a fault of the service, a time limit.
+    pub from_outside: bool,
+}
+
+/// Returns what follows an attempt that ended by itself, with its class and the reason that people read. The rungs, each
+/// tried where the one before cannot help: the same again after a back-off, behind tasks that were never tried; the next
+/// model; a fresh session; no more (`dead`, `failed`), which is a person's to decide.
+pub fn follow(
+    task: &Task,
+    verdict: &Verdict,
+    signs: Signs,
+    work: &Work,
+    now: Timestamp,
+) -> (Class, Next, String) {
+    if let Some(followed) = at_once(task, verdict, signs.status, now) {
+        return followed;
+    }
+    let (next, reason) = after_attempt(task, verdict, work, now);
+    let class = match work {
+        Work::Unfinished { .. } | Work::NoCommit => Class::Incomplete,
+        _ => verdict.class,
+    };
+    // It failed twice, the second time where it had left off, and nobody knows why: its session may be to blame.
+    let twice = class == Class::Retry && task.class == Some(Class::Retry) && task.session.is_some();
+    let known = signs.from_outside || signs.status.is_some();
+    if twice && !known && matches!(next, Next::Wait { reason: WaitReason::Backoff, .. }) {
+        return (Class::Fail, next, format!("{reason}; next in a fresh session"));
+    }
+    (class, next, reason)
+}
+
+/// Returns whether the model has no room for anybody right now: another one may have. A limit of the account is none:
+/// there all models are hit.
+fn overloaded(status: Option<u16>, reason: &str) -> bool {
+    let said = || {
+        let reason = reason.to_ascii_lowercase();
+        ["overloaded", "high demand", "at capacity"].iter().any(|words| reason.contains(words))
+    };
+    status == Some(529) || (matches!(status, None | Some(503)) && said())
+}
+
 /// Returns what follows at once, with its class, where something other than the same again may work; no retry is used up:
 /// the next model of the chain, where this one cannot be used or is overloaded beyond the agent's own patience; once a
 /// fresh session, where the service refuses the request itself (`status` 400, 413: the conversation grew too long).
@@ -86,7 +132,10 @@ pub fn at_once(
     let again = Next::Wait { reason: WaitReason::Backoff, until: Some(now), counted: false };
     let reason = &verdict.reason;
     match (verdict.class, status, models(task).1.first()) {
-        (Class::NextModel, _, Some(model)) | (Class::Retry, Some(529), Some(model)) => {
+        (Class::NextModel, _, Some(model)) => {
+            Some((Class::NextModel, again, format!("{reason}; next is the model {model}")))
+        }
+        (Class::Retry, _, Some(model)) if overloaded(status, reason) => {
             Some((Class::NextModel, again, format!("{reason}; next is the model {model}")))
         }
         (Class::Fail, Some(400 | 413), _) if task.class != Some(Class::Fail) => {
@@ -210,6 +259,73 @@ mod tests {
             next(&task, Class::Retry, Some(529)).1,
             Next::Dead | Next::Wait { counted: true, .. }
         ));
+    }
+
+    #[test]
+    fn the_ladder_is_climbed_rung_by_rung() {
+        let at_hand = |tries: u32, models: &[&str], before: Option<Class>| Task {
+            tries,
+            class: before,
+            session: before.map(|_| "s".to_owned()),
+            ..task(models)
+        };
+        let first = || at_hand(0, &[], None);
+        let (again, last) =
+            (|before| at_hand(1, &["two"], before), || at_hand(2, &["two"], Some(Class::Retry)));
+        let plain = |status| Signs { status, from_outside: false };
+        let outside = Signs { status: None, from_outside: true };
+        let retry = Some(Class::Retry);
+        let table = vec![
+            // Passing faults: back-off, a fresh session, dead.
+            (Class::Retry, "reset", plain(None), first(), "retry"),
+            (Class::Retry, "reset", plain(None), again(retry), "fresh"),
+            (Class::Retry, "reset", plain(Some(500)), again(retry), "retry"),
+            (Class::Retry, "time limit", outside, again(retry), "retry"),
+            (Class::Retry, "reset", plain(None), again(Some(Class::Fail)), "retry"),
+            (Class::Retry, "reset", plain(None), again(Some(Class::Incomplete)), "retry"),
+            (Class::Retry, "reset", plain(None), last(), "dead"),
+            // The server has no room: another model, while there is one.
+            (Class::Retry, "x", plain(Some(529)), first(), "retry"),
+            (Class::Retry, "x", plain(Some(529)), last(), "model"),
+            (Class::Retry, "The model is overloaded", plain(Some(503)), again(retry), "model"),
+            (Class::Retry, "We are experiencing high demand", plain(None), again(retry), "model"),
+            (Class::Retry, "Service Unavailable", plain(Some(503)), again(retry), "retry"),
+            (Class::Retry, "overloaded method", plain(Some(500)), again(retry), "retry"),
+            // The account has none: every model of it is hit, and no try is used up, however many there were.
+            (Class::Park, "rate limit", plain(Some(429)), first(), "limit"),
+            (Class::Park, "overloaded with requests", plain(Some(429)), again(retry), "limit"),
+            (Class::Park, "quota", plain(None), last(), "limit"),
+            (Class::NextModel, "gone", plain(Some(404)), last(), "model"),
+            (Class::NextModel, "gone", plain(Some(404)), first(), "failed"),
+            (Class::Incomplete, "red", plain(None), again(retry), "retry"),
+            (Class::Incomplete, "red", plain(None), last(), "dead"),
+            (Class::Fail, "too long", plain(Some(413)), last(), "fresh at once"),
+            (Class::Fail, "too long", plain(Some(413)), again(Some(Class::Fail)), "failed"),
+            (Class::Fail, "bad flag", plain(None), first(), "failed"),
+            (Class::Ask, "may I", plain(None), last(), "person"),
+            (Class::Escalate, "budget", plain(None), first(), "failed"),
+            (Class::FleetStop, "no credit", plain(Some(400)), first(), "failed"),
+        ];
+        for (class, reason, signs, task, expected) in table {
+            let verdict = Verdict::new(class, reason);
+            let (class, next, said) = follow(&task, &verdict, signs, &Work::NotJudged, NOW);
+            let found = match (class, &next) {
+                (_, Next::Wait { reason: WaitReason::RateLimit, until: Some(_), counted: false }) => "limit",
+                (_, Next::Wait { reason: WaitReason::Parked, until: None, counted: false }) => "person",
+                (Class::NextModel, Next::Wait { counted: false, .. }) => "model",
+                (Class::Fail, Next::Wait { counted: false, .. }) => "fresh at once",
+                (Class::Fail, Next::Wait { counted: true, .. }) => "fresh",
+                (_, Next::Wait { reason: WaitReason::Backoff, until: Some(until), counted: true })
+                    if *until > NOW =>
+                {
+                    "retry"
+                }
+                (_, Next::Failed) => "failed",
+                (_, Next::Dead) => "dead",
+                next => panic!("{next:?}"),
+            };
+            assert_eq!(found, expected, "{verdict:?} {signs:?} tries {} {said}", task.tries);
+        }
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Which tasks start now: pure, from the roster, the free slots and the time.
 //!
 //! Order: priority, then tasks that were never tried before tasks that go round again, then age. A task starts when its
-//! parents have landed (or are done, where that is enough), its back-off is over, its account does not rest and its profile has room. Nothing here looks at a lock or a clock.
+//! parents have landed (or are done, where that is enough), its back-off is over, its account does not rest, and its profile
+//! has room and no open breaker; of a half-open one, a single task starts. Nothing here looks at a lock or a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use crate::model::breaker::{self, Of, Stance};
 use crate::model::event::WaitReason;
 use crate::model::settings::Profile;
 use crate::model::{Roster, State, Task, TaskId};
@@ -36,32 +38,65 @@ pub fn line(roster: &Roster, now: Timestamp) -> Vec<&Task> {
     line
 }
 
-/// Returns those of the `line` whose profile has room for them, in the same order. `launched` are tasks whose runner is
-/// about to say that it has started.
+/// Returns those of the `line` whose profile has room for them and whose breaker lets them, in the same order. `launched`
+/// are tasks whose runner is about to say that it has started.
 pub fn admitted<'a>(
     mut line: Vec<&'a Task>,
     roster: &'a Roster,
     launched: &BTreeSet<TaskId>,
     profiles: &BTreeMap<String, Profile>,
+    now: Timestamp,
 ) -> Vec<&'a Task> {
     let busy = |task: &&Task| matches!(task.state, State::Running { .. }) || launched.contains(&task.id);
     let mut used: BTreeMap<&str, u32> = BTreeMap::new();
     for profile in roster.live().filter(busy).filter_map(|task| task.spec.profile.as_deref()) {
         *used.entry(profile).or_default() += 1;
     }
+    let mut shut = shut(roster, launched, now);
     line.retain(|task| {
         let task: &'a Task = task;
-        if launched.contains(&task.id) {
+        let whose = breaker::of(&task.spec);
+        if launched.contains(&task.id) || whose.is_some_and(|whose| shut.contains(&whose)) {
             return false;
         }
-        let Some(name) = task.spec.profile.as_deref() else { return true };
-        let Some(most) = profiles.get(name).and_then(|profile| profile.slots) else { return true };
-        let used = used.entry(name).or_default();
-        let room = *used < most;
-        *used += u32::from(room);
-        room
+        let profile = task.spec.profile.as_deref();
+        let most = profile.and_then(|name| Some((name, profiles.get(name)?.slots?)));
+        if let Some((name, most)) = most {
+            let used = used.entry(name).or_default();
+            if *used >= most {
+                return false;
+            }
+            *used += 1;
+        }
+        if roster.breakers().over(&task.spec).is_some() {
+            shut.extend(whose);
+        }
+        true
     });
     line
+}
+
+/// Returns whose tasks may not start: their breaker is open, or it is half open and one of them tries already.
+fn shut<'a>(roster: &'a Roster, launched: &BTreeSet<TaskId>, now: Timestamp) -> BTreeSet<Of<'a>> {
+    let tries = |task: &Task, since: Timestamp| match task.state {
+        State::Running { .. } => task.started_at.is_some_and(|at| at >= since),
+        _ => launched.contains(&task.id),
+    };
+    let tripped = roster.breakers().tripped().filter(|breaker| {
+        let since = breaker.until.unwrap_or(now);
+        let one_tries =
+            || roster.live().any(|task| breaker::of(&task.spec) == Some(breaker.of()) && tries(task, since));
+        breaker.stance(now) == Stance::Open || one_tries()
+    });
+    tripped.map(breaker::Breaker::of).collect()
+}
+
+/// Returns when the first open breaker lets somebody try who would start now if it were closed. It takes no process of a
+/// task to wait for that.
+pub fn broken_until(roster: &Roster, now: Timestamp) -> Option<Timestamp> {
+    roster.breakers().tripped().next()?;
+    let open = line(roster, now).into_iter().filter_map(|task| roster.broken_until(task));
+    open.filter(|until| *until > now).min()
 }
 
 /// Returns whether a task found no room for its workspace a moment ago and rests: another one would find none either.
@@ -79,6 +114,7 @@ pub fn next_wake(roster: &Roster, now: Timestamp) -> Option<Timestamp> {
             State::Waiting { until: Some(until), .. } if *until > now => Some(*until),
             _ => None,
         })
+        .chain(broken_until(roster, now))
         .min()
 }
 
@@ -254,7 +290,7 @@ mod tests {
         let profiles = BTreeMap::from([("p".to_owned(), profile(1))]);
         let names = |launched: &[usize]| {
             let launched = launched.iter().map(|n| id(*n)).collect();
-            let line = admitted(line(&roster, at(0)), &roster, &launched, &profiles);
+            let line = admitted(line(&roster, at(0)), &roster, &launched, &profiles, at(0));
             line.iter().map(|task| task.name().to_string()).collect::<Vec<_>>()
         };
         assert_eq!(names(&[]), ["t0", "t2", "t3"]);
@@ -262,7 +298,99 @@ mod tests {
         assert_eq!(names(&[3]), ["t0", "t2"]);
     }
 
+    fn failed(n: usize, attempt: u32, second: i64) -> Record {
+        let next = Next::Wait { reason: WaitReason::Backoff, until: Some(at(second)), counted: true };
+        let mut record = ended(n, attempt, next);
+        if let Event::Ended { class, exit, .. } = &mut record.event {
+            (*class, *exit) = (Class::Retry, Exit::Code(1));
+        }
+        Record { at: at(second), ..record }
+    }
+
+    #[test]
+    fn nobody_of_an_open_breaker_starts_and_one_of_a_half_open_one() {
+        let mut records = vec![of(0, "a", None), of(1, "a", None), of(2, "a", Some("p")), of(3, "a", None)];
+        for n in 1..=3 {
+            records.extend([started(0, n), failed(0, n, i64::from(n))]);
+        }
+        let names = |records: &[Record], launched: &[usize], now| {
+            let roster = Roster::fold(records);
+            let launched = launched.iter().map(|n| id(*n)).collect();
+            let line = admitted(line(&roster, at(now)), &roster, &launched, &BTreeMap::new(), at(now));
+            line.iter().map(|task| task.name().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&records, &[], 302), ["t2"]);
+        assert_eq!(next_wake(&Roster::fold(&records), at(302)), Some(at(303)));
+        assert_eq!(names(&records, &[], 303), ["t1", "t2"], "one who was never tried goes first");
+        assert_eq!(names(&records, &[1], 303), ["t2"], "its runner is about to start");
+        let tries = Record { at: at(303), ..started(1, 1) };
+        records.push(tries);
+        assert_eq!(names(&records, &[], 400), ["t2"]);
+        let mut works = records.clone();
+        works.push(ended(1, 1, Next::Done { head: head(), skipped: false }));
+        assert_eq!(names(&works, &[], 400), ["t2", "t3", "t0"]);
+        records.push(failed(1, 1, 400));
+        assert_eq!(names(&records, &[], 699), ["t2"]);
+        assert_eq!(names(&records, &[], 700), ["t2", "t3"]);
+    }
+
     proptest! {
+        /// Agents that fail often: of one whose breaker is not closed, nobody starts but one at a time after its rest; and
+        /// all are done once the failures stop.
+        #[test]
+        fn a_breaker_lets_one_try_and_starves_nobody(
+            kinds in prop::collection::vec((0..2usize, prop::option::of(0..2usize)), 1..12),
+            fails in prop::collection::vec(prop::bool::weighted(0.6), 60),
+            ends in prop::collection::vec(any::<prop::sample::Index>(), 300),
+            slots in 1..5usize,
+        ) {
+            let mut roster = Roster::default();
+            for (n, (agent, profile)) in kinds.iter().enumerate() {
+                let profile = profile.map(|p| format!("p{p}"));
+                roster.apply(&of(n, ["a", "b"][*agent], profile.as_deref())).unwrap();
+            }
+            let mut fails = fails.into_iter();
+            let mut running: Vec<(usize, u32)> = vec![];
+            let mut now = 0;
+            for pick in ends {
+                let free = slots - running.len();
+                let line = admitted(line(&roster, at(now)), &roster, &BTreeSet::new(), &BTreeMap::new(), at(now));
+                let starts: Vec<TaskId> = line.iter().take(free).map(|task| task.id.clone()).collect();
+                for id in starts {
+                    let task = roster.get(&id).unwrap();
+                    if let Some(breaker) = roster.breakers().over(&task.spec) {
+                        let since = breaker.until.unwrap();
+                        prop_assert!(since <= at(now), "{breaker:?}");
+                        let others = roster.live().filter(|other| {
+                            breaker::of(&other.spec) == Some(breaker.of())
+                                && matches!(other.state, State::Running { .. })
+                                && other.started_at >= Some(since)
+                        });
+                        prop_assert_eq!(others.count(), 0);
+                    }
+                    let attempt = task.attempt + 1;
+                    let n: usize = id.name.as_str()[1..].parse().unwrap();
+                    roster.apply(&Record { at: at(now), ..started(n, attempt) }).unwrap();
+                    running.push((n, attempt));
+                }
+                if running.is_empty() {
+                    match next_wake(&roster, at(now)) {
+                        Some(wake) => now = wake.as_second(),
+                        None => break,
+                    }
+                    continue;
+                }
+                let (n, attempt) = running.swap_remove(pick.index(running.len()));
+                now += 1;
+                let record = match fails.next() {
+                    Some(true) => failed(n, attempt, now),
+                    _ => ended(n, attempt, Next::Done { head: head(), skipped: false }),
+                };
+                roster.apply(&record).unwrap();
+            }
+            prop_assert!(roster.tasks().all(|task| matches!(task.state, State::Done { .. })), "{roster:?}");
+        }
+
         /// A site whose accounts meet limits and whose profiles have few slots: no bound is ever exceeded, nobody of a
         /// resting account starts, and all are done in the end.
         #[test]
@@ -284,7 +412,7 @@ mod tests {
             let mut now = 0;
             for pick in ends {
                 let free = slots - running.len();
-                let line = admitted(line(&roster, at(now)), &roster, &BTreeSet::new(), &profiles);
+                let line = admitted(line(&roster, at(now)), &roster, &BTreeSet::new(), &profiles, at(now));
                 let starts: Vec<TaskId> = line.iter().take(free).map(|task| task.id.clone()).collect();
                 for id in starts {
                     let task = roster.get(&id).unwrap();

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::table::{changes, millis, parents};
+use crate::model::breaker::Stance;
 use crate::model::budget;
 use crate::model::text::{count, neutralised, one_line};
 use crate::model::view::{StatusView, TaskView};
@@ -107,8 +108,8 @@ fn told(task: &TaskView) -> String {
     let what = match (task.state.as_str(), &task.reason) {
         ("waiting", Some(reason)) if reason == "after" => format!("after {}", parents(task)),
         ("waiting", Some(reason)) => {
-            let until =
-                task.until.filter(|_| reason == "rate_limit").map(|until| format!(" until {}", clock(until)));
+            let timed = ["rate_limit", "breaker"].contains(&reason.as_str());
+            let until = task.until.filter(|_| timed).map(|until| format!(" until {}", clock(until)));
             let why = task.outcome.as_ref().map(|why| format!(": {why}"));
             format!("{reason}{}{}", until.unwrap_or_default(), why.unwrap_or_default())
         }
@@ -153,6 +154,19 @@ pub fn foot(view: &StatusView) -> String {
         let shares = budget::shares(&today.spent, &today.budget);
         let words: Vec<String> = shares.iter().map(budget::Share::words).collect();
         let _ = write!(line, ", {} today", words.join(", "));
+    }
+    for breaker in &view.breakers {
+        let (what, name) = (breaker.kind.word(), &breaker.name);
+        let failed = format!("{what} `{name}` failed {} times in a row", breaker.failures);
+        let then = match (breaker.state, breaker.until) {
+            (Stance::Open, Some(until)) => format!("rests until {}", clock(until)),
+            _ => "one task may try".to_owned(),
+        };
+        let _ = write!(
+            line,
+            "\n{}",
+            neutralised(&one_line(&format!("{failed}, {then}: {}", breaker.reason), 160))
+        );
     }
     if let Some(error) = &view.auto_error {
         let _ = write!(line, "\nnot landed by itself: {}", one_line(error, 400));

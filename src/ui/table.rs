@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::model::budget;
 use crate::model::event::ConflictedPath;
-use crate::model::text::{count, duration, neutralised};
+use crate::model::text::{bytes, count, duration, neutralised};
 use crate::model::view::{GcView, TaskView};
 
 /// How many files of one conflict are named.
@@ -134,6 +134,15 @@ pub fn task(task: &TaskView) -> String {
     row("last", task.last.clone());
     row("time", Some(millis(task.elapsed_ms)));
     row("silent", Some(millis(task.silent_ms)));
+    row("pace", task.pace.map(|pace| pace.word().to_owned()));
+    if let Some(beat) = &task.heartbeat {
+        row("tool", beat.tool.clone());
+        row("fault", beat.fault.clone());
+        row("errors", (beat.errors > 0).then(|| beat.errors.to_string()));
+        row("context", beat.context_tokens.map(|n| count(usize::try_from(n).unwrap_or(usize::MAX), "token")));
+        let processes = beat.processes.map(|n| count(n as usize, "process"));
+        row("memory", beat.memory_bytes.zip(processes).map(|(n, held)| format!("{} in {held}", bytes(n))));
+    }
     row("cost", (task.cost_usd > 0.0).then(|| format!("${:.4}", task.cost_usd)));
     row("budget", task.budget.as_ref().map(bounds));
     row("warning", task.warning.clone());

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use wt::model::breaker::Kind;
 use wt::model::event::{Event, Next};
 use wt::model::verdict::{Class, Exit};
 use wt::model::{TaskId, TaskSpec, Usage};
@@ -201,6 +202,8 @@ fn what_the_day_used_survives_a_roll() {
     let mut again = Journal::new(&layout);
     let spent = again.read().unwrap().ledger().since(later).usage.cost_usd;
     assert!((spent - 0.5).abs() < 1e-9, "{spent}");
+    let tripped = again.roster().breakers().tripped().next().unwrap();
+    assert_eq!((tripped.of(), tripped.failures as usize), ((Kind::Agent, "a"), n));
     assert_eq!(again.bad_lines(), 0);
 }
 

@@ -67,6 +67,7 @@ mod tidy_gc;
 mod tidy_restore;
 mod verb_account;
 mod verb_attach;
+mod verb_breaker;
 mod verb_cost;
 mod verb_events;
 mod verb_life;

@@ -199,6 +199,7 @@ fn status_has_the_shape_of_the_contract() {
         "used": 0,
         "max": 3
       },
+      "breakers": [],
       "tasks": [
         {
           "name": "a",
@@ -230,6 +231,7 @@ fn status_has_the_shape_of_the_contract() {
           "ended_at": [time],
           "elapsed_ms": [ms],
           "silent_ms": null,
+          "pace": null,
           "tokens": {
             "input": 0,
             "output": 0,

@@ -176,8 +176,8 @@ fn started_now(context: &mut Context, room: usize) -> Result<BTreeSet<TaskId>, C
     context.roster()?;
     let (site, journal) = context.parts();
     let roster = journal.roster();
-    let line =
-        schedule::admitted(schedule::line(roster, now), roster, &BTreeSet::new(), &site.settings.profiles);
+    let (line, profiles) = (schedule::line(roster, now), &site.settings.profiles);
+    let line = schedule::admitted(line, roster, &BTreeSet::new(), profiles, now);
     if line.is_empty() {
         return Ok(BTreeSet::new());
     }
