@@ -25,22 +25,30 @@ pub fn runner(arguments: &[String]) -> u8 {
 fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     let (common, id) = named(arguments)?;
     let (lock, slot) = launch::inherited()?;
-    let mut context = Context::open(&Global::within(common), Trust::Required)?;
+    let context = Context::open(&Global::within(common), Trust::Required)?;
     let folder = context.layout().task(&id);
     let lock = Lock::adopt(lock, &folder.lock());
     let slot = Lock::adopt(slot, context.layout().root());
     // An error is in the journal or in the exit record by now; the pass below sees to the rest.
     let after = runner::run(&context.site(), &id, &lock, slot);
+    let mut context = renewed(context, common);
     context.pass_quietly();
     super::tend::begin(&context);
     super::auto::begin_anew(common);
     super::foresee::begin(&mut context);
     if let Ok(After::Wait(until)) = after {
         drop(runner::rest(&context.site(), &id, until));
+        context = renewed(context, common);
     }
     drop(lock);
     context.pass_quietly();
     Ok(())
+}
+
+/// Returns the surroundings as they are configured by now: an attempt takes long, and what starts after it obeys the limits
+/// that hold then. Where they cannot be read, those of before hold.
+fn renewed(context: Context, common: &Path) -> Context {
+    Context::open(&Global::within(common), Trust::Required).unwrap_or(context)
 }
 
 /// Runs a pass: `COMMON_DIR [NAME@G]`. With a task, its back-off is waited for and followed by another pass: this is

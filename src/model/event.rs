@@ -42,7 +42,8 @@ pub enum WaitReason {
     RateLimit,
     /// A question, a permission or the account needs a person.
     Parked,
-    /// The disk, or the bound of workspaces, has no room for its workspace.
+    /// The disk, or the bound of workspaces, has no room for its workspace; or the machine has no descriptor, process or memory
+    /// left to run it.
     Room,
 }
 

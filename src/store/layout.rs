@@ -145,7 +145,12 @@ impl Layout {
 
     /// Returns the lock file of slot `n`.
     pub fn slot(&self, n: u32) -> PathBuf {
-        self.root.join("slots").join(n.to_string())
+        self.slots().join(n.to_string())
+    }
+
+    /// Returns the folder of the slots' lock files.
+    pub fn slots(&self) -> PathBuf {
+        self.root.join("slots")
     }
 
     /// Returns what `wt status` last saw. It stands in a folder of its own, so that writing it wakes nobody who waits for the

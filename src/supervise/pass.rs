@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use fs_err as fs;
 use jiff::Timestamp;
 
 use super::governor::{self, Judgement};
@@ -218,15 +219,19 @@ fn sleeper(site: &Site<'_>, roster: &Roster, until: Timestamp) -> bool {
     })
 }
 
-/// Returns the first free slot, taken.
+/// Returns the first free slot, taken. Those count that were given out before the limit was lowered: nothing is ended for
+/// it, and nothing starts until there are fewer.
 pub fn free_slot(site: &Site<'_>) -> Option<Lock> {
+    if used_slots(site) >= site.settings.limits.slots {
+        return None;
+    }
     (0..site.settings.limits.slots).find_map(|n| Lock::try_take(&site.layout.slot(n)).ok().flatten())
 }
 
-/// Returns how many slots are held right now.
+/// Returns how many slots are held right now, those beyond the limit included.
 pub fn used_slots(site: &Site<'_>) -> u32 {
-    let held = (0..site.settings.limits.slots).filter(|n| Lock::is_held(&site.layout.slot(*n)));
-    u32::try_from(held.count()).unwrap_or(u32::MAX)
+    let known = fs::read_dir(site.layout.slots()).into_iter().flatten().flatten();
+    u32::try_from(known.filter(|slot| Lock::is_held(&slot.path())).count()).unwrap_or(u32::MAX)
 }
 
 fn start(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: &Lock) -> std::io::Result<()> {

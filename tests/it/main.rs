@@ -23,6 +23,7 @@ mod fake_agent;
 mod fake_api;
 mod fault_agent;
 mod fault_launch;
+mod fault_limits;
 mod fault_machine;
 mod fault_supervision;
 mod git_landed;
