@@ -115,6 +115,14 @@ pub struct Lap {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
+    /// Something that all tasks share, or that is another task's, moved while its attempt ran, and no event explains it.
+    Stray {
+        /// What moved, for people.
+        what: String,
+        /// The tasks whose agents ran meanwhile: one of them, or a person, may have done it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        running: Vec<TaskId>,
+    },
     /// A task was asked for.
     Queued {
         /// What was asked.

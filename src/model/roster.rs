@@ -189,6 +189,7 @@ impl Roster {
                     outcome_before: None,
                     landing: None,
                     approved: None,
+                    strays: Vec::new(),
                     trash: None,
                 };
                 self.tasks.insert(id.clone(), task);

@@ -257,6 +257,7 @@ fn only_a_fact(event: &Event) -> bool {
             | Event::Rebudgeted { .. }
             | Event::BudgetWarned { .. }
             | Event::CarriedLedger { .. }
+            | Event::Stray { .. }
     )
 }
 
@@ -285,6 +286,7 @@ impl State {
 fn word(event: &Event) -> &'static str {
     match event {
         Event::Queued { .. } => "queued",
+        Event::Stray { .. } => "found beside a stray",
         Event::WorkspaceMade { .. } => "given a workspace",
         Event::Started { .. } => "started",
         Event::Session { .. } => "given a session",

@@ -57,6 +57,7 @@ mod real_claude_loop;
 mod real_claude_resolve;
 mod real_codex;
 mod session;
+mod siblings;
 mod status_clean;
 mod status_seen;
 mod submodules;
