@@ -24,7 +24,6 @@ use crate::workspace::Site;
 /// How things stood when an attempt began.
 pub(super) struct Standing {
     tail: Tail,
-    begun: SystemTime,
     running: BTreeSet<TaskId>,
     main: Option<String>,
     target: (String, Option<Oid>),
@@ -38,6 +37,8 @@ struct Sibling {
     workspace: Workspace,
     tip: Option<Oid>,
     head: Option<String>,
+    /// Since when nobody has had it in hand.
+    free: Option<SystemTime>,
 }
 
 /// Looks at everything that the attempt of `task` must not touch.
@@ -50,12 +51,12 @@ pub(super) fn look(site: &Site<'_>, roster: &Roster, task: &Task) -> Result<Stan
         let Some(workspace) = other.workspace.clone() else { continue };
         let tip = site.repo.branch_tip(&workspace.branch)?;
         let head = shared::head(&entry(site, &workspace));
-        siblings.push(Sibling { id: other.id.clone(), workspace, tip, head });
+        let free = free(site, &other.id);
+        siblings.push(Sibling { id: other.id.clone(), workspace, tip, head, free });
     }
     let target = task.spec.target.clone();
     Ok(Standing {
         tail,
-        begun: SystemTime::now(),
         running: running(roster).chain([task.id.clone()]).collect(),
         main: main_head(site),
         target: (target.clone(), site.repo.branch_tip(&target)?),
@@ -108,7 +109,7 @@ fn compare(
     for (sibling, (tip, head)) in before.siblings.iter().zip(&now.siblings) {
         let known = roster.get(&sibling.id).filter(|_| !explained.contains(&sibling.id));
         if let Some(task) = known {
-            what.extend(strayed(site, &before, task, sibling, tip.as_ref(), head.as_deref()));
+            what.extend(strayed(site, task, sibling, tip.as_ref(), head.as_deref()));
         }
     }
     if let (Some(old), Some(new)) = (&before.main, &now.main)
@@ -182,7 +183,6 @@ impl Now {
 /// What became of another task's workspace that nothing explains.
 fn strayed(
     site: &Site<'_>,
-    before: &Standing,
     task: &Task,
     sibling: &Sibling,
     tip: Option<&Oid>,
@@ -190,7 +190,7 @@ fn strayed(
 ) -> Option<String> {
     let (name, workspace) = (task.name(), &sibling.workspace);
     let branch = &workspace.branch;
-    if tip == sibling.tip.as_ref() && head == sibling.head.as_deref() || in_hand(site, task, before.begun) {
+    if tip == sibling.tip.as_ref() && head == sibling.head.as_deref() || in_hand(site, task, sibling) {
         return None;
     }
     let old = sibling.tip.as_ref()?;
@@ -231,16 +231,21 @@ fn untouched(state: &State) -> bool {
     }
 }
 
-/// Whether a `wt` has the task in hand, or had it since: a person at its terminal, a landing, a removal.
-fn in_hand(site: &Site<'_>, task: &Task, begun: SystemTime) -> bool {
-    let lock = site.layout.task(&task.id).lock();
-    let since = || fs::metadata(&lock).and_then(|about| about.modified()).is_ok_and(|at| at >= begun);
+/// Whether a `wt` has the task in hand, or had it meanwhile: a person at its terminal, a landing, a removal.
+fn in_hand(site: &Site<'_>, task: &Task, sibling: &Sibling) -> bool {
     match task.state {
         // Its own runner has the lock all the time.
         State::Running { .. } => false,
         State::Landing { .. } => true,
-        _ => since() || Lock::is_held(&lock),
+        _ => sibling.free.is_none() || free(site, &task.id) != sibling.free,
     }
+}
+
+/// Returns since when nobody has had the task's lock, as the time at which it was last signed; `None`: somebody has it.
+fn free(site: &Site<'_>, id: &TaskId) -> Option<SystemTime> {
+    let lock = site.layout.task(id).lock();
+    let signed = fs::metadata(&lock).and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    (!Lock::is_held(&lock)).then_some(signed)
 }
 
 /// Whether the event may have moved the task's branch or worktree, or says that somebody worked there.

@@ -22,7 +22,7 @@ fn random_kills(tasks: usize, slots: usize, kills: usize) {
     std::fs::write(&list, (0..tasks).map(line).collect::<String>()).unwrap();
     program.wt(&["spawn", "--from", &list.to_string_lossy()]).ok();
     let (mut killed, mut random, mut most) = (0, 0x2545_f491_4f6c_dd1d_u64, 0);
-    let mut last = Instant::now();
+    let mut struck = Instant::now();
     let begun = Instant::now();
     loop {
         let held =
@@ -34,12 +34,12 @@ fn random_kills(tasks: usize, slots: usize, kills: usize) {
         let role = if random % 3 == 0 { "__guard" } else { "__run" };
         let all = program.role(role);
         let pause = Duration::from_millis(random % 300);
-        if killed < kills && !all.is_empty() && last.elapsed() > pause {
+        if killed < kills && !all.is_empty() && struck.elapsed() > pause {
             let victim = all[usize::try_from(random % 97).unwrap() % all.len()];
             let pid = rustix::process::Pid::from_raw(i32::try_from(victim).unwrap()).unwrap();
             // It may have ended by itself.
             killed += usize::from(rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok());
-            last = Instant::now();
+            struck = Instant::now();
         }
         let told = program.journal();
         let done = told.iter().filter(|record| record["event"]["next"]["to"] == "done").count();
@@ -266,7 +266,9 @@ fn row_31_fewer_slots_while_all_are_in_use() {
         program.spawn(name, &[&go, &format!("write:{name}=x"), &format!("commit:{name}")], &[]).ok();
     };
     let names: Vec<String> = (0..10).map(|n| format!("t{n}")).collect();
-    names.iter().for_each(|name| spawn(name));
+    for name in &names {
+        spawn(name);
+    }
     for name in &names[..8] {
         program.started(&format!("{name}@1"));
     }
