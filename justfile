@@ -33,6 +33,10 @@ faults:
 green:
     cargo test --test it green -- --ignored --nocapture
 
+# What takes minutes: 200 tasks on 8 slots, their supervision killed at random
+night:
+    cargo test --test it at_length -- --ignored --nocapture
+
 # Side by side with git, in one run, as ratios; never fails a build. `just bench workspaces -- --quick`, `conflicts -- REPO…`, `-- --help`
 bench *args:
     cargo bench --bench {{ if args == "" { "life" } else { args } }}

@@ -35,6 +35,12 @@ const LEAK: Duration = Duration::from_secs(2);
 /// How much longer than [`Call::stall`] an agent may be silent while a tool runs.
 pub const TOOL_PATIENCE: u32 = 3;
 
+/// How often silence is measured, in parts of the patience: what falls between two looks may be time in which nobody ran.
+const LOOKS: u32 = 4;
+
+/// How late a look may be, on a busy machine; one that is later was kept from looking.
+const LATE: Duration = Duration::from_secs(1);
+
 /// What one attempt needs.
 #[derive(Debug)]
 pub struct Call<'a> {
@@ -137,6 +143,7 @@ pub async fn call_bounded(
         stall: call.stall,
         timeout: call.timeout,
         heard: begun,
+        due: None,
         tools: 0,
         stopped: None,
     };
@@ -179,6 +186,8 @@ struct Listener<'a> {
     timeout: Duration,
     stall: Duration,
     heard: Instant,
+    /// When the next look at the clock was to be.
+    due: Option<Instant>,
     /// How many tools run, as far as the agent says.
     tools: usize,
     stopped: Option<StoppedBy>,
@@ -206,6 +215,14 @@ impl Listener<'_> {
             }
         }
         self.line.clear();
+    }
+
+    /// Takes time in which we could not listen, as when everything was stopped and continued, for no silence of the agent.
+    fn forgive_pause(&mut self, now: Instant) {
+        let late = self.due.take().map_or(Duration::ZERO, |due| now.saturating_duration_since(due));
+        if late > LATE {
+            self.heard = (self.heard + late).min(now);
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -244,13 +261,16 @@ impl Sink for Listener<'_> {
         if self.stopped.is_some() {
             return Watch::Stop;
         }
+        self.forgive_pause(now);
         let silent_at = self.heard + self.patience();
         if now >= self.deadline {
             self.stopped = Some(StoppedBy::Timeout(self.timeout));
         } else if now >= silent_at {
             self.stopped = Some(StoppedBy::Stall(self.patience()));
         } else {
-            return Watch::Until(Some(self.deadline.min(silent_at)));
+            let next = self.deadline.min(silent_at).min(now + self.patience() / LOOKS);
+            self.due = Some(next);
+            return Watch::Until(Some(next));
         }
         Watch::Stop
     }

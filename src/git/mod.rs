@@ -30,6 +30,8 @@ mod repo;
 pub mod rerere;
 pub mod scratch;
 mod settings;
+pub mod shared;
+pub mod shielded;
 pub mod snapshot;
 pub mod spare;
 pub mod standing;

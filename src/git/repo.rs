@@ -12,7 +12,7 @@ use gix::discover::upwards;
 
 use super::command::{Git, REDIRECTING, require_version};
 use super::worktree::Checkout;
-use super::{GitError, Unusable};
+use super::{GitError, Unusable, shielded};
 use crate::model::Oid;
 
 /// A repository with all its worktrees. Cheap to clone, usable from several threads.
@@ -280,7 +280,10 @@ pub(super) fn id(oid: &Oid) -> Result<gix::ObjectId, GitError> {
 
 fn open(common_dir: &Path, found: gix::sec::Trust) -> Result<gix::Repository, GitError> {
     let mut options = gix::open::Options::default().open_path_as_is(true).with(found).bail_if_untrusted(true);
-    if REDIRECTING.iter().any(|name| std::env::var_os(name).is_some()) {
+    let set = |name: &&str| std::env::var_os(name).is_some();
+    // What an agent is given leads nowhere.
+    let harmless = |name: &&str| **name == *shielded::COUNT && shielded::nothing_else();
+    if REDIRECTING.iter().any(|name| set(name) && !harmless(name)) {
         // `GIT_WORK_TREE` says where its caller works, not where the main checkout is; where none of them is set, others
         // (`GIT_CONFIG_GLOBAL`) count.
         let mut permissions = gix::open::Permissions::secure();

@@ -43,7 +43,8 @@ pub enum WaitReason {
     RateLimit,
     /// A question, a permission or the account needs a person.
     Parked,
-    /// The disk, or the bound of workspaces, has no room for its workspace.
+    /// The disk, or the bound of workspaces, has no room for its workspace; or the machine has no descriptor, process or memory
+    /// left to run it.
     Room,
     /// The machine has no memory for another agent.
     Memory,
@@ -118,6 +119,14 @@ pub struct Lap {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
+    /// Something that all tasks share, or that is another task's, moved while its attempt ran, and no event explains it.
+    Stray {
+        /// What moved, for people.
+        what: String,
+        /// The tasks whose agents ran meanwhile: one of them, or a person, may have done it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        running: Vec<TaskId>,
+    },
     /// A task was asked for.
     Queued {
         /// What was asked.

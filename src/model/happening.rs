@@ -35,6 +35,7 @@ pub const KINDS: &[&str] = &[
     "removed",
     "restored",
     "rewound",
+    "stray",
 ];
 
 /// The words that `on_event` is run for: a person may have to do something, or waits for it.
@@ -80,6 +81,7 @@ impl Event {
             Self::Approved { .. } => "approved",
             Self::Rejected { .. } => "rejected",
             Self::Rewound { .. } => "rewound",
+            Self::Stray { .. } => "stray",
             Self::Landed { .. } => "landed",
             Self::Published { moved: true, .. } => "published",
             Self::Unlanded { .. } => "undone",
@@ -110,7 +112,8 @@ impl Event {
             | Self::LandingAborted { reason }
             | Self::ReviewNeeded { reason, .. }
             | Self::Rejected { reason, .. }
-            | Self::Removed { reason, .. } => Some(reason.as_str()),
+            | Self::Removed { reason, .. }
+            | Self::Stray { what: reason, .. } => Some(reason.as_str()),
             Self::Conflicted { reason, .. } => reason.as_deref(),
             _ => None,
         };

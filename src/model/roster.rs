@@ -231,6 +231,7 @@ impl Roster {
                     stopped_with_all: None,
                     landing: None,
                     approved: None,
+                    strays: Vec::new(),
                     trash: None,
                 };
                 self.tasks.insert(id.clone(), task);

@@ -269,6 +269,7 @@ fn only_a_fact(event: &Event) -> bool {
             | Event::BudgetWarned { .. }
             | Event::CarriedLedger { .. }
             | Event::CarriedBreakers { .. }
+            | Event::Stray { .. }
     )
 }
 
@@ -297,6 +298,7 @@ impl State {
 fn word(event: &Event) -> &'static str {
     match event {
         Event::Queued { .. } => "queued",
+        Event::Stray { .. } => "found beside a stray",
         Event::WorkspaceMade { .. } => "given a workspace",
         Event::Started { .. } => "started",
         Event::Session { .. } => "given a session",

@@ -300,15 +300,42 @@ pub struct Task {
     /// The branch's commit that a person approved: it needs no other approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved: Option<Oid>,
+    /// What moved beside its attempts that no event explains, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<String>,
     /// The ref that holds what its removal put away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trash: Option<String>,
 }
 
+/// How many strays of a task are remembered.
+const STRAYS: usize = 20;
+
+/// What stands between a stray and the other tasks whose agents ran.
+const BESIDE: &str = " (beside ";
+
 impl Task {
     /// Returns what it used so far, without a running attempt.
     pub fn spent(&self) -> Spent {
         Spent { usage: self.usage, time_ms: self.time_ms }
+    }
+
+    /// Returns whether that was told of it as a stray.
+    pub fn has_strayed(&self, what: &str) -> bool {
+        self.strays.iter().any(|told| {
+            told.strip_prefix(what).is_some_and(|rest| rest.is_empty() || rest.starts_with(BESIDE))
+        })
+    }
+
+    /// Takes what moved while its attempt ran, and whose agents ran.
+    pub(super) fn heed_stray(&mut self, what: &str, running: &[TaskId]) {
+        let others: Vec<String> =
+            running.iter().filter(|id| **id != self.id).map(|id| format!("`{}`", id.name)).collect();
+        let beside =
+            if others.is_empty() { String::new() } else { format!("{BESIDE}{})", others.join(", ")) };
+        self.strays.push(format!("{what}{beside}"));
+        let old = self.strays.len().saturating_sub(STRAYS);
+        self.strays.drain(..old);
     }
 
     /// Returns the name that people use.

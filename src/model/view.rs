@@ -208,6 +208,9 @@ pub struct TaskView {
     pub last: Option<String>,
     /// Why it is where it is.
     pub outcome: Option<String>,
+    /// What moved while its attempts ran, outside its workspace, and no event explains.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub strays: Vec<String>,
     /// What does not merge, if it is in conflict.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<ConflictedPath>,

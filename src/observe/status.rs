@@ -140,6 +140,7 @@ pub fn view(
         warning: warning(task, usage),
         last: live.and_then(|live| live.last),
         outcome: task.outcome.clone(),
+        strays: task.strays.clone(),
         conflicts: match (&task.state, &task.landing) {
             (State::Conflict, Some(landing)) => landing.conflicts.clone(),
             _ => Vec::new(),

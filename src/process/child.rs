@@ -186,10 +186,11 @@ fn start(spawn: &Spawn<'_>) -> io::Result<Pipes> {
     };
     let mut command = Command::new(launch::own_program()?);
     command.arg(ROLE).arg(serde_json::to_string(&duty).map_err(io::Error::other)?).args(spawn.argv);
-    command.current_dir(spawn.folder).envs(spawn.env.iter().map(|(k, v)| (k, v)));
+    command.current_dir(spawn.folder);
     for name in spawn.without {
         command.env_remove(name);
     }
+    command.envs(spawn.env.iter().map(|(k, v)| (k, v)));
     command.env(sweep::TOKEN, spawn.token);
     command.stdin(OwnedFd::from(theirs)).stdout(Stdio::from(out_write)).stderr(Stdio::from(err_write));
     before_exec(&mut command, Becomes::SessionLeader);

@@ -40,12 +40,12 @@ pub async fn run(program: &Interactive<'_>) -> io::Result<Exit> {
     let mut asked = signal(SignalKind::terminate())?;
     let mut command = Command::new(name);
     command.args(arguments).current_dir(program.folder);
-    command.envs(program.env.iter().map(|(name, value)| (name, value)));
-    // No attempt's: nothing of it is ever swept, nor taken for a stray.
-    command.env_remove(TOKEN);
     for name in program.without {
         command.env_remove(name);
     }
+    command.envs(program.env.iter().map(|(name, value)| (name, value)));
+    // No attempt's: nothing of it is ever swept, nor taken for a stray.
+    command.env_remove(TOKEN);
     let mut child = command.spawn()?;
     // Pinned before anybody waits for it, so that its number cannot be somebody else's.
     let pinned = i32::try_from(child.id()).ok().and_then(Pid::from_raw);

@@ -51,6 +51,16 @@ impl Tail {
         Ok(tail)
     }
 
+    /// Begins where the journal ends, without reading any of it: what is half written at this moment may be left out.
+    pub fn from_now(layout: &Layout) -> Self {
+        let mut place = Place::first();
+        while layout.rolled(place.part).exists() {
+            place.part += 1;
+        }
+        place.offset = fs::metadata(layout.journal()).map_or(0, |about| about.len());
+        Self::at(layout, place)
+    }
+
     /// Returns where the next record will stand.
     pub fn place(&self) -> Place {
         self.place

@@ -1,5 +1,10 @@
 //! The end of an attempt: what it came to, as the event that records it, and what follows.
 
+use std::error::Error as _;
+use std::io;
+
+use rustix::io::Errno;
+
 use super::account;
 use super::governor::{self, EndedBy, Judgement, bounded};
 use super::meter::Used;
@@ -78,6 +83,11 @@ impl Attempt<'_> {
                 let reason = chain(&RunError::Create(error));
                 (ended(Exit::NotStarted, Class::Retry, reason, Used::default(), 0, &next), next)
             }
+            Err(error) if starved(&error) => {
+                let until = Some(now + recovery::room_rest(self.task, self.number));
+                let next = Next::Wait { reason: WaitReason::Room, until, counted: false };
+                (ended(Exit::NotStarted, Class::Retry, chain(&error), Used::default(), 0, &next), next)
+            }
             Err(error) => {
                 let verdict = Verdict::new(class_of(&error), chain(&error));
                 let after = after_attempt(self.task, &verdict, &Work::NotJudged, now);
@@ -108,6 +118,25 @@ fn finished(outcome: &Result<Tried, RunError>) -> bool {
     })
 }
 
+/// Whether the machine has no descriptor, process or memory left: that passes, and says nothing of the task.
+fn starved(error: &RunError) -> bool {
+    let short = |error: &io::Error| {
+        let scarce = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
+        error.raw_os_error().is_some_and(|code| scarce.contains(&Errno::from_raw_os_error(code)))
+    };
+    if let RunError::Io(error) = error {
+        return short(error);
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(short) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 fn class_of(error: &RunError) -> Class {
     match error {
         RunError::Agent { .. } | RunError::NoFolder(_) | RunError::Setup(_) | RunError::Iteration(_) => {
@@ -130,4 +159,19 @@ pub(super) fn chain(error: &RunError) -> String {
         cause = error.source();
     }
     crate::model::text::one_line(&text, 400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::JournalError;
+
+    #[test]
+    fn a_machine_without_descriptors_says_nothing_of_the_task() {
+        let error = |errno: Errno| io::Error::from(errno);
+        assert!(starved(&RunError::Io(error(Errno::MFILE))));
+        assert!(starved(&RunError::Journal(JournalError::Io(error(Errno::AGAIN)))));
+        assert!(!starved(&RunError::Io(error(Errno::NOENT))));
+        assert!(!starved(&RunError::NoFolder("/w/a".to_owned())));
+    }
 }

@@ -29,5 +29,6 @@ pub mod runner;
 pub mod schedule;
 pub mod settle;
 pub mod setup;
+mod siblings;
 
 pub use iteration::TEMPLATE_NAME as ITERATION_TEMPLATE;

@@ -243,7 +243,8 @@ fn sleeper(site: &Site<'_>, roster: &Roster, until: Timestamp) -> bool {
     })
 }
 
-/// Returns the first free slot, taken; none while as many are held as there may be, also where the limit was lowered since.
+/// Returns the first free slot, taken. Those count that were given out before the limit was lowered: nothing is ended for
+/// it, and nothing starts until there are fewer.
 pub fn free_slot(site: &Site<'_>) -> Option<Lock> {
     if used_slots(site) >= site.settings.limits.slots {
         return None;

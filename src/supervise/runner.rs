@@ -19,7 +19,7 @@ use super::iteration::IterationError;
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Order, Orders};
 use super::recovery::Work;
-use super::{account, headroom, pass, ralph, settle, setup};
+use super::{account, headroom, pass, ralph, settle, setup, siblings};
 use crate::agent::AdapterError;
 use crate::failpoint;
 use crate::git::{GitError, LinkedWorktree, command};
@@ -213,6 +213,8 @@ impl<'a> Attempt<'a> {
             return Ok(None);
         }
         failpoint::hit("runner.after_started");
+        // What cannot be seen is not compared: no attempt fails for it.
+        let beside = siblings::look(self.site, journal.roster(), self.task).ok();
         let outcome = self.work(journal, &orders).await;
         let used = outcome.as_ref().map(|tried| tried.used.usage).unwrap_or_default();
         let judgement = self.judgement(journal, used);
@@ -226,6 +228,9 @@ impl<'a> Attempt<'a> {
         order::forget_stop(&self.folder);
         if let Some(warning) = judgement.warning() {
             journal.append(self.site.clock.now(), vec![(Some(self.task.id.clone()), warning)])?;
+        }
+        if let Some(beside) = beside {
+            drop(siblings::record(self.site, journal, self.task, beside));
         }
         Ok(Some(account::record(self.site, journal, self.task, event, next)?))
     }

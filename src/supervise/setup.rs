@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::judge::{self, Surroundings};
 use super::order::Orders;
+use crate::git::shielded;
 use crate::model::settings::VerifyStep;
 use crate::model::text::{neutralised, one_line};
 use crate::model::{Task, TaskId, Workspace};
@@ -28,7 +29,7 @@ pub fn environment(site: &Site<'_>, task: &Task, workspace: &Workspace) -> Vec<(
         ("TRACEPARENT", format!("00-{trace}-{}-01", &span[..16])),
     ]
     .map(|(name, value)| (name.to_owned(), value));
-    named.into_iter().chain(ports::variables(&workspace.ports)).collect()
+    named.into_iter().chain(ports::variables(&workspace.ports)).chain(shielded::variables()).collect()
 }
 
 /// A set-up command that failed.

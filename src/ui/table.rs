@@ -130,6 +130,9 @@ pub fn task(task: &TaskView) -> String {
     for clash in &task.clashes {
         row("conflicts", Some(format!("with `{}` in {}", clash.with, files(&clash.files))));
     }
+    for stray in &task.strays {
+        row("stray", Some(stray.clone()));
+    }
     row("seen", task.as_of.map(|at| at.to_string()));
     row("last", task.last.clone());
     row("time", Some(millis(task.elapsed_ms)));

@@ -115,6 +115,7 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
             task.lap_over = true;
             task.outcome = Some(format!("brought back to {checkpoint}; {kept} has how it was"));
         }
+        Event::Stray { what, running } => task.heed_stray(what, running),
         Event::Retried => {
             task.begin_round();
             task.stopped_with_all = None;

@@ -89,6 +89,7 @@ pub fn examine(grounds: &Grounds<'_>, journal: &mut Journal) -> Result<Report, D
     state::lost(site.layout, journal.roster(), &mut report);
     state::strays(&history, journal.roster(), &mut report);
     state::auto(site.layout, &mut report);
+    state::beside(site.repo, journal.roster(), &mut report);
     worktrees::examine(site, journal.roster(), &mut report)?;
     locks::examine(site.repo, site.clock, &mut report)?;
     ports::examine(site, journal.roster(), &mut report)?;

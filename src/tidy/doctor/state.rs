@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Report;
+use crate::git::{Repo, shared};
 use crate::model::text::count;
-use crate::model::{Event, Roster, State};
+use crate::model::{Event, Roster, State, Task};
 use crate::process::sweep;
 use crate::store::auto;
 use crate::store::journal::History;
@@ -44,6 +45,30 @@ pub fn auto(layout: &Layout, report: &mut Report) {
     if let Some(trouble) = auto::trouble(layout) {
         let detail = format!("nothing landed by itself: {}", trouble.in_a_line());
         report.find("auto-landing", &"[merge] auto", detail, Some("wt merge --all".to_owned()));
+    }
+}
+
+/// What moved beside an attempt of a live task and no event explains, and stashes that lie where an agent made them: all
+/// worktrees share them.
+pub fn beside(repo: &Repo, roster: &Roster, report: &mut Report) {
+    let before = report.findings.len();
+    for task in roster.live() {
+        for stray in &task.strays {
+            let hint = Some(format!("wt events {} --type stray --all", task.name()));
+            report.find("stray-change", &task.name(), stray.clone(), hint);
+        }
+    }
+    report.well_since(before, "siblings: nothing moved that no event explains".to_owned());
+    for stash in shared::stashes(repo) {
+        let of = |task: &&Task| {
+            let workspace = task.workspace.as_ref();
+            workspace.is_some_and(|own| Some(own.branch.as_str()) == stash.branch())
+        };
+        if let Some(task) = roster.live().find(of) {
+            let detail = format!("its work may lie in the stash that all share: {}", stash.about);
+            let hint = format!("git stash show -p {}", stash.at.as_str());
+            report.find("stashed-work", &task.name(), detail, Some(hint));
+        }
     }
 }
 
