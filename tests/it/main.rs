@@ -58,6 +58,7 @@ mod real_codex;
 mod session;
 mod status_clean;
 mod status_seen;
+mod status_survey;
 mod submodules;
 mod tidy_cost;
 mod tidy_doctor;
