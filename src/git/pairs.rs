@@ -11,6 +11,7 @@
 
 mod rules;
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -63,7 +64,7 @@ pub struct Comparer<'a> {
     /// Whether commits themselves tell what they come from: no grafts, no shallow end, no replacements.
     plain: bool,
     /// What all merges depend on; read once.
-    machine: Option<Option<Sha256>>,
+    machine: OnceCell<Option<Sha256>>,
 }
 
 impl<'a> Comparer<'a> {
@@ -74,14 +75,15 @@ impl<'a> Comparer<'a> {
         let commits = local.commit_graph_if_enabled().ok().flatten();
         let plain = !replaced && !Cache::new(repo).is_grafted();
         let (cache, gix) = (scratch.cache()?, scratch.gix()?);
-        Ok(Self { repo, scratch, cache, gix, commits, plain, machine: None })
+        Ok(Self { repo, scratch, cache, gix, commits, plain, machine: OnceCell::new() })
     }
 
-    fn machine(&mut self) -> Result<Option<&Sha256>, GitError> {
-        if self.machine.is_none() {
-            self.machine = Some(rules::read(self.repo)?);
+    fn machine(&self) -> Result<Option<&Sha256>, GitError> {
+        if self.machine.get().is_none() {
+            let read = rules::read(self.repo)?;
+            self.machine.get_or_init(|| read);
         }
-        Ok(self.machine.as_ref().and_then(Option::as_ref))
+        Ok(self.machine.get().and_then(Option::as_ref))
     }
 
     /// Returns how many files each side changed since the commit that it has in common with the first of the other two, its

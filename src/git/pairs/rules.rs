@@ -34,7 +34,7 @@ pub fn rules(comparer: &mut Comparer<'_>, attributes: &Oid) -> Result<Option<Str
 }
 
 /// Returns the same without the attributes of any commit: what decides as well what git makes of files.
-pub fn machine(comparer: &mut Comparer<'_>) -> Result<Option<String>, GitError> {
+pub fn machine(comparer: &Comparer<'_>) -> Result<Option<String>, GitError> {
     Ok(comparer.machine()?.cloned().map(hex))
 }
 

@@ -100,7 +100,7 @@ pub(super) fn all<'a>(
     asking: &mut Asking<'_>,
 ) -> Result<Vec<Standing<'a>>, GitError> {
     let proved = seen.iter().any(|Seen(_, files)| matches!(files, Files::Other(_, Some(_))));
-    let machine = if proved { pairs::machine(&mut asking.comparer)? } else { None };
+    let machine = if proved { pairs::machine(&asking.comparer)? } else { None };
     let keys: Vec<Option<String>> = seen.iter().map(|seen| state(machine.as_deref()?, seen)).collect();
     let mut work = Vec::with_capacity(seen.len());
     for (Seen(stands, files), key) in seen.iter().zip(&keys) {
