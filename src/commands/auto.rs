@@ -10,6 +10,7 @@
 //! for again after it is free, so none is lost; the mark of a role that was killed stays, and the next command starts another.
 //! Nobody polls: a landing that is under way, a person's too, is waited for in the kernel. What lands is asked for by whatever
 //! makes a task done: the end of its runner, `wt done`, `wt approve`, `wt resolve`.
+//! What a person took back with `wt undo` stays out of it until somebody works on it again or lands it by hand.
 //! Why a landing did not go through is kept until one does, for `wt status` and `wt doctor`; what it decided about a task is in
 //! that task's state.
 
@@ -21,6 +22,7 @@ use fs_err as fs;
 use super::context::{Context, Global, Trust};
 use super::merge::{self, How};
 use crate::error::{self, CommandError};
+use crate::land::Wanted;
 use crate::model::clock::SystemClock;
 use crate::model::{Clock as _, State};
 use crate::process::launch;
@@ -98,7 +100,7 @@ pub fn role(arguments: &[String]) -> u8 {
 
 fn land(common: &Path, layout: &Layout) {
     let global = Global { folder: Some(common.to_owned()), quiet: false };
-    let how = How { command: NAME, patience: PATIENCE };
+    let how = How { command: NAME, patience: PATIENCE, all: Wanted::ByItself };
     message::note(&format!("== {}", SystemClock.now()));
     let landed = merge::run_as(&global, &merge::Args::all_done(), &how);
     let Err(refusal) = landed else {

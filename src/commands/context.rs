@@ -1,11 +1,14 @@
 //! What nearly every verb needs: the repository, its state, its settings, and the joins between engines.
 
+mod committed;
+
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+use self::committed::Committed;
+pub use self::committed::config_fault;
 use super::hooks::{self, Found};
-use crate::agent::BUILT_IN;
-use crate::config::{self, Approvals, Executable, Layers};
+use crate::config::{self, Approvals, Executable};
 use crate::error::{CommandError, During as _};
 use crate::git::{GitError, Repo, Unusable};
 use crate::land;
@@ -15,16 +18,13 @@ use crate::model::text::{count, one_line};
 use crate::model::{Clock as _, Roster, Settings, Task, TaskName};
 use crate::store::{Journal, Layout};
 use crate::supervise::pass::Starts;
-use crate::supervise::{self, pass, schedule};
+use crate::supervise::{pass, schedule};
 use crate::ui::message;
 use crate::ui::progress::{Narration, Progress};
 use crate::workspace::Site;
 
 /// The template that a repository may override, below `.wt/templates/`.
 pub const INSTRUCTIONS: &str = "CLAUDE.local.md.j2";
-
-/// Another one: what an iteration of a loop is told.
-const ITERATION: &str = supervise::ITERATION_TEMPLATE;
 
 const UNAPPROVED: &str = "the commands in this repository's `.wt.toml` are not approved";
 const APPROVE: &str = "see and approve them with `wt trust --approve`";
@@ -333,6 +333,11 @@ impl Context {
         found.during(|| "the hooks of `core.hooksPath` cannot be read".to_owned())
     }
 
+    /// Tells whether the repository's own configuration is read from that branch.
+    pub fn is_home(&self, branch: &str) -> bool {
+        self.home.as_deref() == Some(branch)
+    }
+
     /// Returns what the repository's configuration makes `wt` run, as committed on the target.
     pub fn executable(&self) -> Result<Option<Executable>, CommandError> {
         Committed::read(&self.repo, self.home.as_deref())?.executable(&self.repo)
@@ -351,64 +356,6 @@ fn first_target(repo: &Repo) -> Result<String, GitError> {
     match std::env::var("WT_TARGET") {
         Ok(target) if !target.is_empty() => Ok(target),
         _ => repo.default_target(),
-    }
-}
-
-/// The repository's own configuration, as committed on the target.
-struct Committed {
-    file: Option<Vec<u8>>,
-    template: Option<Vec<u8>>,
-    iteration: Option<Vec<u8>>,
-    resolver_template: Option<Vec<u8>>,
-}
-
-impl Committed {
-    fn read(repo: &Repo, target: Option<&str>) -> Result<Self, CommandError> {
-        let tip = target.and_then(|target| repo.branch_tip(target).transpose()).transpose();
-        let Some(tip) = tip.during(|| "the target cannot be read".to_owned())? else {
-            return Ok(Self { file: None, template: None, iteration: None, resolver_template: None });
-        };
-        let blob =
-            |path: &str| repo.blob_at(&tip, path).during(|| format!("`{path}` on the target cannot be read"));
-        let template = |name: &str| blob(&format!(".wt/templates/{name}"));
-        Ok(Self {
-            file: blob(".wt.toml")?,
-            template: template(INSTRUCTIONS)?,
-            iteration: template(ITERATION)?,
-            resolver_template: template(land::resolve::TEMPLATE_NAME)?,
-        })
-    }
-
-    fn settings(&self) -> Result<Settings, CommandError> {
-        let user = config::user_folder().map(|folder| folder.join("config.toml"));
-        let environment: Vec<(String, String)> = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        let layers = Layers {
-            built_in: &BUILT_IN,
-            user: user.as_deref(),
-            repository: self.file.as_deref(),
-            environment: &environment,
-        };
-        let loaded = config::load(&layers)
-            .during(|| "the configuration is not usable; nothing was made".to_owned())?;
-        for warning in loaded.warnings {
-            let nearest = warning.nearest.map(|key| format!(", perhaps `{key}`")).unwrap_or_default();
-            message::warning(&format!("{}: unknown key `{}`{nearest}", warning.file, warning.key));
-        }
-        Ok(loaded.settings)
-    }
-
-    fn executable(&self, repo: &Repo) -> Result<Option<Executable>, CommandError> {
-        let named = [
-            (INSTRUCTIONS, &self.template),
-            (ITERATION, &self.iteration),
-            (land::resolve::TEMPLATE_NAME, &self.resolver_template),
-        ];
-        let templates: Vec<(String, Vec<u8>)> =
-            named.into_iter().filter_map(|(name, bytes)| Some((name.to_owned(), bytes.clone()?))).collect();
-        config::executable(repo.common_dir(), self.file.as_deref(), &templates)
-            .during(|| "the configuration is not usable".to_owned())
     }
 }
 

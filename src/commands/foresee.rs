@@ -12,6 +12,7 @@ use fs_err as fs;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError, During as _};
 use crate::model::observer::Silent;
+use crate::model::view::conflicts::ComparedView;
 use crate::model::{Clock as _, Roster, Task, TaskId};
 use crate::observe::conflicts;
 use crate::process::launch;
@@ -84,11 +85,11 @@ fn look(context: &mut Context) -> Result<(), CommandError> {
     let site = context.site();
     let found = conflicts::look(site.repo, site.layout, &roster, now, &Silent)
         .during(|| "the branches cannot be compared".to_owned())?;
-    // That git could not tell this time says nothing.
+    // That git could not tell this time says nothing, nor that a workspace is in the middle of a rebase.
+    let partly = |task: &ComparedView| task.skipped.is_some() || task.commits_only.is_some();
     let compared = |clash: &Clash| {
         let is = |id: &TaskId, name: &str| id.name.as_str() == name;
-        let skipped =
-            |id: &TaskId| found.tasks.iter().any(|task| task.skipped.is_some() && is(id, &task.name));
+        let skipped = |id: &TaskId| found.tasks.iter().any(|task| partly(task) && is(id, &task.name));
         let unknown = |pair: &[String; 2]| clash.tasks.iter().all(|id| pair.iter().any(|name| is(id, name)));
         !clash.tasks.iter().any(skipped) && !found.unknown.iter().any(unknown)
     };
@@ -96,10 +97,11 @@ fn look(context: &mut Context) -> Result<(), CommandError> {
     let over = tell_over(&site, &roster, &found.clashes, compared);
     if !told.is_empty() || !over.is_empty() {
         // Somebody may have looked by hand meanwhile.
-        let mut known = Clashes::load(site.layout);
-        known.tell(&told);
-        known.forget_over(&over);
-        known.save(site.layout).during(|| "what was told cannot be noted".to_owned())?;
+        let note = |known: &mut Clashes| {
+            known.tell(&told);
+            known.forget_over(&over);
+        };
+        Clashes::change(site.layout, note).during(|| "what was told cannot be noted".to_owned())?;
     }
     Ok(())
 }

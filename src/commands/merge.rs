@@ -13,7 +13,7 @@ use clap_complete::engine::ArgValueCandidates;
 
 use self::remote::Wish;
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global, Trust, config_fault};
 use super::{foresee, tend};
 use crate::error::{self, CommandError, During as _};
 use crate::land::{self, Aborted, Checks, Conflicts, Fate, Landing, Mode, Report, Wanted};
@@ -21,7 +21,7 @@ use crate::model::settings::MergeStyle;
 use crate::model::text::{count, one_line};
 use crate::model::view::verbs::AbortView;
 use crate::model::view::{MergeView, SCHEMA};
-use crate::model::{State, Task};
+use crate::model::{Oid, State, Task};
 use crate::process::halt::Halt;
 use crate::store::{auto, lock};
 use crate::tidy::{Grounds, gc};
@@ -33,19 +33,27 @@ const SHOWN: usize = 12;
 
 /// Land finished tasks: rebase each onto the target, verify the exact result, fast-forward, prune.
 ///
-/// What comes onto the target is each commit of a task; or one for all of it (`--squash`), or its branch as it is with a
-/// merge commit (`--merge-commit`); `[merge] style` says which, and `[merge] message` words the one commit.
+/// Order and checks: parents land first, then by priority, fewest conflicts with others, and age. Up to `[merge] batch` tasks
+/// are checked together; if the check fails, halves of them are, until the culprit is found, and the others land. What has
+/// passed on the same tree is not checked again.
 ///
-/// Tasks land in the order of parents, priority and age, several at once (`[merge] batch`): checked together, and if the
-/// check fails, by halves until the culprit is found; the others land. Where two texts conflict, what `wt` or `git rerere`
-/// remembers of it is taken, then a structural merge (`[merge] structural`), then an agent is asked (`[merge] agent`); a result
-/// lands if all that either side did is still there, else it waits for a review. A task that stays in conflict or fails its
-/// checks is set aside with the reason and keeps its branch.
-/// With `--fetch`, what others have landed on the target's upstream comes first: a target that is behind is moved forward,
-/// one that has diverged is refused. With `--push`, the target is pushed there afterwards, forward only and from where it was
-/// seen; no hook runs, the `pre-push` hook included. A push that fails leaves what has landed as it is: run it again.
-/// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out, or
-/// landed and not pushed.
+/// Conflicts: where two texts do not merge, what `wt` or `git rerere` remembers of it is taken, then a structural merge
+/// (`[merge] structural`), then an agent is asked (`[merge] agent`). A result lands if all that either side did is still there,
+/// else it waits for a review. A task that stays in conflict or fails its checks is set aside with the reason and keeps its
+/// branch.
+///
+/// Styles: onto the target comes each commit of a task; or one for all of it (`--squash`); or its branch as it is, with a merge
+/// commit (`--merge-commit`). `[merge] style` says which, and `[merge] message` words the one commit.
+///
+/// Remotes: with `--fetch`, a target that is behind its upstream is moved forward first, and one that has diverged is refused.
+/// With `--push`, it is pushed there afterwards, forward only and from where it was seen; no hook runs, the `pre-push` hook
+/// included. A push that fails leaves what has landed as it is: run it again.
+///
+/// Ending it: `wt merge --abort` or Ctrl-C; a landing that was killed goes on with the next `wt merge`. `wt undo` takes the last
+/// one back.
+///
+/// Exit code: 0 all landed, 4 a conflict or review needs a decision, 5 a check failed, 3 some were left out, or landed and
+/// not pushed.
 #[derive(Debug, Default, ClapArgs)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Args {
@@ -155,12 +163,14 @@ struct Share {
 }
 
 /// Who lands, and how long it waits for its turn.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct How<'a> {
     /// What it is called by others who wait for it.
     pub(super) command: &'a str,
     /// How long another landing is waited for.
     pub(super) patience: Duration,
+    /// What it takes of each branch where all is asked for.
+    pub(super) all: Wanted,
 }
 
 /// Runs the verb.
@@ -168,7 +178,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     if args.abort {
         return abort(global, args);
     }
-    run_as(global, args, &How { command: &args.command(), patience: lock::DEADLINE })
+    run_as(global, args, &How { command: &args.command(), patience: lock::DEADLINE, all: Wanted::Ready })
 }
 
 /// Runs the verb for somebody.
@@ -182,10 +192,10 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     if args.mode() == Mode::Real {
         context.layout().prepare()?;
     }
-    let mut shares = shares(&mut context, args)?;
+    let mut shares = shares(&mut context, args, how)?;
     for target in remote::unpushed(&mut context, args)? {
         if shares.iter().all(|share| share.target != target) {
-            shares.push(Share { target, wanted: Wanted::Ready });
+            shares.push(Share { target, wanted: how.all.clone() });
         }
     }
     let targets: Vec<&str> = shares.iter().map(|share| share.target.as_str()).collect();
@@ -201,13 +211,26 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
         }
         Mode::DryRun => Halt::never(),
     };
-    let (mut reports, mut not_pushed) = (Vec::new(), Vec::new());
+    let (mut reports, mut not_pushed, mut refused) = (Vec::new(), Vec::new(), Vec::new());
     for share in &shares {
-        let report = land(&mut context, args, how, share, &halt)?;
+        let report = match land(&mut context, args, how, share, &halt) {
+            Ok(report) => report,
+            // What keeps one branch where it is says nothing of the others.
+            Err(mut refusal) if shares.len() > 1 => {
+                refusal.message = format!("{} on `{}`", refusal.message, share.target);
+                let ends = refusal.code == error::BUSY;
+                refused.push(refusal);
+                if ends {
+                    break;
+                }
+                continue;
+            }
+            Err(refusal) => return Err(refusal),
+        };
         if args.mode() == Mode::Real && !args.keep {
             prune(&mut context, &report);
         }
-        let (pushed, failed) = remote::push(&context, args, &share.target, &fetched);
+        let (pushed, failed) = remote::push(&mut context, args, &share.target, &fetched);
         not_pushed.extend(failed);
         let view = MergeView { fetched: fetched.view(&share.target), pushed, ..report.view() };
         tell(args, &report, &view);
@@ -225,10 +248,11 @@ pub(super) fn run_as(global: &Global, args: &Args, how: &How<'_>) -> Result<u8, 
     let any_landed = reports.iter().any(|report| report.landed().next().is_some());
     // One document for each branch was printed above.
     let verdict = remote::verdict(advice::verdict(reports), any_landed, not_pushed);
+    let verdict = advice::joined(verdict.map_err(CommandError::answered), any_landed, refused);
     if args.mode() == Mode::Real && verdict.is_ok() {
         auto::settle(context.layout());
     }
-    verdict.map_err(CommandError::answered)
+    verdict
 }
 
 fn land(
@@ -241,12 +265,11 @@ fn land(
     let progress = context.progress();
     let checks = args.checks();
     let template = context.resolver_template().map(<[u8]>::to_vec);
+    let is_home = context.is_home(&share.target);
     let (site, journal) = context.parts();
+    let config_fault = |old: &Oid, new: &Oid| is_home.then(|| config_fault(site.repo, old, new)).flatten();
     let landing = Landing {
-        repo: site.repo,
-        layout: site.layout,
-        settings: site.settings,
-        clock: site.clock,
+        site: &site,
         observer: &progress,
         target: &share.target,
         wanted: &share.wanted,
@@ -257,6 +280,7 @@ fn land(
         command: how.command,
         patience: how.patience,
         template: template.as_deref(),
+        config_fault: &config_fault,
         halt,
     };
     land::land(&landing, journal).map_err(|error| advice::refusal(&error))
@@ -287,7 +311,7 @@ fn abort(global: &Global, args: &Args) -> Result<u8, CommandError> {
 }
 
 /// Sorts what is asked for by the branch that it lands on.
-fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError> {
+fn shares(context: &mut Context, args: &Args, how: &How<'_>) -> Result<Vec<Share>, CommandError> {
     let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
     for task in &named {
         land::queue::require_landable(task).map_err(|error| advice::refusal(&error.into()))?;
@@ -307,9 +331,10 @@ fn shares(context: &mut Context, args: &Args) -> Result<Vec<Share>, CommandError
         let roster = context.roster()?;
         let targets: BTreeSet<String> = roster.live().filter(ready).map(|t| t.spec.target.clone()).collect();
         if targets.is_empty() {
-            return Ok(vec![Share { target: context.target()?, wanted: Wanted::Ready }]);
+            return Ok(vec![Share { target: context.target()?, wanted: how.all.clone() }]);
         }
-        return Ok(targets.into_iter().map(|target| Share { target, wanted: Wanted::Ready }).collect());
+        let share = |target| Share { target, wanted: how.all.clone() };
+        return Ok(targets.into_iter().map(share).collect());
     }
     let targets: BTreeSet<&String> = named.iter().map(|task| &task.spec.target).collect();
     let of = |target: &String| {

@@ -26,6 +26,7 @@ pub mod path;
 mod question;
 pub mod resolve;
 pub mod restore;
+pub mod resume;
 pub mod retry;
 pub mod roles;
 mod room;

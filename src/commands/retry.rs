@@ -45,7 +45,12 @@ fn parked(context: &mut Context) -> Result<Vec<String>, CommandError> {
     Ok(tasks.iter().map(|task| task.name().to_string()).collect())
 }
 
-fn retry(context: &mut Context, name: &str, asked: &BudgetArgs) -> Result<(String, String), CommandError> {
+/// Queues a task again, with the budget that is asked for; returns its state's word.
+pub(super) fn retry(
+    context: &mut Context,
+    name: &str,
+    asked: &BudgetArgs,
+) -> Result<(String, String), CommandError> {
     let task = context.task(name)?;
     let budget = asked.over(task.spec.budget())?;
     let (site, journal) = context.parts();

@@ -31,7 +31,7 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     let slot = Lock::adopt(slot, context.layout().root());
     // An error is in the journal or in the exit record by now; the pass below sees to the rest.
     let after = runner::run(&context.site(), &id, &lock, slot);
-    context.pass_quietly();
+    pass_anew(common, &mut context);
     super::tend::begin(&context);
     super::auto::begin_anew(common);
     super::foresee::begin(&mut context);
@@ -39,8 +39,17 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
         drop(runner::rest(&context.site(), &id, until));
     }
     drop(lock);
-    context.pass_quietly();
+    pass_anew(common, &mut context);
     Ok(())
+}
+
+/// Runs a pass by the limits of now: `context` was opened when the attempt began, and they may be lower since. Where they
+/// cannot be read, those of then hold.
+fn pass_anew(common: &Path, context: &mut Context) {
+    match Context::open(&Global::within(common), Trust::NotNeeded) {
+        Ok(mut fresh) => fresh.pass_quietly(),
+        Err(_) => context.pass_quietly(),
+    }
 }
 
 /// Runs a pass: `COMMON_DIR [NAME@G]`. With a task, its back-off is waited for and followed by another pass: this is
@@ -63,7 +72,7 @@ fn pass_for(arguments: &[String]) -> Result<(), CommandError> {
     {
         drop(runner::rest(&context.site(), &id, until));
         drop(lock);
-        context.pass_quietly();
+        pass_anew(common, &mut context);
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ use crate::model::text::neutralised;
 use crate::model::view::conflicts::ConflictsView;
 use crate::model::view::disk::{ArtifactsView, DiskView};
 use crate::model::view::verbs::{
-    AbortView, CheckpointsView, DemoView, EventView, ResolveView, RestoreView, RewoundView, SeveralView,
-    SpawnView, TrustView, UndoView, WaitView,
+    AbortView, CheckpointsView, DemoView, EventView, ResolveView, RestoreView, ResumeView, RewoundView,
+    SeveralView, SpawnView, TrustView, UndoView, WaitView,
 };
 use crate::model::view::{CostView, DoctorView, GcView, MergeView, RefusalView, SCHEMA, StatusView};
 use crate::ui;
@@ -45,6 +45,7 @@ const ALL: &[Entry] = &[
     ("event", "a line of wt events --json, and what on_event is given", answer::<EventView>),
     ("stop", "wt stop --json", answer::<SeveralView>),
     ("retry", "wt retry --json", answer::<SeveralView>),
+    ("resume", "wt resume --json", answer::<ResumeView>),
     ("done", "wt done --json", answer::<SeveralView>),
     ("approve", "wt approve --json", answer::<SeveralView>),
     ("landing", "wt logs NAME --landing --json", answer::<logs::landing::LandingView>),

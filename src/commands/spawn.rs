@@ -52,7 +52,7 @@ pub struct Args {
     /// The branch to land on; default: the configured target.
     #[arg(long, value_name = "TARGET")]
     into: Option<String>,
-    /// Start only when this task has landed; repeatable.
+    /// Start only when this task has landed, or with `TASK:done` when it is done, from its branch; repeatable. It lands after it.
     #[arg(long, value_name = "TASK")]
     after: Vec<String>,
     /// 1 (first) to 5.

@@ -1,5 +1,6 @@
 //! `wt status`.
 
+mod bell;
 mod disk;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 
+use self::bell::Bell;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::{foresee, question};
@@ -48,7 +50,7 @@ pub struct Args {
     /// Show what the workspaces take on the disk, and what else there is of `wt`.
     #[arg(long)]
     disk: bool,
-    /// Show anew whenever something changes.
+    /// Show anew whenever something changes; the terminal's bell rings when a task is done or calls for a person.
     #[arg(long, conflicts_with_all = ["json", "disk"])]
     watch: bool,
     /// Show what the last `wt status` saw of the workspaces, without looking at them or starting anything.
@@ -63,7 +65,16 @@ pub struct Args {
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open(global, Trust::NotNeeded)?;
     if args.watch {
-        return super::wait::watch(&mut context, |context| show(context, args));
+        let mut bell = Bell::default();
+        return super::wait::watch(&mut context, |context| {
+            show(context, args)?;
+            let wanted =
+                |task: &&Task| args.names.is_empty() || args.names.contains(&task.name().to_string());
+            if bell.heed(context.roster()?.live().filter(wanted)) {
+                ui::bell();
+            }
+            Ok(())
+        });
     }
     if args.disk {
         return disk::run(&mut context, &args.names, args.json);
@@ -90,7 +101,8 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
     let mut remembered = Remembered::load(context.layout());
     let folders = (!args.cached).then(|| Arc::new(Memory::load(&context.layout().folders(), now)));
     let mut seeing = if let Some(folders) = &folders {
-        let look = Look::begin(context.repo(), &tasks, &remembered, now, PATIENCE, folders);
+        let look =
+            Look::begin(context.repo(), &tasks, &remembered, now, PATIENCE, folders, roster.landings());
         Seeing::Now(Box::new(look.during(|| "git cannot be asked about the tasks".to_owned())?))
     } else {
         Seeing::Recalled(tasks.iter().map(|task| recall(task, &remembered)).collect())

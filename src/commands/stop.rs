@@ -7,7 +7,9 @@ use super::completions::task_names;
 use super::context::{Context, Global, Trust};
 use super::several;
 use crate::error::{CommandError, During as _};
+use crate::model::{Clock as _, Event};
 use crate::supervise::by_hand;
+use crate::ui::message;
 
 /// End the agents of tasks, with all their descendants; their work stays.
 #[derive(Debug, ClapArgs)]
@@ -36,8 +38,19 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     } else {
         args.names.clone()
     };
+    if args.all && !names.is_empty() {
+        // Before the first ends, so that what was alive is known whatever happens in between.
+        let tasks =
+            names.iter().map(|name| Ok(context.task(name)?.id)).collect::<Result<_, CommandError>>()?;
+        let (now, stopping) = (context.clock().now(), Event::StoppingAll { tasks });
+        context.journal().append(now, vec![(None, stopping)])?;
+    }
     // The last in line first, so that stopping one does not start another that is to be stopped too.
-    several::each(&mut context, names.iter().rev(), args.json, stop)
+    let code = several::each(&mut context, names.iter().rev(), args.json, stop)?;
+    if args.all && !names.is_empty() {
+        message::hint("go on with all of them: `wt resume`");
+    }
+    Ok(code)
 }
 
 fn stop(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {

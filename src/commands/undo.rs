@@ -55,14 +55,22 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     context.layout().prepare()?;
     let (site, journal) = context.parts();
     let turn = undo::turn(&site, &progress, journal).map_err(|error| refusal(&error))?;
-    let undo = undo::plan(&site, journal, into, args.pushed()).map_err(|error| refusal(&error))?;
     let grounds = Grounds { site, observer: &progress };
-    bring_back(&grounds, journal, &undo)?;
-    progress.step(&format!("moving `{}` back to {}", undo.target, undo.to.short()));
-    if let Err(error) = undo::apply(&site, &turn, journal, &undo) {
-        put_back(&grounds, journal, undo.tasks.iter().filter(|task| task.gone));
-        return Err(refusal(&error));
-    }
+    let mut rounds = 0;
+    let undo = loop {
+        let undo = undo::plan(&site, journal, into, args.pushed()).map_err(|error| refusal(&error))?;
+        bring_back(&grounds, journal, &undo)?;
+        progress.step(&format!("moving `{}` back to {}", undo.target, undo.to.short()));
+        match undo::apply(&site, &turn, journal, &undo) {
+            Ok(()) => break undo,
+            // The landing that has just ended still prunes, each workspace once.
+            Err(UndoError::Pruned { .. }) if rounds < undo.tasks.len() => rounds += 1,
+            Err(error) => {
+                put_back(&grounds, journal, undo.tasks.iter().filter(|task| task.gone));
+                return Err(refusal(&error));
+            }
+        }
+    };
     drop(turn);
     tell(args, journal, &undo);
     Ok(error::DONE)
@@ -146,8 +154,10 @@ fn tell(args: &Args, journal: &Journal, undo: &Undo) {
 fn refusal(error: &UndoError) -> CommandError {
     let refusal = CommandError::caused("nothing was taken back", error);
     match error {
+        // Of a merge commit it is what that brought, of any other all of it.
         UndoError::Moved { target, to, from, contains: true, .. } => refusal.hint(format!(
-            "take its changes back with new commits: on `{target}`, `git revert --no-edit {}..{}`",
+            "take its changes back with new commits: on `{target}`, \
+             `git revert --no-edit -m 1 $(git rev-list --first-parent {}..{})`",
             to.short(),
             from.short()
         )),
@@ -161,7 +171,7 @@ fn refusal(error: &UndoError) -> CommandError {
         UndoError::Overlap { checkout, .. } => {
             refusal.hint(format!("commit or move them, see `git -C {} status`", checkout.display()))
         }
-        UndoError::Outrun { .. } => refusal.hint("try again with `wt undo`"),
+        UndoError::Outrun { .. } | UndoError::Pruned { .. } => refusal.hint("try again with `wt undo`"),
         UndoError::Nothing { target: Some(_) } => refusal.hint("see what landed with `wt status --all`"),
         UndoError::Land(cause) => super::merge::hinted(refusal, cause),
         _ => refusal,

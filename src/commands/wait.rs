@@ -90,7 +90,7 @@ fn moving(task: &Task, context: &mut Context, stuck: bool) -> bool {
     match &task.state {
         State::Running { .. } | State::Landing { .. } | State::Lost { rebooted: false } => true,
         State::Queued if stuck && task.workspace.is_none() => false,
-        State::Queued => schedule::unlanded_parents(task, context.journal().roster()).is_empty(),
+        State::Queued => schedule::unmet_parents(task, context.journal().roster()).is_empty(),
         State::Waiting { reason, .. } => *reason != WaitReason::Parked,
         _ => false,
     }

@@ -89,6 +89,11 @@ struct Limits {
     timeout: Option<Span>,
     /// The longest silence of an agent; at least `1s`.
     stall: Option<Span>,
+    /// The processor time that the start of an agent takes: two start that far from each other, divided by the processors; 0:
+    /// all at once.
+    stagger: Option<Span>,
+    /// The memory that must be left for another agent to start; with less, tasks wait; `0B`: nobody looks.
+    memory: Option<Bytes>,
     /// Attempts beyond the first.
     #[schemars(range(min = 0, max = 100))]
     retries: Option<u32>,
@@ -320,6 +325,8 @@ impl File {
         set(&mut s.limits.worktrees, self.limits.worktrees);
         set(&mut s.limits.timeout, span(self.limits.timeout));
         set(&mut s.limits.stall, span(self.limits.stall));
+        set(&mut s.limits.stagger, span(self.limits.stagger));
+        set(&mut s.limits.memory, self.limits.memory.map(|Bytes(bytes)| bytes));
         set(&mut s.limits.retries, self.limits.retries);
         set(&mut s.limits.budget_usd, self.limits.budget_usd);
         set(&mut s.limits.budget_tokens, self.limits.budget_tokens);

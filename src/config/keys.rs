@@ -10,6 +10,8 @@ pub(super) const KEYS: &[&str] = &[
     "limits.worktrees",
     "limits.timeout",
     "limits.stall",
+    "limits.stagger",
+    "limits.memory",
     "limits.retries",
     "limits.budget_usd",
     "limits.budget_tokens",

@@ -262,12 +262,14 @@ enum Form {
 }
 
 /// Variables that are settings, with their keys.
-const VARIABLES: [(&str, &str, &str, Form); 13] = [
+const VARIABLES: [(&str, &str, &str, Form); 15] = [
     ("WT_TARGET", "", "target", Form::Text),
     ("WT_SLOTS", "limits", "slots", Form::Whole),
     ("WT_WORKTREES", "limits", "worktrees", Form::Whole),
     ("WT_TIMEOUT", "limits", "timeout", Form::Text),
     ("WT_STALL", "limits", "stall", Form::Text),
+    ("WT_STAGGER", "limits", "stagger", Form::Text),
+    ("WT_MEMORY", "limits", "memory", Form::Text),
     ("WT_RETRIES", "limits", "retries", Form::Whole),
     ("WT_BUDGET_USD", "limits", "budget_usd", Form::Money),
     ("WT_DAY_USD", "limits", "day_usd", Form::Money),

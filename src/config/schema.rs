@@ -119,6 +119,8 @@ fn defaults(s: &Settings) -> Value {
             "worktrees": limits.worktrees,
             "timeout": span(limits.timeout),
             "stall": span(limits.stall),
+            "stagger": span(limits.stagger),
+            "memory": size(limits.memory),
             "retries": limits.retries,
             "budget_usd": limits.budget_usd,
             "budget_tokens": limits.budget_tokens,

@@ -1,9 +1,10 @@
 //! What can go wrong between `wt` and git: one enum for the room, and why a place is no repository for `wt`.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::model::text::few;
 
 /// Why a folder cannot be worked in; found by [`super::Repo::discover`] or, for the program, at its first use.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +87,7 @@ pub enum GitError {
         branch: String,
     },
     /// Dirty or untracked files are in the way of an update.
-    #[error("uncommitted changes are in the way: {}", in_few(.paths))]
+    #[error("uncommitted changes are in the way: {}", few(.paths))]
     Overlap {
         /// The files, relative to the worktree.
         paths: Vec<String>,
@@ -186,15 +187,6 @@ impl GitError {
     pub(super) fn unreadable(what: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::Unreadable { what: what.into(), reason: reason.to_string() }
     }
-}
-
-fn in_few(paths: &[String]) -> String {
-    let shown = if paths.len() <= 3 { paths.len() } else { 2 };
-    let mut text = paths[..shown].iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
-    if shown < paths.len() {
-        let _ = write!(text, " and {} more", paths.len() - shown);
-    }
-    text
 }
 
 /// Returns a call without its options, which say nothing to people.

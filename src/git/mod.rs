@@ -15,7 +15,6 @@ pub mod dates;
 pub mod detached;
 pub mod diff;
 mod error;
-pub mod foresee;
 pub mod history;
 pub mod ignored;
 pub mod landed;

@@ -51,6 +51,14 @@ pub struct Side {
     pub tree: Oid,
 }
 
+/// Two commits to be merged, from a base that is named or from what git finds that they have in common.
+#[derive(Debug, Clone, Copy)]
+struct Question<'a> {
+    base: Option<&'a Oid>,
+    ours: &'a Oid,
+    theirs: &'a Oid,
+}
+
 /// What does not merge; nothing where all does, `None` where git cannot say.
 pub type Verdict = Option<Vec<ConflictedPath>>;
 
@@ -126,8 +134,11 @@ impl<'a> Comparer<'a> {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let parts: Vec<&[usize]> = refused.chunks(refused.len().div_ceil(cores).clamp(FEW, MANY)).collect();
         let asked = parallel::map(&parts, 1, |part| {
-            let part: Vec<(&Side, &Side)> = part.iter().map(|n| pairs[*n]).collect();
-            by_git(repo, scratch, &part, attributes, limit)
+            let question = |n: &usize| {
+                let (ours, theirs) = (&pairs[*n].0.commit, &pairs[*n].1.commit);
+                Question { base: None, ours, theirs }
+            };
+            by_git(repo, scratch, &part.iter().map(question).collect::<Vec<_>>(), attributes, limit)
         });
         for (part, told) in parts.into_iter().zip(asked) {
             for (n, verdict) in part.iter().zip(told?) {
@@ -136,6 +147,20 @@ impl<'a> Comparer<'a> {
         }
         Ok(verdicts)
     }
+}
+
+/// Merges one pair from a base that is named, as [`Comparer::merge`] does; attributes are those of `ours`.
+pub fn merge_from(
+    repo: &Repo,
+    base: &Oid,
+    ours: &Oid,
+    theirs: &Oid,
+    limit: Duration,
+) -> Result<Verdict, GitError> {
+    repo.require_git()?;
+    let scratch = Scratch::beside(repo)?;
+    let question = Question { base: Some(base), ours, theirs };
+    Ok(by_git(repo, &scratch, &[question], ours, limit)?.pop().flatten())
 }
 
 /// What commits say of what they have in common.
@@ -184,15 +209,16 @@ fn differing(
 fn by_git(
     repo: &Repo,
     scratch: &Scratch,
-    pairs: &[(&Side, &Side)],
+    pairs: &[Question<'_>],
     attributes: &Oid,
     limit: Duration,
 ) -> Result<Vec<Verdict>, GitError> {
     let mut verdicts: Vec<Verdict> = Vec::with_capacity(pairs.len());
     while verdicts.len() < pairs.len() {
         let mut script = String::new();
-        for (a, b) in &pairs[verdicts.len()..] {
-            let _ = writeln!(script, "{} {}", a.commit, b.commit);
+        for Question { base, ours, theirs } in &pairs[verdicts.len()..] {
+            let base = base.map(|base| format!("{base} -- ")).unwrap_or_default();
+            let _ = writeln!(script, "{base}{ours} {theirs}");
         }
         let call = Git::on(repo, "merge-tree").args(["--write-tree", "--stdin", "--messages"]);
         let call = call.arg("--allow-unrelated-histories").attributes_of(attributes.as_str());

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! git names a conflict by the lines between its markers, whichever side comes first, and these lines are others in another
-//! style of markers. Which style was in force when a person resolved it is not known, so all of them are tried.
+//! style of markers. Which style was in force when a person resolved it is not known, so all of them are tried. The same holds for
+//! line ends: git names what it finds in the worktree, where `core.autocrlf` or an attribute may have made others of them.
 //!
 //! Invariant: the repository's memory is only read; names and resolutions are git's to compute, in a folder that is deleted.
 
@@ -22,6 +23,9 @@ use crate::model::Oid;
 
 /// The styles in which git marks conflicts, the usual one first.
 const STYLES: [&str; 3] = ["merge", "diff3", "zdiff3"];
+
+/// In how many forms a file is tried: each style, and each once more with the line ends of a worktree that has CRLF.
+const FORMS: usize = STYLES.len() * 2;
 
 /// The largest file of the memory that is read, in bytes.
 const LARGEST: u64 = 8 << 20;
@@ -50,7 +54,11 @@ pub fn recorded(
         };
         for (n, path) in paths.iter().enumerate() {
             if let Some((_, blob)) = tree::entry(repo, &merged, path)? {
-                scratch.put(n, style, &tree::blob(repo, &blob)?, onto)?;
+                let marked = tree::blob(repo, &blob)?;
+                scratch.put(n, style, &marked, onto)?;
+                if !marked.contains(&b'\r') {
+                    scratch.put(n, style + STYLES.len(), &marked, onto)?;
+                }
             }
         }
     }
@@ -72,7 +80,8 @@ fn remembers(memory: &Path) -> bool {
     fs::read_dir(memory).is_ok_and(|mut inside| inside.next().is_some())
 }
 
-/// A repository with nothing but conflicts in it: the `n`th file in each style is `n.style`, its marked text beside it.
+/// A repository with nothing but conflicts in it: the `n`th file in each form is `n.style`, with CRLF `n.style-crlf`, its marked
+/// text beside it.
 struct Scratch {
     folder: tempfile::TempDir,
     git: PathBuf,
@@ -98,21 +107,23 @@ impl Scratch {
         Ok(Self { folder, git, files })
     }
 
-    fn name(n: usize, style: usize) -> String {
-        format!("{n}.{}", STYLES[style])
+    fn name(n: usize, form: usize) -> String {
+        let ends = if has_crlf(form) { "-crlf" } else { "" };
+        format!("{n}.{}{ends}", STYLES[form % STYLES.len()])
     }
 
-    fn marked(&self, n: usize, style: usize) -> PathBuf {
-        self.folder.path().join(Self::name(n, style))
+    fn marked(&self, n: usize, form: usize) -> PathBuf {
+        self.folder.path().join(Self::name(n, form))
     }
 
     /// Puts a marked file there; its markers are as long as they are in the repository, where attributes may say so.
-    fn put(&self, n: usize, style: usize, marked: &[u8], onto: &Oid) -> Result<(), GitError> {
+    fn put(&self, n: usize, form: usize, marked: &[u8], onto: &Oid) -> Result<(), GitError> {
         let mut lines = marked.split_inclusive(|b| *b == b'\n');
         let size = lines.find_map(|line| marker(line, onto)).map_or(7, |head| head.len() - 1);
-        let name = Self::name(n, style);
-        fs::write(self.files.join(&name), marked)?;
-        fs::write(self.marked(n, style), marked)?;
+        let name = Self::name(n, form);
+        let text = if has_crlf(form) { with_crlf(marked) } else { marked.to_owned() };
+        fs::write(self.files.join(&name), &text)?;
+        fs::write(self.marked(n, form), &text)?;
         let attributes = self.git.join("info/attributes");
         let mut known = fs::read(&attributes).unwrap_or_default();
         known.extend_from_slice(format!("{name} conflict-marker-size={size}\n").as_bytes());
@@ -122,7 +133,8 @@ impl Scratch {
     /// Says in the index that these files are in conflict; of what stands there git needs only the names.
     fn stage(&self, files: usize, any: &Oid) -> Result<(), GitError> {
         let mut script = Vec::new();
-        for name in (0..files).flat_map(|n| (0..STYLES.len()).map(move |style| Self::name(n, style))) {
+        let names = (0..files).flat_map(|n| (0..FORMS).map(move |form| Self::name(n, form)));
+        for name in names.filter(|name| self.files.join(name).exists()) {
             for stage in 1..=3 {
                 script.extend_from_slice(format!("100644 {any} {stage}\t{name}\0").as_bytes());
             }
@@ -180,16 +192,38 @@ impl Scratch {
 
     /// Returns what git made of the `n`th file in whichever style it was remembered.
     fn result(&self, n: usize) -> Result<Option<Vec<u8>>, GitError> {
-        for style in 0..STYLES.len() {
-            let path = self.files.join(Self::name(n, style));
+        for form in 0..FORMS {
+            let path = self.files.join(Self::name(n, form));
             if !path.exists() {
                 continue;
             }
             let text = fs::read(path)?;
-            if text != fs::read(self.marked(n, style))? {
-                return Ok(Some(text));
+            if text != fs::read(self.marked(n, form))? {
+                return Ok(Some(if has_crlf(form) { without_crlf(&text) } else { text }));
             }
         }
         Ok(None)
     }
+}
+
+fn has_crlf(form: usize) -> bool {
+    form >= STYLES.len()
+}
+
+fn with_crlf(text: &[u8]) -> Vec<u8> {
+    text.iter()
+        .flat_map(|byte| if *byte == b'\n' { &b"\r\n"[..] } else { std::slice::from_ref(byte) })
+        .copied()
+        .collect()
+}
+
+fn without_crlf(text: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\r\n") {
+            Some(line) => lines.extend(line.iter().chain(b"\n")),
+            None => lines.extend(line),
+        }
+    }
+    lines
 }

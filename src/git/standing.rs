@@ -10,15 +10,41 @@ use fs_err as fs;
 
 use super::command::Git;
 use super::scratch::Scratch;
-use super::status::in_progress;
+use super::status::{InProgress, in_progress};
 use super::{Checkout, GitError};
 use crate::model::Oid;
 
-/// Tells whether what lies in a worktree belongs to the tip of `branch`, short: it is on it, and in the middle of nothing.
-pub fn belongs(checkout: &Checkout, branch: &str) -> bool {
+/// What a worktree stands at, where that is not the tip of its branch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Foreign {
+    /// The folder is not there.
+    #[error("gone")]
+    Gone,
+    /// Something was begun and not ended.
+    #[error("in the middle of {}", .0.words())]
+    Unfinished(InProgress),
+    /// It is on another branch, short.
+    #[error("on the branch `{0}`")]
+    Branch(String),
+    /// It is on none.
+    #[error("on no branch")]
+    Detached,
+}
+
+/// Returns nothing if what lies in a worktree belongs to the tip of `branch`, short: it is on it, and in the middle of nothing.
+pub fn belongs(checkout: &Checkout, branch: &str) -> Result<(), Foreign> {
+    if !checkout.path().is_dir() {
+        return Err(Foreign::Gone);
+    }
+    if let Some(what) = in_progress(checkout) {
+        return Err(Foreign::Unfinished(what));
+    }
     let head = fs::read_to_string(checkout.git_dir().join("HEAD")).unwrap_or_default();
-    let on = head.trim_end().strip_prefix("ref: refs/heads/") == Some(branch);
-    on && in_progress(checkout).is_none() && checkout.path().is_dir()
+    match head.trim_end().strip_prefix("ref: refs/heads/") {
+        Some(on) if on == branch => Ok(()),
+        Some(on) => Err(Foreign::Branch(on.to_owned())),
+        None => Err(Foreign::Detached),
+    }
 }
 
 /// Returns the tree of everything in a worktree at `head`, as git would commit it: staged, unstaged and untracked files, not

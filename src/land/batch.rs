@@ -102,9 +102,9 @@ impl Course<'_> {
         report: &mut Report,
     ) -> Result<Batched<'t>, LandError> {
         let mut fit = Vec::new();
-        let settled = Settled::of(self.landing.repo, tasks.iter().copied());
+        let settled = Settled::of(self.landing.site.repo, tasks.iter().copied());
         for task in tasks {
-            match ready(self.landing.repo, task, &settled, report)? {
+            match ready(self.landing.site.repo, task, &settled, report)? {
                 Ok(ready) => fit.push(Taken { task, ready }),
                 Err(why) => self.leave_out(task, why, taken, journal, report)?,
             }
@@ -114,7 +114,7 @@ impl Course<'_> {
         for _ in 0..ROUNDS {
             let target = self.landing.target;
             let gone = || LandError::NoTarget { target: target.to_owned() };
-            let old = self.landing.repo.branch_tip(target)?.ok_or_else(gone)?;
+            let old = self.landing.site.repo.branch_tip(target)?.ok_or_else(gone)?;
             let chain = self.chain(&mut fit, &mut alone, &old)?;
             if chain.is_empty() {
                 return Ok(Batched { ended: Ended::Green, alone, behind: Vec::new() });
@@ -141,7 +141,7 @@ impl Course<'_> {
     ) -> Result<(), LandError> {
         if taken.contains(&task.id) {
             let event = Event::LandingAborted { reason: why.to_string() };
-            journal.append(self.landing.clock.now(), vec![(Some(task.id.clone()), event)])?;
+            journal.append(self.landing.site.clock.now(), vec![(Some(task.id.clone()), event)])?;
         }
         report.tasks.push(Landed { fate: Fate::LeftOut(why), ..Landed::new(task) });
         Ok(())
@@ -155,7 +155,7 @@ impl Course<'_> {
         journal: &mut Journal,
         report: &mut Report,
     ) -> Result<(), LandError> {
-        let changed = journal.transact(self.landing.clock.now(), |roster| {
+        let changed = journal.transact(self.landing.site.clock.now(), |roster| {
             let mut events = Vec::new();
             let mut changed = Vec::new();
             for Taken { task, ready } in &*fit {
@@ -191,7 +191,7 @@ impl Course<'_> {
         alone: &mut Vec<&'t Task>,
         old: &Oid,
     ) -> Result<Vec<Link<'t>>, LandError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let way = Way::to(repo, self.landing.target)?;
         loop {
             let heads: Vec<Oid> = fit.iter().map(|there| there.ready.head.clone()).collect();
@@ -281,7 +281,7 @@ impl Course<'_> {
                 Outcome::Moved | Outcome::Blocked(_) => return Ok(Chained::Moved),
             }
             for link in &chain[..green] {
-                if let Err(cause) = review::drop_candidate(self.landing.repo, link.task) {
+                if let Err(cause) = review::drop_candidate(self.landing.site.repo, link.task) {
                     self.landing.observer.warn(&format!("a candidate is not dropped: {cause}"));
                 }
                 report.tasks.push(Landed {
@@ -300,7 +300,7 @@ impl Course<'_> {
         let onto = if red > 1 { chain[red - 2].tip.clone() } else { old.clone() };
         let log = Some(failure.log.to_string_lossy().into_owned());
         let event = Event::Rejected { reason: failure.to_string(), onto, log };
-        journal.append(self.landing.clock.now(), vec![(Some(culprit.task.id.clone()), event)])?;
+        journal.append(self.landing.site.clock.now(), vec![(Some(culprit.task.id.clone()), event)])?;
         report.tasks.push(Landed {
             head: Some(culprit.head.clone()),
             fate: Fate::Rejected(failure),
@@ -315,7 +315,7 @@ impl Course<'_> {
     fn check(&self, part: &[Link<'_>]) -> Result<Verdict, LandError> {
         let tip = &part.last().expect("a part that is checked is never empty").tip;
         let steps =
-            steps_of_all(self.landing.checks, self.landing.settings, part.iter().map(|link| link.task));
+            steps_of_all(self.landing.checks, self.landing.site.settings, part.iter().map(|link| link.task));
         let who = Passengers { first: part[0].task.name(), more: part.len() - 1 };
         Ok(self.bench.verify(&who, tip, &steps)?)
     }

@@ -15,6 +15,9 @@ const SQUASH: &str = "{{ title }}\n\n{% for commit in commits %}* {{ commit.subj
 /// As git words it, and what the branch does.
 const MERGE: &str = "Merge branch '{{ branch }}'{% if target not in ['main', 'master'] %} into {{ target }}{% endif %}\
     \n\n{{ title }}\n";
+/// What a template may use up: a step of it is one, and no message of a thousand commits needs a tenth of this. One that
+/// goes round for ever would end no landing.
+const FUEL: u64 = 2_000_000;
 /// The longest first line that is made of a prompt, in characters.
 const TITLE: usize = 72;
 
@@ -112,6 +115,7 @@ impl Message {
         };
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_fuel(Some(FUEL));
         let source = self.own.as_deref().unwrap_or(built_in);
         environment.add_template("message", source).map_err(|error| broken(&error))?;
         let template = environment.get_template("message").map_err(|error| broken(&error))?;
@@ -244,6 +248,8 @@ mod tests {
         assert!(
             refused("{{ name }}\n{% for %}").starts_with("the template `[merge] message` fails in line 2: ")
         );
+        let endless = "{% for i in range(9999) %}{% for j in range(9999) %}{{ i }}{% endfor %}{% endfor %}";
+        assert!(refused(endless).ends_with("engine ran out of fuel"), "{}", refused(endless));
         assert_eq!(refused("{# nothing #}"), "the template `[merge] message` gives an empty message");
         let own = Message::new("{{ name }}: {{ title }}  \n\n\n\n{{ commits[0].short }}\n\n").unwrap();
         assert_eq!(own.of(&sample(Kind::Squash)).unwrap(), "task: Add a file\n\naaaaaaaaaa\n");

@@ -57,21 +57,16 @@ use crate::git::replay::Replayer;
 use crate::git::{GitError, Repo};
 use crate::model::observer::Observer;
 use crate::model::settings::MergeStyle;
-use crate::model::{Clock, Oid, Settings, Task, TaskId};
+use crate::model::{Clock, Oid, Task, TaskId};
 use crate::process::halt::{self, Answer, Cause, Halt};
 use crate::store::{Journal, JournalError, Layout, Lock, LockError, lock};
+use crate::workspace::Site;
 
 /// What is to be landed, where and how.
 #[derive(Clone, Copy)]
 pub struct Landing<'a> {
-    /// The repository.
-    pub repo: &'a Repo,
-    /// Its state folder.
-    pub layout: &'a Layout,
-    /// Its settings.
-    pub settings: &'a Settings,
-    /// The time, for the journal.
-    pub clock: &'a dyn Clock,
+    /// The repository, its state folder and settings, and the time for the journal.
+    pub site: &'a Site<'a>,
     /// Who hears of the progress.
     pub observer: &'a dyn Observer,
     /// The branch to land on, short.
@@ -92,6 +87,8 @@ pub struct Landing<'a> {
     pub patience: Duration,
     /// The repository's own template of a resolver's prompt, as committed on the target.
     pub template: Option<&'a [u8]>,
+    /// Tells what is wrong with the configuration of `wt` that the second commit would bring where the first one is.
+    pub config_fault: &'a dyn Fn(&Oid, &Oid) -> Option<String>,
     /// Whether it is to end before its time.
     pub halt: &'a Halt,
 }
@@ -188,35 +185,36 @@ pub enum LandError {
 /// Lands what is wanted, as far as it goes. An error means that nothing was begun; what ends a landing halfway stands in
 /// [`Report::stopped`].
 pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, LandError> {
+    let site = landing.site;
     let style = Style::of(landing)?;
     let held = match landing.mode {
         Mode::Real => Some(turn::take(landing)?),
         Mode::DryRun => None,
     };
     if held.is_some() {
-        settle_held(landing.repo, journal, landing.clock.now(), "the landing was interrupted")?;
+        settle_held(site.repo, journal, site.clock.now(), "the landing was interrupted")?;
     }
-    let heeding = held.is_some().then(|| landing.halt.heed(&landing.layout.landing_control()));
+    let heeding = held.is_some().then(|| landing.halt.heed(&site.layout.landing_control()));
     let _heeding = heeding.transpose().map_err(LandError::Deaf)?;
     let no_target = || LandError::NoTarget { target: landing.target.to_owned() };
-    let before = landing.repo.branch_tip(landing.target)?.ok_or_else(no_target)?;
-    Way::to(landing.repo, landing.target)?;
+    let before = site.repo.branch_tip(landing.target)?.ok_or_else(no_target)?;
+    Way::to(site.repo, landing.target)?;
 
     let tip_of = |task: &Task| {
         let branch = &task.workspace.as_ref()?.branch;
-        landing.repo.branch_tip(branch).ok().flatten()
+        site.repo.branch_tip(branch).ok().flatten()
     };
     let untried = |task: &Task| resolve::untried(landing, task);
     let roster = journal.read()?;
     // Without it the order is another, and nothing else.
-    let clashes = clash::clashes(landing.repo, landing.layout, roster, landing.target).unwrap_or_default();
+    let clashes = clash::clashes(site.repo, site.layout, roster, landing.target).unwrap_or_default();
     let clashes = |id: &TaskId| clashes.get(id).copied().unwrap_or(0);
     let queue = queue::queue(roster, landing.wanted, landing.target, &before, tip_of, clashes, untried)?;
     let tasks: Vec<Task> = queue.tasks.into_iter().cloned().collect();
     if let Some(lock) = &held {
         lock.write(&turn::holder(landing, &tasks));
     }
-    let fences = Fences::of(&landing.settings.merge.review, roster);
+    let fences = Fences::of(&site.settings.merge.review, roster);
     let orphaned = queue.orphaned.into_iter().map(|orphan| Landed {
         fate: Fate::LeftOut(LeftOut::Parent { parent: orphan.parent.name.clone(), state: orphan.state }),
         ..Landed::new(orphan.task)
@@ -232,8 +230,8 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
         stopped: None,
     };
     // Without it a child may conflict with what its parent became, and nothing is lost.
-    let brought = brought(landing.repo, roster, &before).unwrap_or_default();
-    let replayer = Replayer::without(landing.repo, brought);
+    let brought = brought(site.repo, roster, &before).unwrap_or_default();
+    let replayer = Replayer::without(site.repo, brought);
     match &held {
         Some(lock) => Course::new(landing, lock, fences, style, replayer).run(&tasks, journal, &mut report),
         None => Rehearsal::new(landing, fences, before, style, replayer).run(&tasks, &mut report)?,

@@ -23,6 +23,7 @@ use crate::git::{GitError, LinkedWorktree, Repo};
 use crate::model::text::one_line;
 use crate::model::{Event, Oid, State, Task, TaskId, Workspace};
 use crate::store::{Journal, Lock};
+use crate::workspace::Site;
 use crate::workspace::shared;
 
 /// How often a task is replayed because the target moved under it.
@@ -51,6 +52,9 @@ pub(super) fn ready<'a>(
         return Ok(Err(LeftOut::Parent { parent, state }));
     }
     let Some(workspace) = &task.workspace else { return Ok(Err(LeftOut::NoBranch)) };
+    if workspace.branch == report.target {
+        return Ok(Err(LeftOut::Itself));
+    }
     let Some(head) = repo.branch_tip(&workspace.branch)? else { return Ok(Err(LeftOut::NoBranch)) };
     let empty = head == workspace.base && !matches!(task.state, State::Done { skipped: true });
     match shared::committed(repo, &head) {
@@ -118,8 +122,8 @@ impl<'a> Course<'a> {
         replayer: Replayer<'a>,
     ) -> Self {
         let id = uuid::Uuid::now_v7().simple().to_string();
-        let logs = landing.layout.landing(&id);
-        let passed = Passed::at(landing.layout.passed());
+        let logs = landing.site.layout.landing(&id);
+        let passed = Passed::at(landing.site.layout.passed());
         let bench = Bench {
             landing,
             lock,
@@ -142,13 +146,13 @@ impl<'a> Course<'a> {
         }
         let place = |id: &TaskId| tasks.iter().position(|task| task.id == *id);
         report.tasks.sort_by_key(|landed| place(&landed.id));
-        if let Ok(Some(after)) = self.landing.repo.branch_tip(self.landing.target) {
+        if let Ok(Some(after)) = self.landing.site.repo.branch_tip(self.landing.target) {
             report.after = after;
         }
     }
 
     fn batches(&self, tasks: &[Task], journal: &mut Journal, report: &mut Report) -> Result<(), LandError> {
-        let Landing { checks, settings, .. } = *self.landing;
+        let Landing { site: &Site { settings, .. }, checks, .. } = *self.landing;
         let most = usize::try_from(settings.merge.batch).unwrap_or(usize::MAX);
         let unchecked = steps_of_all(checks, settings, tasks).is_empty();
         let mut size = Size::new(if unchecked { tasks.len() } else { most });
@@ -183,7 +187,9 @@ impl<'a> Course<'a> {
     /// A full disk, say, may make this impossible too; then the next command does it.
     fn put_right(&self, cause: &LandError, journal: &mut Journal) {
         let reason = format!("not landed: {}", one_line(&cause.to_string(), 200));
-        if let Err(also) = settle_held(self.landing.repo, journal, self.landing.clock.now(), &reason) {
+        if let Err(also) =
+            settle_held(self.landing.site.repo, journal, self.landing.site.clock.now(), &reason)
+        {
             self.landing.observer.warn(&format!("the landing is settled by the next command: {also}"));
         }
     }
@@ -191,11 +197,11 @@ impl<'a> Course<'a> {
     /// Lands a task that was taken up, by itself.
     fn alone(&self, task: &Task, journal: &mut Journal, report: &Report) -> Result<Landed, LandError> {
         let mut landed = Landed::new(task);
-        let settled = Settled::of(self.landing.repo, [task]);
-        landed.fate = match ready(self.landing.repo, task, &settled, report)? {
+        let settled = Settled::of(self.landing.site.repo, [task]);
+        landed.fate = match ready(self.landing.site.repo, task, &settled, report)? {
             Err(why) => {
                 let event = Event::LandingAborted { reason: why.to_string() };
-                journal.append(self.landing.clock.now(), vec![(Some(task.id.clone()), event)])?;
+                journal.append(self.landing.site.clock.now(), vec![(Some(task.id.clone()), event)])?;
                 Fate::LeftOut(why)
             }
             Ok(ready) => {
@@ -214,9 +220,9 @@ impl<'a> Course<'a> {
         landed: &mut Landed,
     ) -> Result<Fate, LandError> {
         let record = |journal: &mut Journal, event| {
-            journal.append(self.landing.clock.now(), vec![(Some(task.id.clone()), event)])
+            journal.append(self.landing.site.clock.now(), vec![(Some(task.id.clone()), event)])
         };
-        let checks = steps(self.landing.checks, self.landing.settings, task);
+        let checks = steps(self.landing.checks, self.landing.site.settings, task);
         let checks = checks.into_iter().map(|step| (step.name, step.run)).collect();
         let logs = self.bench.logs.clone();
         let mut resolver = Resolver::new(self.landing, self.bench.lock, &self.steps, task, logs, checks);
@@ -239,7 +245,7 @@ impl<'a> Course<'a> {
 
     /// Remembers what was resolved, for it has landed. A failure costs another call some day, and no work.
     fn remember(&self, task: &Task, resolver: &Resolver<'_>) {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let tally = &resolver.tally;
         let new = tally.fresh.iter().chain(&tally.by_hand).map(|(key, text)| (key.as_str(), text));
         if let Err(cause) = remembered::keep(repo, new).and_then(|()| review::drop_candidate(repo, task)) {
@@ -255,7 +261,7 @@ impl<'a> Course<'a> {
         about: &mut Landed,
         resolver: &mut Resolver<'_>,
     ) -> Result<Round, LandError> {
-        let Landing { repo, observer, target, settings, .. } = *self.landing;
+        let Landing { site: &Site { repo, settings, .. }, observer, target, .. } = *self.landing;
         let gone = || LandError::NoTarget { target: target.to_owned() };
         let old = repo.branch_tip(target)?.ok_or_else(gone)?;
         observer.step(&format!("replaying `{}` onto `{target}`", task.name()));
@@ -327,7 +333,7 @@ impl<'a> Course<'a> {
             replayed => replayed?,
         };
         if let Some(event) = resolver.record() {
-            journal.append(self.landing.clock.now(), vec![(Some(resolver.task().id.clone()), event)])?;
+            journal.append(self.landing.site.clock.now(), vec![(Some(resolver.task().id.clone()), event)])?;
             failpoint::hit("land.resolve.after_recorded");
         }
         // An agent that was cut short has not refused anything.
@@ -350,7 +356,7 @@ impl<'a> Course<'a> {
         onto: Oid,
         candidate: Oid,
     ) -> Result<Round, LandError> {
-        review::keep_candidate(self.landing.repo, task, &candidate)?;
+        review::keep_candidate(self.landing.site.repo, task, &candidate)?;
         let reason = one_line(reason, REASON);
         let paths = resolver.tally.paths.clone();
         let event = Event::ReviewNeeded {

@@ -49,7 +49,7 @@ pub(super) fn at(
     commit: &Oid,
     keep: Keep,
 ) -> Result<LinkedWorktree, PlaceError> {
-    let path = landing.repo.worktrees_root().join(folder);
+    let path = landing.site.repo.worktrees_root().join(folder);
     if let Some(there) = existing(landing, &path)? {
         let switched = match keep {
             Keep::Ignored => detached::switch(&there, commit),
@@ -58,12 +58,12 @@ pub(super) fn at(
         return switched.map(|()| there).map_err(PlaceError::Commit);
     }
     let _git = git_lock(landing)?;
-    worktree::add_detached(landing.repo, &path, commit).map_err(PlaceError::Commit)
+    worktree::add_detached(landing.site.repo, &path, commit).map_err(PlaceError::Commit)
 }
 
 /// Takes the lock for worktrees.
 fn git_lock(landing: &Landing<'_>) -> Result<Lock, PlaceError> {
-    let path = landing.layout.lock("git");
+    let path = landing.site.layout.lock("git");
     Lock::take(&path, lock::DEADLINE, "wt merge").map_err(PlaceError::Lock)
 }
 
@@ -74,13 +74,13 @@ fn existing(landing: &Landing<'_>, path: &Path) -> Result<Option<LinkedWorktree>
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => path.to_owned(),
         Err(cause) => return Err(cause.into()),
     };
-    let entries = worktree::list(landing.repo)?;
+    let entries = worktree::list(landing.site.repo)?;
     let entry = entries.into_iter().find(|entry| entry.path == real);
     let Some((name, entry)) = entry.and_then(|entry| Some((entry.entry.clone()?, entry))) else {
         let empty = || fs::read_dir(path).is_ok_and(|mut inside| inside.next().is_none());
         return if !path.exists() || empty() { Ok(None) } else { Err(PlaceError::InTheWay(real)) };
     };
-    let there = LinkedWorktree::open(landing.repo, &name, &real)?;
+    let there = LinkedWorktree::open(landing.site.repo, &name, &real)?;
     if !entry.missing {
         return Ok(Some(there));
     }

@@ -23,6 +23,7 @@ use crate::model::observer::Observer;
 use crate::model::roster::Undoing;
 use crate::model::{Event, Oid, Roster, State, TaskId};
 use crate::store::{Journal, Layout, Lock};
+use crate::workspace::Site;
 
 /// How a target moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,7 +142,7 @@ pub(super) struct Publication<'a> {
 impl Publication<'_> {
     /// Moves the target and records it. After an error the caller settles: it may have moved.
     pub(super) fn publish(&self, journal: &mut Journal) -> Result<Outcome, LandError> {
-        let Landing { repo, clock, target, .. } = self.landing;
+        let Landing { site: &Site { repo, clock, .. }, target, .. } = *self.landing;
         let way = Way::to(repo, target)?;
         if repo.branch_tip(target)?.as_ref() != Some(self.old) {
             return Ok(Outcome::Moved);
@@ -151,7 +152,7 @@ impl Publication<'_> {
         }
         let intent = Event::Publishing {
             landing: self.id.to_owned(),
-            target: (*target).to_owned(),
+            target: target.to_owned(),
             old: self.old.clone(),
             new: self.new.clone(),
             tasks: self.tasks.to_vec(),

@@ -1,7 +1,7 @@
 //! Which tasks land, and in which order. Pure: the roster, the commits of their branches and of the target → a queue.
 //!
-//! Order: parents before their children, then priority, then fewest predicted conflicts, then age. Invariant: a task stands in the queue only if each of
-//! its parents has landed or stands before it.
+//! Order: parents before their children, then priority, then fewest predicted conflicts, then age. Invariant: a task stands
+//! in the queue only if each of its parents has landed or stands before it.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +12,8 @@ use crate::model::{Oid, Roster, State, Task, TaskId, TaskName, line};
 pub enum Wanted {
     /// Every one that is ready and was meant for the target.
     Ready,
+    /// The same, but for those that somebody took back and that nobody has worked on since: they land when a person says so.
+    ByItself,
     /// Every one that is ready, whatever it was meant for.
     ReadyForAny,
     /// These.
@@ -77,10 +79,12 @@ pub fn queue<'a>(
             let names: BTreeSet<&TaskName> = names.iter().collect();
             names.into_iter().map(|name| named(roster, name)).collect::<Result<_, _>>()?
         }
-        Wanted::Ready | Wanted::ReadyForAny => {
+        Wanted::Ready | Wanted::ByItself | Wanted::ReadyForAny => {
             let mut ready = Vec::new();
             for task in roster.live().filter(|t| *wanted == Wanted::ReadyForAny || t.spec.target == target) {
                 match task.state {
+                    State::Done { .. }
+                        if *wanted == Wanted::ByItself && was_taken_back(task, head(task).as_ref()) => {}
                     State::Done { .. } => ready.push(task),
                     State::Conflict | State::Rejected if changed(task, tip, head(task).as_ref()) => {
                         ready.push(task);
@@ -123,6 +127,12 @@ fn changed(task: &Task, tip: &Oid, head: Option<&Oid>) -> bool {
     let last = task.landing.as_ref();
     last.and_then(|landing| landing.onto.as_ref()) != Some(tip)
         || last.and_then(|landing| landing.head.as_ref()) != head
+}
+
+/// Tells whether somebody took back the landing of what the branch holds now.
+fn was_taken_back(task: &Task, head: Option<&Oid>) -> bool {
+    let taken_back = task.landing.as_ref().and_then(|landing| landing.taken_back.as_ref());
+    taken_back.is_some() && taken_back == head
 }
 
 /// Puts parents before their children; what cannot be put anywhere lacks a parent.

@@ -10,6 +10,7 @@ use super::style::Style;
 use super::{Conflicts, LandError, Landing, resolve, review};
 use crate::git::replay::Replayer;
 use crate::model::{Oid, Task};
+use crate::workspace::Site;
 
 /// A landing that is only told.
 pub(super) struct Rehearsal<'a> {
@@ -35,7 +36,7 @@ impl<'a> Rehearsal<'a> {
 
     /// Replays `tasks` one on top of the other, without checks.
     pub(super) fn run(mut self, tasks: &[Task], report: &mut Report) -> Result<(), LandError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let way = Way::to(repo, self.landing.target)?;
         let settled = Settled::of(repo, tasks);
         for task in tasks {
@@ -62,7 +63,7 @@ impl<'a> Rehearsal<'a> {
         way: &Way,
         about: &mut Landed,
     ) -> Result<Fate, LandError> {
-        let Landing { repo, settings, conflicts, .. } = *self.landing;
+        let Landing { site: &Site { repo, settings, .. }, conflicts, .. } = *self.landing;
         let mut replayed = self.style.replay(&mut self.replayer, task, ready, &self.tip)?;
         let mut reason = None;
         if let Replay::Conflict { commit: Some(_), paths } = &replayed {

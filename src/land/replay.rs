@@ -6,7 +6,8 @@ use crate::git::replay::{self, Brought, Merged, Outcome, Pending, Replayer, Stop
 use crate::git::{GitError, Repo, landed};
 use crate::model::event::ConflictedPath;
 use crate::model::settings::{MergeStyle, Merges};
-use crate::model::{Oid, Roster, State, Workspace};
+use crate::model::{Oid, Roster, Workspace};
+use crate::workspace::Site;
 
 /// How many landed tasks are looked at, newest first: on older ones nothing stands any more.
 const LOOK_BACK: usize = 2000;
@@ -74,7 +75,7 @@ fn try_replay(
     tip: &Oid,
     head: &Oid,
 ) -> Result<Raw, GitError> {
-    let Landing { repo, style, settings, .. } = *landing;
+    let Landing { site: &Site { repo, settings, .. }, style, .. } = *landing;
     let outcome = replayer.replay(tip, head)?;
     if let Some(merge) = outcome.pending.iter().find(|commit| commit.is_merge())
         && style != MergeStyle::MergeCommit
@@ -102,15 +103,6 @@ fn try_replay(
 
 /// Returns what of the landed tasks' own commits is not on `target` as it is: who stands on it must not bring it again.
 pub fn brought(repo: &Repo, roster: &Roster, target: &Oid) -> Result<Brought, GitError> {
-    let mut landed: Vec<_> = roster
-        .tasks()
-        .filter(|task| task.state == State::Landed)
-        .filter_map(|task| {
-            let landing = task.landing.as_ref()?;
-            Some((task.order, landing.head.clone()?, landing.tip.clone()?))
-        })
-        .collect();
-    landed.sort_by_key(|(order, ..)| std::cmp::Reverse(*order));
-    let newest: Vec<_> = landed.into_iter().take(LOOK_BACK).map(|(_, head, tip)| (head, tip)).collect();
+    let newest: Vec<_> = roster.landings().into_iter().take(LOOK_BACK).collect();
     Brought::of(repo, target, &newest)
 }

@@ -1,13 +1,12 @@
 //! What a landing came to: one fate a task, as values, and the view that people and scripts read.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::LandError;
 use super::verify::Failure;
 use crate::git::GitError;
 use crate::model::event::{ConflictedPath, ResolvedPath};
-use crate::model::text::{count, one_line};
+use crate::model::text::{count, few, one_line};
 use crate::model::view::{LandResult, LandedView, MergeView, ResolvedView, SCHEMA};
 use crate::model::{Oid, Task, TaskId, TaskName};
 
@@ -136,6 +135,9 @@ pub enum LeftOut {
     /// It has no branch.
     #[error("its branch is missing")]
     NoBranch,
+    /// It was to land on its own branch, which is removed once it has landed.
+    #[error("it cannot land on its own branch")]
+    Itself,
     /// Nothing was ever committed on its branch.
     #[error("its branch has no commits")]
     Empty,
@@ -146,7 +148,7 @@ pub enum LeftOut {
         path: &'static str,
     },
     /// Its workspace has changes that are in no commit.
-    #[error("its workspace has uncommitted changes: {}", listed(.paths))]
+    #[error("its workspace has uncommitted changes: {}", few(.paths))]
     Dirty {
         /// Them, relative to the worktree.
         paths: Vec<String>,
@@ -181,6 +183,12 @@ pub enum LeftOut {
         /// The merge commit.
         commit: Oid,
     },
+    /// With it no command could be run any more, the one that takes it back included.
+    #[error("it would make the configuration useless: {reason}")]
+    Configuration {
+        /// What is wrong.
+        reason: String,
+    },
     /// The template of messages does not fit it.
     #[error("its commit has no message: {reason}")]
     Message {
@@ -188,7 +196,7 @@ pub enum LeftOut {
         reason: String,
     },
     /// Files in the target's checkout are in the way.
-    #[error("uncommitted files in {} are in the way: {}", .checkout.display(), listed(.paths))]
+    #[error("uncommitted files in {} are in the way: {}", .checkout.display(), few(.paths))]
     Overlap {
         /// The checkout.
         checkout: PathBuf,
@@ -218,16 +226,6 @@ impl LeftOut {
             _ => Ok(Self::Unreadable { reason: one_line(&cause.to_string(), 200) }),
         }
     }
-}
-
-/// Names some of several things, and how many more there are.
-pub(super) fn listed(paths: &[String]) -> String {
-    let shown = if paths.len() <= 3 { paths.len() } else { 2 };
-    let mut text = paths[..shown].iter().map(|p| format!("`{p}`")).collect::<Vec<_>>().join(", ");
-    if shown < paths.len() {
-        let _ = write!(text, " and {} more", paths.len() - shown);
-    }
-    text
 }
 
 impl Report {
@@ -270,7 +268,7 @@ impl Landed {
                 view.reason = match self.flaky.as_slice() {
                     [] if *commits == 0 => Some("all of it was on the target already".to_owned()),
                     [] => None,
-                    flaky => Some(format!("passed only when run again: {}", listed(flaky))),
+                    flaky => Some(format!("passed only when run again: {}", few(flaky))),
                 };
             }
             Fate::Nothing => view.reason = Some("nothing to do".to_owned()),

@@ -24,7 +24,9 @@ use crate::git::made::{self, Draft, Signer};
 use crate::git::replay::{Pending, Replayer};
 use crate::git::{GitError, Repo};
 use crate::model::settings::MergeStyle;
+use crate::model::text::one_line;
 use crate::model::{Oid, Task};
+use crate::workspace::Site;
 
 /// The form of a landing.
 #[derive(Debug)]
@@ -40,13 +42,13 @@ pub(super) struct Style<'a> {
 impl<'a> Style<'a> {
     /// Makes sure of everything that could keep commits from being made.
     pub(super) fn of(landing: &'a Landing<'a>) -> Result<Self, LandError> {
-        let message = Message::new(&landing.settings.merge.message)?;
+        let message = Message::new(&landing.site.settings.merge.message)?;
         let signer = match landing.mode {
-            Mode::Real => Signer::of(landing.repo)?,
+            Mode::Real => Signer::of(landing.site.repo)?,
             Mode::DryRun => None,
         };
         if landing.style != MergeStyle::Rebase || signer.is_some() {
-            landing.repo.require_identity()?;
+            landing.site.repo.require_identity()?;
         }
         Ok(Self { landing, message, signer, made: RefCell::default() })
     }
@@ -72,7 +74,7 @@ impl<'a> Style<'a> {
         old: &Oid,
         raw: Raw,
     ) -> Result<Replay, LandError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let (tree, line, own) = match raw {
             Raw::Replayed(Replay::Clean { tip, commits, own }) => {
                 (repo.tree_of(&tip)?, Some((tip, commits)), own)
@@ -102,6 +104,11 @@ impl<'a> Style<'a> {
                 }
             }
         };
+        if tip != *old
+            && let Some(reason) = (self.landing.config_fault)(old, &tip)
+        {
+            return Ok(Replay::Impossible(LeftOut::Configuration { reason: one_line(&reason, 200) }));
+        }
         replayer.has_brought(own.iter().map(|commit| commit.oid.clone()), &tip);
         Ok(Replay::Clean { tip, commits, own })
     }
@@ -116,7 +123,7 @@ impl<'a> Style<'a> {
         own: &[Pending],
         style: Kind,
     ) -> Result<Result<Oid, LeftOut>, GitError> {
-        let Landing { repo, layout, target, .. } = *self.landing;
+        let Landing { site: &Site { repo, layout, .. }, target, .. } = *self.landing;
         let of: Vec<Oid> = [&ready.head, tree].into_iter().chain(parents.iter().copied()).cloned().collect();
         if let Some(made) = self.made.borrow().get(&of) {
             return Ok(Ok(made.clone()));
@@ -153,7 +160,7 @@ impl<'a> Style<'a> {
     /// Signs the last `commits` commits up to `tip`, but for those that are the branch's own.
     fn signed(&self, head: &Oid, tip: Oid, commits: usize) -> Result<Oid, GitError> {
         let Some(signer) = &self.signer else { return Ok(tip) };
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let mut anew = Vec::new();
         let mut at = tip;
         while anew.len() < commits && !repo.is_ancestor(&at, head)? {

@@ -13,13 +13,13 @@ pub(super) fn holder(landing: &Landing<'_>, tasks: &[Task]) -> Holder {
     Holder {
         target: Some(landing.target.to_owned()),
         tasks: tasks.iter().map(|task| task.name().to_string()).collect(),
-        ..Holder::this(landing.command, landing.clock.now())
+        ..Holder::this(landing.command, landing.site.clock.now())
     }
 }
 
 /// Takes the landing lock for this landing, waiting for another one as long as it has patience.
 pub(super) fn take(landing: &Landing<'_>) -> Result<Lock, LandError> {
-    wait(landing.layout, landing.observer, landing.patience, &holder(landing, &[]))
+    wait(landing.site.layout, landing.observer, landing.patience, &holder(landing, &[]))
 }
 
 /// Takes the landing lock, telling whom it waits for.

@@ -12,19 +12,23 @@
 //! Invariants: all that could stand in the way is asked before anything moves; the target goes back only from exactly where
 //! that landing brought it, which a ref keeps; uncommitted files are never touched. Whoever holds the landing lock may settle.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod standing;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use self::standing::last;
 use super::LandError;
 use super::publish::{Way, settle_held};
-use super::report::{LeftOut, listed};
+use super::report::LeftOut;
 use crate::failpoint;
 use crate::git::publish::step_back;
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::{GitError, Repo, history};
 use crate::model::observer::Observer;
 use crate::model::roster::Intent;
-use crate::model::{Event, Oid, Record, Roster, State, Task, TaskId, TaskName};
+use crate::model::text::few;
+use crate::model::{Event, Oid, Roster, State, Task, TaskId, TaskName};
 use crate::store::{Journal, JournalError, Lock, LockError, lock};
 use crate::workspace::Site;
 
@@ -61,7 +65,7 @@ pub enum UndoError {
         target: String,
     },
     /// Others may have it already.
-    #[error("it was pushed: {} has it", listed(.refs))]
+    #[error("it was pushed: {} has it", few(.refs))]
     Pushed {
         /// The remote-tracking branches that have it.
         refs: Vec<String>,
@@ -88,8 +92,14 @@ pub enum UndoError {
         /// Its state's word.
         state: &'static str,
     },
+    /// Its workspace was removed after it was looked at: a landing prunes when its lock is free again.
+    #[error("the workspace of `{name}` was removed meanwhile")]
+    Pruned {
+        /// The task.
+        name: TaskName,
+    },
     /// Uncommitted files are in the way.
-    #[error("uncommitted files in {} are in the way: {}", .checkout.display(), listed(.paths))]
+    #[error("uncommitted files in {} are in the way: {}", .checkout.display(), few(.paths))]
     Overlap {
         /// The checkout.
         checkout: PathBuf,
@@ -228,65 +238,6 @@ pub fn plan(
     })
 }
 
-/// Returns the publications of the last landing that was not taken back, oldest first, back to where something else came
-/// between two of them.
-fn last(records: &[Record], target: Option<&str>) -> Vec<Intent> {
-    let mut standing = standing(records);
-    standing.retain(|there| target.is_none_or(|target| there.target == target));
-    let Some(last) = standing.pop() else { return Vec::new() };
-    let mut run = vec![last];
-    while let Some(before) = standing.pop()
-        && before.landing == run[0].landing
-        && before.new == run[0].old
-    {
-        run.insert(0, before);
-    }
-    run
-}
-
-/// Returns every publication that moved a target and was not taken back, in order.
-fn standing(records: &[Record]) -> Vec<Intent> {
-    let mut open: BTreeMap<&String, Intent> = BTreeMap::new();
-    let mut undoing: BTreeMap<&String, (&Oid, &Oid)> = BTreeMap::new();
-    let mut done: Vec<Intent> = Vec::new();
-    for record in records {
-        match &record.event {
-            Event::Publishing { landing, target, old, new, tasks } => {
-                let intent = Intent {
-                    landing: landing.clone(),
-                    target: target.clone(),
-                    old: old.clone(),
-                    new: new.clone(),
-                    tasks: tasks.clone(),
-                };
-                open.insert(landing, intent);
-            }
-            Event::Published { landing, moved } => {
-                done.extend(open.remove(landing).filter(|_| *moved));
-            }
-            Event::Undoing { landing, from, to, .. } => {
-                undoing.insert(landing, (from, to));
-            }
-            Event::Undone { landing, moved } => {
-                let Some((from, to)) = undoing.remove(landing).filter(|_| *moved) else { continue };
-                let mut at = from.clone();
-                let mut kept: Vec<Intent> = Vec::new();
-                for there in done.into_iter().rev() {
-                    if there.landing == *landing && there.new == at && at != *to {
-                        at = there.old;
-                    } else {
-                        kept.push(there);
-                    }
-                }
-                kept.reverse();
-                done = kept;
-            }
-            _ => {}
-        }
-    }
-    done
-}
-
 /// Returns the tasks that such a landing brought, and those that brought nothing themselves since it had all of theirs.
 fn returning<'r>(
     roster: &'r Roster,
@@ -360,20 +311,27 @@ fn refuse_pushed(repo: &Repo, target: &str, from: &Oid, to: &Oid) -> Result<(), 
     if having.is_empty() { Ok(()) } else { Err(UndoError::Pushed { refs: having }) }
 }
 
-/// Takes a landing back as planned; the workspaces of its tasks are back already.
+/// Takes a landing back as planned; the workspaces of its tasks are back already. After [`UndoError::Pruned`] nothing has
+/// happened, and it is to be planned anew.
 pub fn apply(site: &Site<'_>, _turn: &Turn, journal: &mut Journal, undo: &Undo) -> Result<(), UndoError> {
     let Undo { landing, target, from, to, .. } = undo;
     let repo = site.repo;
     failpoint::hit("undo.before_intent");
     refs::apply(repo, &[RefEdit { name: undo.kept(), new: Some(from.clone()), old: Expected::Any }])?;
+    // Whoever removes a workspace holds it from the look at its task to the record: none goes while its task comes back.
+    let _git = Lock::take(&site.layout.lock("git"), lock::DEADLINE, "wt undo").map_err(UndoError::Busy)?;
     let tasks: Vec<(TaskId, State)> =
         undo.tasks.iter().map(|task| (task.id.clone(), task.to.clone())).collect();
     journal.transact(site.clock.now(), |roster| {
         let mut entries = Vec::new();
         for (id, _) in &tasks {
-            let state = roster.get(id).map_or("unknown", |task| task.state.word());
+            let task = roster.get(id);
+            let state = task.map_or("unknown", |task| task.state.word());
             if state != State::Landed.word() {
                 return Err(UndoError::Changed { name: id.name.clone(), state });
+            }
+            if task.is_none_or(|task| task.workspace.is_none()) {
+                return Err(UndoError::Pruned { name: id.name.clone() });
             }
         }
         let (landing, target) = (landing.clone(), target.clone());

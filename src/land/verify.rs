@@ -26,6 +26,7 @@ use crate::model::{Oid, Task, TaskName};
 use crate::process::run::{self, Outcome, Shell};
 use crate::store::layout::private_folder;
 use crate::store::{Lock, LockError, lock};
+use crate::workspace::Site;
 use crate::workspace::environment::{self, EnvironmentError};
 
 /// The folder of the worktree, below the root of all worktrees.
@@ -216,7 +217,7 @@ impl Bench<'_> {
         if steps.is_empty() {
             return Ok(Verdict::Passed { flaky });
         }
-        let tree = self.landing.repo.tree_of(commit)?;
+        let tree = self.landing.site.repo.tree_of(commit)?;
         if self.surroundings.borrow().is_none() {
             *self.surroundings.borrow_mut() = Some(self.surroundings_now()?);
         }
@@ -274,8 +275,8 @@ impl Bench<'_> {
     }
 
     fn surroundings_now(&self) -> Result<String, VerifyError> {
-        let settings = &self.landing.settings.workspace;
-        let (main, paths) = environment::sources(self.landing.repo, settings)?.unwrap_or_default();
+        let settings = &self.landing.site.settings.workspace;
+        let (main, paths) = environment::sources(self.landing.site.repo, settings)?.unwrap_or_default();
         Ok(passed::surroundings(&main, &paths, &settings.setup))
     }
 
@@ -308,7 +309,7 @@ impl Bench<'_> {
             PlaceError::Lock(source) => VerifyError::Lock(source),
             PlaceError::Io(source) => VerifyError::Io(source),
         })?;
-        let renewed = submodule::renew(self.landing.repo, &place, commit);
+        let renewed = submodule::renew(self.landing.site.repo, &place, commit);
         renewed.map_err(|source| VerifyError::Worktree { commit: commit.clone(), source })?;
         if !self.furnished.get() {
             self.furnish(&place, commit)?;
@@ -319,13 +320,13 @@ impl Bench<'_> {
 
     /// Brings in the ignored files anew, for they may have changed, and runs the set-up commands that have not run here.
     fn furnish(&self, place: &LinkedWorktree, commit: &Oid) -> Result<(), VerifyError> {
-        let Landing { repo, settings, observer, .. } = *self.landing;
+        let Landing { site: &Site { repo, settings, .. }, observer, .. } = *self.landing;
         let mark = place.checkout().git_dir().join(MARK);
         let text = fs::read(&mark).unwrap_or_default();
         let mut furniture: Furniture = serde_json::from_slice(&text).unwrap_or_default();
         detached::remove(place, &furniture.brought)?;
         let brought = {
-            let path = self.landing.layout.lock("git");
+            let path = self.landing.site.layout.lock("git");
             let _git = Lock::take(&path, lock::DEADLINE, "wt merge").map_err(VerifyError::Lock)?;
             environment::furnish(repo, &settings.workspace, commit, place.path())?
         };

@@ -44,6 +44,8 @@ pub enum WaitReason {
     Parked,
     /// The disk, or the bound of workspaces, has no room for its workspace.
     Room,
+    /// The machine has no memory for another agent.
+    Memory,
 }
 
 impl WaitReason {
@@ -54,6 +56,7 @@ impl WaitReason {
             Self::RateLimit => "rate_limit",
             Self::Parked => "parked",
             Self::Room => "room",
+            Self::Memory => "memory",
         }
     }
 }
@@ -185,6 +188,11 @@ pub enum Event {
     Exhausted,
     /// A person stopped a task that had no process.
     Stopped,
+    /// A person is about to stop every task that runs or waits; each one's end is told by itself.
+    StoppingAll {
+        /// Those that are alive.
+        tasks: Vec<TaskId>,
+    },
     /// The account that it would use cannot be used: it waits for a person.
     Parked {
         /// Why.
@@ -210,6 +218,15 @@ pub enum Event {
         reason: String,
         /// When it may go on, if the day's budget is used up; `None`: its own is.
         until: Option<Timestamp>,
+    },
+    /// It does not start yet: the machine lacks something.
+    HeldBack {
+        /// What.
+        cause: WaitReason,
+        /// How much of it, for people.
+        reason: String,
+        /// When somebody looks again.
+        until: Timestamp,
     },
     /// What was used lately, as it stood when the journal was rolled.
     CarriedLedger {

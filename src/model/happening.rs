@@ -14,6 +14,7 @@ pub const KINDS: &[&str] = &[
     "parked",
     "budget",
     "room",
+    "memory",
     "done",
     "failed",
     "dead",
@@ -55,6 +56,7 @@ impl Event {
                     WaitReason::RateLimit => "rate_limit",
                     WaitReason::Parked => "parked",
                     WaitReason::Room => "room",
+                    WaitReason::Memory => "memory",
                 },
                 Next::Iterate => "iterate",
                 Next::Failed => "failed",
@@ -68,6 +70,7 @@ impl Event {
             Self::Parked { .. } => "parked",
             Self::Retried => "retried",
             Self::Rebudgeted { .. } | Self::BudgetWarned { .. } | Self::OverBudget { .. } => "budget",
+            Self::HeldBack { cause, .. } => cause.word(),
             Self::MarkedDone { .. } => "done",
             Self::LandingStarted { .. } => "landing",
             Self::LandingAborted { .. } => "landing_aborted",
@@ -86,6 +89,7 @@ impl Event {
             Self::Publishing { .. }
             | Self::Undoing { .. }
             | Self::Undone { .. }
+            | Self::StoppingAll { .. }
             | Self::Published { .. }
             | Self::Carried { .. }
             | Self::CarriedLedger { .. }
@@ -101,6 +105,7 @@ impl Event {
             | Self::Parked { reason }
             | Self::BudgetWarned { reason, .. }
             | Self::OverBudget { reason, .. }
+            | Self::HeldBack { reason, .. }
             | Self::LandingAborted { reason }
             | Self::ReviewNeeded { reason, .. }
             | Self::Rejected { reason, .. }

@@ -115,6 +115,25 @@ impl Roster {
         self.get(id).is_none_or(|task| task.state == State::Landed)
     }
 
+    /// Returns whether `parent` holds `task` up no more: it has landed, or its work is done where that is enough.
+    pub fn is_met(&self, task: &Task, parent: &TaskId) -> bool {
+        let done = || self.get(parent).is_some_and(|parent| parent.state.has_finished_work());
+        self.has_landed(parent) || (task.spec.after_done.contains(&parent.name) && done())
+    }
+
+    /// Returns what each task that has landed was and became, newest first: its branch's commit, and the one on the target.
+    pub fn landings(&self) -> Vec<(Oid, Oid)> {
+        let landed = self.tasks.values().filter(|task| task.state == State::Landed);
+        let mut landings: Vec<_> = landed
+            .filter_map(|task| {
+                let landing = task.landing.as_ref()?;
+                Some((task.order, landing.head.clone()?, landing.tip.clone()?))
+            })
+            .collect();
+        landings.sort_by_key(|(order, ..)| std::cmp::Reverse(*order));
+        landings.into_iter().map(|(_, head, tip)| (head, tip)).collect()
+    }
+
     /// Returns intents that were never settled.
     pub fn intents(&self) -> &[Intent] {
         &self.intents
@@ -149,6 +168,7 @@ impl Roster {
                 tasks: tasks.clone(),
             }),
             Event::Undone { landing, .. } => self.undoings.retain(|undoing| undoing.landing != *landing),
+            Event::StoppingAll { tasks } => self.mark_stopped(tasks),
             Event::CarriedLedger { ledger } => self.ledger = ledger.clone(),
             _ => {}
         }
@@ -187,6 +207,7 @@ impl Roster {
                     ended_at: None,
                     outcome: None,
                     outcome_before: None,
+                    stopped_with_all: None,
                     landing: None,
                     approved: None,
                     trash: None,
@@ -214,6 +235,23 @@ impl Roster {
                 }
                 None => Err(BadTransition { from: "unknown", event: "changed" }),
             },
+        }
+    }
+}
+
+impl Roster {
+    /// Marks the tasks that are stopped all at once. Only the last time counts; the same again, for one that did not end the
+    /// first time, is no other time.
+    fn mark_stopped(&mut self, tasks: &[TaskId]) {
+        let again = |id: &TaskId| self.get(id).is_some_and(|task| task.stopped_with_all.is_some());
+        if !tasks.iter().all(again) {
+            self.tasks.values_mut().for_each(|task| task.stopped_with_all = None);
+        }
+        for id in tasks {
+            if let Some(task) = self.tasks.get_mut(id) {
+                let state = &task.state;
+                task.stopped_with_all.get_or_insert_with(|| state.clone());
+            }
         }
     }
 }

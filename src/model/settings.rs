@@ -50,6 +50,11 @@ pub struct Limits {
     pub timeout: Duration,
     /// The longest silence of an agent.
     pub stall: Duration,
+    /// The processor time that the start of an agent takes: two start that far from each other, divided by the processors;
+    /// zero: all at once.
+    pub stagger: Duration,
+    /// The memory that must be left for another agent to start, in bytes; 0: nobody looks.
+    pub memory: u64,
     /// Attempts beyond the first.
     pub retries: u32,
     /// What a task may cost, in US dollars; 0: no bound.
@@ -266,6 +271,8 @@ impl Default for Settings {
                 worktrees: 0,
                 timeout: Duration::from_secs(30 * 60),
                 stall: Duration::from_secs(10 * 60),
+                stagger: Duration::from_secs(1),
+                memory: 512_000_000,
                 retries: 2,
                 budget_usd: 0.0,
                 budget_tokens: 0,

@@ -67,6 +67,10 @@ pub struct TaskSpec {
     /// Tasks that must have landed first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<TaskId>,
+    /// Those of `after` that need only be done for it to start; it starts from the branch of one that has not landed by then,
+    /// and lands after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after_done: Vec<TaskName>,
     /// 1 (first) to 5.
     pub priority: u8,
     /// Globs of paths that this task is responsible for.
@@ -126,6 +130,7 @@ impl TaskSpec {
             base: None,
             target: target.into(),
             after: Vec::new(),
+            after_done: Vec::new(),
             priority: 3,
             owns: Vec::new(),
             avoids: Vec::new(),
@@ -201,6 +206,9 @@ pub struct Landing {
     /// The folder that keeps what an agent saw and said of the conflicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<String>,
+    /// The branch's commit whose landing was taken back, until it lands again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_back: Option<Oid>,
     /// The state in which it was taken up, once it has landed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<State>,
@@ -280,6 +288,9 @@ pub struct Task {
     /// Why it is where it is, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// Where it stood when a person last stopped all tasks at once; `None`: it was not alive then, or was taken up since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_with_all: Option<State>,
     /// The outcome before it was removed, for when it is restored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome_before: Option<String>,

@@ -58,6 +58,16 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Names some of several things, and how many more there are.
+pub fn few(names: &[impl std::fmt::Display]) -> String {
+    let shown = if names.len() <= 3 { names.len() } else { 2 };
+    let mut text = names[..shown].iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if shown < names.len() {
+        let _ = write!(text, " and {} more", names.len() - shown);
+    }
+    text
+}
+
 /// Returns "1 commit", "2 commits".
 pub fn count(n: usize, noun: &str) -> String {
     match (n, noun.strip_suffix('y')) {

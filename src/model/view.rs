@@ -144,6 +144,9 @@ pub struct TaskView {
     pub priority: u8,
     /// The tasks that must land first.
     pub after: Vec<String>,
+    /// Those of them that need only be done for it to start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after_done: Vec<String>,
     /// The number of its last attempt.
     pub attempt: u32,
     /// The iteration of its loop.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use self::stand::{Memories, Stand, Standing};
+use self::stand::{Memories, Sides, Stand, Standing};
 use crate::git::pairs::{self, Comparer, Side, Verdict};
 use crate::git::scratch::Scratch;
 use crate::git::{GitError, Repo};
@@ -91,7 +91,8 @@ pub fn look(
             uncommitted: stands.uncommitted,
             files_changed: stands.files,
             target_conflicts: found.with_target.get(n).cloned().unwrap_or_default(),
-            skipped: stands.skipped.clone(),
+            skipped: stands.sides.as_ref().err().cloned(),
+            commits_only: stands.commits_only.clone(),
         }
     };
     let mut pairs: Vec<&Pair> = found.pairs.iter().collect();
@@ -143,19 +144,19 @@ struct Compared {
     unknown: Vec<(usize, usize)>,
 }
 
-/// The tasks that are to be compared with each other, by number, with the commit of their target.
+/// The tasks that are to be compared with each other, with the commit of their target: number, sides, whether uncommitted.
 fn by_target<'a>(standing: &'a [Standing<'_>]) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<&str, Group<'a>> = BTreeMap::new();
     for (n, stands) in standing.iter().enumerate() {
-        let Some(now) = &stands.now else { continue };
+        let Ok(sides) = &stands.sides else { continue };
         let target = stands.task.spec.target.as_str();
-        let group = groups.entry(target).or_insert_with(|| (stands.target.clone(), Vec::new()));
-        group.1.push((n, now, stands));
+        let group = groups.entry(target).or_insert_with(|| (sides.target.clone(), Vec::new()));
+        group.1.push((n, sides, stands.uncommitted));
     }
     groups.into_values().collect()
 }
 
-type Group<'a> = (Oid, Vec<(usize, &'a Stand, &'a Standing<'a>)>);
+type Group<'a> = (Oid, Vec<(usize, &'a Sides, bool)>);
 
 fn compare(
     repo: &Repo,
@@ -168,15 +169,16 @@ fn compare(
     let mut wanted: Vec<(&Stand, &Stand)> = Vec::new();
     let mut numbers = Vec::new();
     for (i, (a, one, _)) in members.iter().enumerate() {
-        wanted.push((&tip, one));
+        wanted.push((&tip, &one.now));
         numbers.push((None, *a));
         for (b, other, _) in &members[i + 1..] {
-            wanted.push((one, other));
+            wanted.push((&one.now, &other.now));
             numbers.push((Some(*a), *b));
         }
     }
     let verdicts = asking.ask(rules.as_deref(), target, &wanted)?;
-    let stands: BTreeMap<usize, &Standing<'_>> = members.iter().map(|(n, _, stands)| (*n, *stands)).collect();
+    let stands: BTreeMap<usize, (&Sides, bool)> =
+        members.iter().map(|(n, sides, uncommitted)| (*n, (*sides, *uncommitted))).collect();
     let mut doubtful = Vec::new();
     for ((a, b), verdict) in numbers.into_iter().zip(verdicts) {
         match (a, verdict) {
@@ -184,7 +186,7 @@ fn compare(
             (Some(a), None) => found.unknown.push((a, b)),
             (Some(_), Some(files)) if files.is_empty() => {}
             (Some(a), Some(files)) => {
-                if stands[&a].uncommitted || stands[&b].uncommitted {
+                if stands[&a].1 || stands[&b].1 {
                     doubtful.push(found.pairs.len());
                 }
                 found.pairs.push(Pair { a, b, files, uncommitted: false });
@@ -194,7 +196,7 @@ fn compare(
     // Whether it is the uncommitted work, the commits alone tell.
     let alone: Vec<(&Stand, &Stand)> = doubtful
         .iter()
-        .map(|n| (&stands[&found.pairs[*n].a].head, &stands[&found.pairs[*n].b].head))
+        .map(|n| (&stands[&found.pairs[*n].a].0.head, &stands[&found.pairs[*n].b].0.head))
         .collect();
     for (n, verdict) in doubtful.into_iter().zip(asking.ask(rules.as_deref(), target, &alone)?) {
         found.pairs[n].uncommitted = verdict.is_some_and(|files| files.is_empty());
@@ -261,11 +263,13 @@ fn remember(layout: &Layout, now: Timestamp, standing: &[Standing<'_>], pairs: &
         tasks.sort();
         Clash { tasks, files: pair.files.clone(), since: now, told: false }
     };
-    let mut clashes = Clashes::load(layout);
-    let nothing = clashes == Clashes::default() && standing.is_empty();
-    clashes.replace(pairs.iter().map(clash).collect(), now);
-    if !nothing && layout.root().exists() {
-        drop(clashes.save(layout));
-    }
-    clashes
+    let fresh: Vec<Clash> = pairs.iter().map(clash).collect();
+    let mut alone = Clashes::load(layout);
+    let nothing = alone == Clashes::default() && standing.is_empty();
+    let kept = (!nothing && layout.root().exists())
+        .then(|| Clashes::change(layout, |known| known.replace(fresh.clone(), now)).ok());
+    kept.flatten().unwrap_or_else(|| {
+        alone.replace(fresh, now);
+        alone
+    })
 }

@@ -11,13 +11,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::git::clean::{self, Answers, Memory};
-use crate::git::{GitError, LinkedWorktree, Repo, foresee, status};
+use crate::git::pairs::{Comparer, Side, merge_from};
+use crate::git::scratch::Scratch;
+use crate::git::{GitError, LinkedWorktree, Repo, status};
 use crate::model::task::Oid;
 use crate::model::{Task, TaskId};
 use crate::store::remembered::{Remembered, Seen, Size, Toward};
 
 /// How many branches are merged in memory by one call: few, so that the first rows need not wait for the last.
 const CHUNK: usize = 8;
+
+/// How many landings are looked at, newest first, for one that a branch stands on.
+const LOOK_BACK: usize = 64;
 
 /// What is known of a task's workspace.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,6 +59,7 @@ pub struct Look {
 
 impl Look {
     /// Begins to look at `tasks`: afterwards everything is known but which worktrees are dirty and which conflicts are new.
+    /// `landings`: what landed tasks were and became, newest first.
     pub fn begin(
         repo: &Repo,
         tasks: &[&Task],
@@ -61,6 +67,7 @@ impl Look {
         now: Timestamp,
         patience: Duration,
         folders: &Arc<Memory>,
+        landings: Vec<(Oid, Oid)>,
     ) -> Result<Self, GitError> {
         let mut checkouts = Vec::new();
         let mut asked = Vec::new();
@@ -89,7 +96,7 @@ impl Look {
         distances(repo, tasks, &earlier, &mut seen)?;
         let before =
             earlier.iter().map(|seen| seen.and_then(|seen| Some((seen.as_of, seen.dirty?)))).collect();
-        let (conflicts, unforeseen) = foresee_conflicts(repo, tasks, &seen, patience);
+        let (conflicts, unforeseen) = foresee_conflicts(repo, tasks, &seen, patience, landings);
         let unanswered = silent.clone();
         Ok(Self { seen, before, asked, dirty, silent, unanswered, conflicts, unforeseen })
     }
@@ -213,6 +220,7 @@ fn foresee_conflicts(
     tasks: &[&Task],
     seen: &[Option<Seen>],
     patience: Duration,
+    landings: Vec<(Oid, Oid)>,
 ) -> (Receiver<(usize, Option<bool>)>, Vec<bool>) {
     let mut unforeseen = vec![false; tasks.len()];
     let mut chunks: Vec<(Oid, Vec<(usize, Oid)>)> = Vec::new();
@@ -232,9 +240,14 @@ fn foresee_conflicts(
     if !chunks.is_empty() {
         let repo = repo.clone();
         std::thread::spawn(move || {
+            let scratch = Scratch::beside(&repo).ok();
+            let mut comparer = scratch.as_ref().and_then(|scratch| Comparer::new(&repo, scratch).ok());
             for (target, pairs) in chunks {
                 let heads: Vec<Oid> = pairs.iter().map(|(_, head)| head.clone()).collect();
-                let verdicts = foresee::would_conflict(&repo, &target, &heads, patience).unwrap_or_default();
+                let foreseen = comparer
+                    .as_mut()
+                    .map(|comparer| would_conflict(&repo, comparer, &target, &heads, &landings, patience));
+                let verdicts = foreseen.and_then(Result::ok).unwrap_or_default();
                 let verdicts = verdicts.into_iter().chain(std::iter::repeat(None));
                 for ((n, _), verdict) in pairs.into_iter().zip(verdicts) {
                     // Nobody may listen any more.
@@ -244,6 +257,43 @@ fn foresee_conflicts(
         });
     }
     (told, unforeseen)
+}
+
+/// Tells for each of the heads whether merging it with `target` would conflict; `None` where git cannot say. Uncommitted work
+/// is not in it, and a landing, which replays commit by commit, may still stop at what a later commit makes good.
+pub fn would_conflict(
+    repo: &Repo,
+    comparer: &mut Comparer<'_>,
+    target: &Oid,
+    heads: &[Oid],
+    landings: &[(Oid, Oid)],
+    patience: Duration,
+) -> Result<Vec<Option<bool>>, GitError> {
+    let side = |commit: &Oid| Ok::<_, GitError>(Side { commit: commit.clone(), tree: repo.tree_of(commit)? });
+    let ours = side(target)?;
+    // One that cannot be read keeps nobody from an answer about the others.
+    let theirs: Vec<Option<Side>> = heads.iter().map(|head| side(head).ok()).collect();
+    let pairs: Vec<(&Side, &Side)> = theirs.iter().flatten().map(|theirs| (&ours, theirs)).collect();
+    let mut told = comparer.merge(&pairs, target, patience, &|_| {})?.into_iter();
+    let told = theirs.iter().map(|theirs| theirs.as_ref().and_then(|_| told.next().flatten()));
+    let again = |head: &Oid| {
+        let base = brought_base(repo, target, head, landings)?;
+        let told = merge_from(repo, &base, target, head, patience).ok()??;
+        Some(!told.is_empty())
+    };
+    // What it has from a parent that was squashed is not merged again.
+    let conflicts =
+        |(told, head): (Option<Vec<_>>, &Oid)| Some(!told?.is_empty() && again(head).unwrap_or(true));
+    Ok(told.zip(heads).map(conflicts).collect())
+}
+
+/// Returns the last commit of a branch that came onto `target` as another one, with a landing.
+fn brought_base(repo: &Repo, target: &Oid, head: &Oid, landings: &[(Oid, Oid)]) -> Option<Oid> {
+    let rewritten = landings.iter().filter(|(head, tip)| head != tip).take(LOOK_BACK);
+    rewritten
+        .filter(|(_, tip)| repo.is_ancestor(tip, target).unwrap_or(false))
+        .filter_map(|(landed, _)| repo.merge_base(landed, head).ok().flatten())
+        .find(|base| !repo.is_ancestor(base, target).unwrap_or(true))
 }
 
 fn small(n: usize) -> u32 {

@@ -63,6 +63,7 @@ pub fn view(
         },
         priority: task.spec.priority,
         after: task.spec.after.iter().map(|id| id.name.to_string()).collect(),
+        after_done: task.spec.after_done.iter().map(ToString::to_string).collect(),
         attempt: task.attempt,
         iteration: task.last_iteration(),
         iterations: task.spec.looping.as_ref().map(|looping| looping.max),
@@ -111,11 +112,11 @@ fn warning(task: &Task, usage: Usage) -> Option<String> {
     Some(format!("{} of its budget", fullest.words()))
 }
 
-/// Returns the word of a task's state and why it waits; a queued task whose parents have not landed is waiting for them.
+/// Returns the word of a task's state and why it waits; a queued task that its parents hold up waits for them.
 pub fn words(task: &Task, roster: &Roster, layout: &Layout) -> (String, Option<String>) {
     let word = task.state.word().to_owned();
     match &task.state {
-        State::Queued if task.spec.after.iter().any(|id| !roster.has_landed(id)) => {
+        State::Queued if task.spec.after.iter().any(|id| !roster.is_met(task, id)) => {
             ("waiting".to_owned(), Some("after".to_owned()))
         }
         // Its runner is launched and about to say so.

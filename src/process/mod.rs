@@ -23,6 +23,7 @@ pub mod guard;
 pub mod halt;
 pub mod inside;
 pub mod launch;
+pub mod memory;
 pub mod run;
 mod spawn;
 pub mod sweep;

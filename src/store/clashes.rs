@@ -1,7 +1,7 @@
 //! Which live tasks are known not to merge with which: what the last look at all of them found, for `wt status` and for
 //! telling only what is new.
 //!
-//! A cache: it is replaced as a whole, and a file that is not whole or not of this version counts as none at all.
+//! A cache, changed under a lock of its own: it is replaced as a whole, and a file that is not whole or not of this version counts as none at all.
 
 use std::io::{self, Write as _};
 
@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Layout, private_folder};
+use super::lock::{DEADLINE, Lock, LockError};
 use crate::model::TaskId;
+use crate::model::clock::{Clock as _, SystemClock};
 use crate::model::event::ConflictedPath;
 
 /// What the file begins with; the rest of its first line is the checksum of all that follows.
@@ -67,8 +69,19 @@ impl Clashes {
         read().unwrap_or_default()
     }
 
-    /// Replaces the file.
-    pub fn save(&self, layout: &Layout) -> io::Result<()> {
+    /// Changes what is kept, and returns it. Several may look and tell at once: what one of them notes, another one must not
+    /// take back.
+    pub fn change(layout: &Layout, change: impl FnOnce(&mut Self)) -> Result<Self, LockError> {
+        let lock = Lock::take(&layout.lock("clashes"), DEADLINE, "clashes")?;
+        let mut known = Self::load(layout);
+        change(&mut known);
+        known.save(layout)?;
+        drop(lock);
+        Ok(known)
+    }
+
+    /// Replaces the file, for [`Clashes::change`].
+    fn save(&self, layout: &Layout) -> io::Result<()> {
         let path = layout.clashes();
         let folder = path.parent().expect("it stands in a folder of its own");
         private_folder(folder)?;
@@ -86,8 +99,14 @@ impl Clashes {
     }
 
     /// Takes the place of what was known: a pair that was known before keeps its time, and is told again only if other files
-    /// are concerned. One that was told and is not among them is [`Self::over`].
+    /// are concerned. One that was told and is not among them is [`Self::over`]. What was found before `as_of`, a time that
+    /// has come, knows less than what is there, and changes nothing.
     pub fn replace(&mut self, mut fresh: Vec<Clash>, as_of: Timestamp) {
+        // A time in the future is from before the clock was set back.
+        let now = SystemClock.now().max(as_of);
+        if self.as_of.is_some_and(|known| as_of < known && known <= now) {
+            return;
+        }
         fresh.sort_by(|a, b| a.tasks.cmp(&b.tasks));
         for clash in &mut fresh {
             let mut known = self.pairs.iter().chain(&self.over);
@@ -145,6 +164,19 @@ mod tests {
         assert_eq!(known.as_of, Some(at(2)));
         let a = "a@1".parse().unwrap();
         assert_eq!(known.of(&a).map(ToString::to_string).collect::<Vec<_>>(), ["b@1"]);
+    }
+
+    #[test]
+    fn a_look_that_began_earlier_takes_nothing_back() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut known = Clashes::default();
+        known.replace(vec![clash("a@1", "b@1", &["f"], 5)], at(5));
+        let before = known.clone();
+        known.replace(Vec::new(), at(4));
+        assert_eq!(known, before);
+        known.as_of = Some(SystemClock.now() + jiff::SignedDuration::from_hours(1));
+        known.replace(Vec::new(), at(6));
+        assert!(known.pairs.is_empty(), "the clock was set back");
     }
 
     #[test]

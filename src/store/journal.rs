@@ -239,12 +239,14 @@ impl Journal {
             self.roll_at = self.offset * 2; // Nearly all of it is alive: rolling would only copy.
             return Ok(());
         }
-        let part =
-            (1..u32::MAX).find(|n| !self.layout.rolled(*n).exists()).expect("part numbers do not run out");
+        let part = (1..u32::MAX).find(|n| !is_over(&self.layout, *n)).expect("part numbers do not run out");
         let mut fresh = tempfile::NamedTempFile::new_in(self.layout.root())?;
         fresh.write_all(&lines)?;
         fresh.as_file().sync_all()?;
-        fs::hard_link(self.layout.journal(), self.layout.rolled(part))?;
+        // It has its name already where a roll was cut short.
+        if !self.layout.rolled(part).exists() {
+            fs::hard_link(self.layout.journal(), self.layout.rolled(part))?;
+        }
         fresh.persist(self.layout.journal()).map_err(|failed| failed.error)?;
         fs::File::open(self.layout.root())?.sync_all()?;
         self.forget();
@@ -255,7 +257,7 @@ impl Journal {
     /// Returns the fold of everything ever recorded, rolled parts included: for `--all`, `restore` and `doctor`.
     pub fn history(&self) -> Result<History, JournalError> {
         let mut history = History::default();
-        let parts = (1..).map(|n| self.layout.rolled(n)).take_while(|path| path.exists());
+        let parts = (1..).take_while(|n| is_over(&self.layout, *n)).map(|n| self.layout.rolled(n));
         for path in parts.chain([self.layout.journal()]) {
             let file = match fs::File::open(&path) {
                 Ok(file) => file,
@@ -271,6 +273,13 @@ impl Journal {
         }
         Ok(history)
     }
+}
+
+/// Tells whether a part was rolled and the journal is another file. In between it has both names, and stays so if whoever rolled
+/// it was killed: then it is still the journal.
+pub(super) fn is_over(layout: &Layout, part: u32) -> bool {
+    let Ok(rolled) = fs::metadata(layout.rolled(part)) else { return false };
+    fs::metadata(layout.journal()).map_or(true, |journal| journal.ino() != rolled.ino())
 }
 
 /// Everything ever recorded.

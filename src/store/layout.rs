@@ -4,7 +4,7 @@
 //! <git common dir>/wt/          0700
 //!   format                      version of this layout
 //!   journal.jsonl               the journal; journal-N.jsonl: rolled parts, oldest first
-//!   journal.lock git.lock sched.lock land.lock tend.lock foresee.lock notify.lock auto.lock slots/N
+//!   journal.lock git.lock sched.lock land.lock tend.lock foresee.lock notify.lock auto.lock clashes.lock slots/N
 //!   tend.wanted                 mark: spare workspaces are to be tended
 //!   auto.wanted auto.begun      marks: what is done is to be landed by itself, or just is
 //!   auto.log auto.failed        what that said, and why the last time failed
@@ -108,7 +108,7 @@ impl Layout {
         self.root.join(format!("journal-{n:04}.jsonl"))
     }
 
-    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`, `foresee`, `notify`, `auto`).
+    /// Returns the lock of that name (`git`, `sched`, `land`, `journal`, `tend`, `foresee`, `notify`, `auto`, `clashes`).
     pub fn lock(&self, name: &str) -> PathBuf {
         self.root.join(format!("{name}.lock"))
     }
@@ -141,6 +141,18 @@ impl Layout {
     /// Returns why the last of them did not go through.
     pub fn auto_failed(&self) -> PathBuf {
         self.root.join("auto.failed")
+    }
+
+    /// Returns the slots that were ever held, in no order.
+    pub fn slots_made(&self) -> Vec<u32> {
+        let entries = fs::read_dir(self.root.join("slots"));
+        let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
+        names.filter_map(|name| name.to_str()?.parse().ok()).collect()
+    }
+
+    /// Returns the record of the last turn to start an agent that somebody took.
+    pub fn turn(&self) -> PathBuf {
+        self.root.join("turn")
     }
 
     /// Returns the lock file of slot `n`.

@@ -1,6 +1,7 @@
 //! File locks: `flock` on an open file description, freed by the kernel on any kind of death.
 //!
-//! Written order, so that two holders never wait for each other: `auto` → `land` → `tend` → `git` → `sched` → task → slot → `journal`.
+//! Written order, so that two holders never wait for each other: `auto` → `land` → `tend` → `git` → `sched` → task → slot →
+//! `turn` → `journal`; `clashes` is taken last, and nothing after it.
 //! A lock can be handed to another process by passing its descriptor; it is free when the last holder of that open file
 //! description is gone. Lock files are never deleted.
 

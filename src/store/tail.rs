@@ -9,7 +9,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::Layout;
-use super::journal::decode;
+use super::journal::{decode, is_over};
 use crate::model::{Event, Record};
 
 /// A place in the journal.
@@ -44,7 +44,7 @@ impl Tail {
     /// Begins behind all that there is.
     pub fn at_end(layout: &Layout) -> io::Result<Self> {
         let mut tail = Self::at(layout, Place::first());
-        while layout.rolled(tail.place.part).exists() {
+        while is_over(layout, tail.place.part) {
             tail.place.part += 1;
         }
         tail.records()?;
@@ -59,7 +59,7 @@ impl Tail {
     /// Tells whether anything was appended since, without reading it.
     pub fn has_more(&self) -> bool {
         let length = |path| fs::metadata(path).map_or(0, |about| about.len());
-        self.layout.rolled(self.place.part).exists() || length(self.layout.journal()) > self.place.offset
+        is_over(&self.layout, self.place.part) || length(self.layout.journal()) > self.place.offset
     }
 
     /// Returns the records that were appended since, each with the place behind it. A line that is not whole yet is read next
@@ -67,15 +67,15 @@ impl Tail {
     pub fn records(&mut self) -> io::Result<Vec<(Record, Place)>> {
         let mut found = Vec::new();
         loop {
-            let rolled = self.layout.rolled(self.place.part);
-            let (path, over) = if rolled.exists() { (rolled, true) } else { (self.layout.journal(), false) };
+            let over = is_over(&self.layout, self.place.part);
+            let path = if over { self.layout.rolled(self.place.part) } else { self.layout.journal() };
             let file = match fs::File::open(&path) {
                 Ok(file) => file,
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(found),
                 Err(cause) => return Err(cause),
             };
             // It was rolled between the question and the opening: what is open is another part.
-            if !over && self.layout.rolled(self.place.part).exists() {
+            if !over && is_over(&self.layout, self.place.part) {
                 continue;
             }
             self.read(file, &mut found)?;

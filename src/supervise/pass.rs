@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::governor::{self, Judgement};
-use super::{schedule, settle};
+use super::{headroom, schedule, settle};
 use crate::failpoint;
 use crate::model::{Event, Roster, State, Task, TaskId};
 use crate::process::launch;
@@ -149,6 +149,8 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         .collect();
     let mut started = Vec::new();
     let mut waker = None;
+    let short = !line.is_empty() && headroom::short_of_memory(site).is_some();
+    let mut looked_for = short && headroom::somebody_rests(site, roster, site.clock.now());
     // Before any lock is taken here: whoever is about to get a workspace is known by its lock.
     let mut room = room_left(site, roster);
     for id in line {
@@ -168,6 +170,10 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
                 continue;
             }
             *awaited = true;
+        }
+        if short && std::mem::replace(&mut looked_for, true) {
+            // One runner rests and looks again; the others need no process for that.
+            continue;
         }
         let fresh = roster.get(&id).is_some_and(|task| task.workspace.is_none());
         let half_made = || site.layout.task(&id).making().exists();
@@ -218,15 +224,21 @@ fn sleeper(site: &Site<'_>, roster: &Roster, until: Timestamp) -> bool {
     })
 }
 
-/// Returns the first free slot, taken.
+/// Returns the first free slot, taken; none while as many are held as there may be, also where the limit was lowered since.
 pub fn free_slot(site: &Site<'_>) -> Option<Lock> {
+    if used_slots(site) >= site.settings.limits.slots {
+        return None;
+    }
     (0..site.settings.limits.slots).find_map(|n| Lock::try_take(&site.layout.slot(n)).ok().flatten())
 }
 
-/// Returns how many slots are held right now.
+/// Returns how many slots are held right now, those beyond a lowered limit too.
 pub fn used_slots(site: &Site<'_>) -> u32 {
-    let held = (0..site.settings.limits.slots).filter(|n| Lock::is_held(&site.layout.slot(*n)));
-    u32::try_from(held.count()).unwrap_or(u32::MAX)
+    let held = |n: &u32| Lock::is_held(&site.layout.slot(*n));
+    let most = site.settings.limits.slots;
+    let within = (0..most).filter(held).count();
+    let beyond = site.layout.slots_made().into_iter().filter(|n| *n >= most).filter(held).count();
+    u32::try_from(within + beyond).unwrap_or(u32::MAX)
 }
 
 fn start(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: &Lock) -> std::io::Result<()> {

@@ -19,11 +19,11 @@ use super::iteration::IterationError;
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Order, Orders};
 use super::recovery::Work;
-use super::{account, pass, ralph, settle, setup};
+use super::{account, headroom, pass, ralph, settle, setup};
 use crate::agent::AdapterError;
 use crate::failpoint;
 use crate::git::{GitError, LinkedWorktree, command};
-use crate::model::event::Next;
+use crate::model::event::{Next, WaitReason};
 use crate::model::task::Workspace;
 use crate::model::verdict::{Class, Exit};
 use crate::model::{Event, State, Task, TaskId};
@@ -105,6 +105,13 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
             drop(slot);
             return Ok(After::Wait(until));
         }
+    }
+    if let Some(reason) = headroom::short_of_memory(site) {
+        let until = site.clock.now() + headroom::LOOK_AGAIN;
+        let held = Event::HeldBack { cause: WaitReason::Memory, reason, until };
+        journal.append(site.clock.now(), vec![(Some(id.clone()), held)])?;
+        drop(slot);
+        return Ok(After::Wait(until));
     }
     let ran = runtime.block_on(Attempt::new(site, &task, lock, &slot).run(&mut journal));
     if ran.is_err() {
@@ -193,6 +200,7 @@ impl<'a> Attempt<'a> {
         private_folder(&self.folder.attempt(self.number))?;
         let mut record = ExitSlot::allocate(&self.folder)?;
         let orders = Orders::listen(&self.folder, self.number)?;
+        headroom::turn(self.site, &orders).await;
         failpoint::hit("runner.before_started");
         let started = Event::Started { attempt: self.number, token: self.token.clone(), boot: boot::id() };
         let begun = journal.transact(self.site.clock.now(), |roster| {

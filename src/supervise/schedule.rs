@@ -1,7 +1,7 @@
 //! Which tasks start now: pure, from the roster, the free slots and the time.
 //!
 //! Order: priority, then tasks that were never tried before tasks that go round again, then age. A task starts when its
-//! parents have landed, its back-off is over, its account does not rest and its profile has room. Nothing here looks at a lock or a clock.
+//! parents have landed (or are done, where that is enough), its back-off is over, its account does not rest and its profile has room. Nothing here looks at a lock or a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +11,9 @@ use crate::model::event::WaitReason;
 use crate::model::settings::Profile;
 use crate::model::{Roster, State, Task, TaskId};
 
-/// Returns the parents of `task` that have not landed, oldest first.
-pub fn unlanded_parents<'a>(task: &'a Task, roster: &Roster) -> Vec<&'a TaskId> {
-    task.spec.after.iter().filter(|id| !roster.has_landed(id)).collect()
+/// Returns the parents of `task` that hold it up: those that have not landed, or are not done where that is enough.
+pub fn unmet_parents<'a>(task: &'a Task, roster: &Roster) -> Vec<&'a TaskId> {
+    task.spec.after.iter().filter(|id| !roster.is_met(task, id)).collect()
 }
 
 /// Returns whether the task could start now if a slot were free.
@@ -21,12 +21,12 @@ pub fn ready(task: &Task, roster: &Roster, now: Timestamp) -> bool {
     let waiting_is_over = match &task.state {
         State::Queued => roster.held_until(task).is_none_or(|until| until <= now),
         State::Waiting {
-            reason: WaitReason::Backoff | WaitReason::RateLimit | WaitReason::Room,
+            reason: WaitReason::Backoff | WaitReason::RateLimit | WaitReason::Room | WaitReason::Memory,
             until: Some(until),
         } => *until <= now && roster.held_until(task).is_none_or(|until| until <= now),
         _ => false,
     };
-    waiting_is_over && unlanded_parents(task, roster).is_empty()
+    waiting_is_over && unmet_parents(task, roster).is_empty()
 }
 
 /// Returns the tasks that are ready, in the order in which they get slots.
@@ -186,6 +186,37 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_needs_its_parent_only_done_starts_then() {
+        let of = |n: usize, after: &[usize], done: &[usize]| {
+            let spec = TaskSpec {
+                agent: Some("a".to_owned()),
+                after: after.iter().map(|n| id(*n)).collect(),
+                after_done: done.iter().map(|n| id(*n).name).collect(),
+                ..TaskSpec::new(id(n).name, "main")
+            };
+            record(n, Event::Queued { spec })
+        };
+        let mut records = vec![of(0, &[], &[]), of(1, &[0], &[0]), of(2, &[0], &[]), of(3, &[0, 1], &[0])];
+        let names = |records: &[Record]| {
+            let roster = Roster::fold(records);
+            line(&roster, at(0)).iter().map(|task| task.name().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&records), ["t0"]);
+        records.push(started(0, 1));
+        assert!(names(&records).is_empty());
+        records.push(ended(0, 1, Next::Failed));
+        assert!(names(&records).is_empty(), "a parent that failed has nothing to build on");
+        records.push(record(0, Event::MarkedDone { head: head(), skipped: false }));
+        assert_eq!(names(&records), ["t1"], "the others wait for a landing");
+        records.push(record(0, Event::Retried));
+        assert_eq!(names(&records), ["t0"], "it is not done any more");
+        records.push(record(0, Event::Stopped));
+        records.push(record(0, Event::MarkedDone { head: head(), skipped: false }));
+        records.extend(land(0));
+        assert_eq!(names(&records), ["t1", "t2"]);
+    }
+
+    #[test]
     fn a_child_waits_until_its_parent_has_landed() {
         let done = Next::Done { head: head(), skipped: false };
         let mut records =
@@ -307,7 +338,7 @@ mod tests {
                 prop_assert!(starts.len() <= free);
                 for id in starts {
                     let task = roster.get(&id).unwrap();
-                    prop_assert!(unlanded_parents(task, &roster).is_empty());
+                    prop_assert!(unmet_parents(task, &roster).is_empty());
                     let event = Event::Started { attempt: 1, token: String::new(), boot: String::new() };
                     roster.apply(&Record { v: 1, at: at(0), task: Some(id.clone()), event }).unwrap();
                     running.push(id);

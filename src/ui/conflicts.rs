@@ -29,6 +29,10 @@ pub fn conflicts(view: &ConflictsView, files: Files, compared: usize) -> String 
         return "nothing to compare: no live task has changed anything yet".to_owned();
     }
     let mut blocks = vec![tasks(&view.tasks)];
+    let partly: Vec<String> = view.tasks.iter().filter_map(commits_only).collect();
+    if !partly.is_empty() {
+        blocks.push(partly.join("\n"));
+    }
     let troubled = !(view.pairs.is_empty() && view.unknown.is_empty());
     if troubled {
         blocks.push(matrix(view));
@@ -62,6 +66,11 @@ fn tasks(tasks: &[ComparedView]) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     text(&table)
+}
+
+fn commits_only(task: &ComparedView) -> Option<String> {
+    let why = task.commits_only.as_ref()?;
+    Some(format!("{}: only its commits are compared, {}", neutralised(&task.name), neutralised(why)))
 }
 
 fn matrix(view: &ConflictsView) -> String {
@@ -175,6 +184,7 @@ mod tests {
         tasks[1].uncommitted = true;
         tasks[2].target_conflicts = vec![file("f0")];
         tasks[3].target = "next".to_owned();
+        tasks[3].commits_only = Some("its workspace is on the branch `x`".to_owned());
         let view = ConflictsView {
             tasks,
             pairs: vec![pair(1, 2, 2, true)],
@@ -187,6 +197,8 @@ mod tests {
          2  task-2  running  2*     ·
          3  task-3  running  3      1 conflict in `main`
          4  task-4  running  4      ·
+
+        task-4: only its commits are compared, its workspace is on the branch `x`
 
             1  2  3  4
          1  -  2* ·

@@ -58,6 +58,14 @@ pub fn clear() {
     }
 }
 
+/// Rings the terminal's bell; elsewhere nothing.
+pub fn bell() {
+    use std::io::IsTerminal as _;
+    if io::stdout().is_terminal() {
+        answer_text("\u{7}");
+    }
+}
+
 /// Prints a patch, neutralised, its lines coloured as git does.
 pub fn patch(bytes: &[u8]) {
     use anstyle::{AnsiColor, Style};

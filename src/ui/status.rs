@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::table::{changes, millis};
+use super::table::{changes, millis, parents};
 use crate::model::budget;
 use crate::model::text::{count, neutralised, one_line};
 use crate::model::view::{StatusView, TaskView};
@@ -105,7 +105,7 @@ fn clock(at: Timestamp) -> String {
 
 fn told(task: &TaskView) -> String {
     let what = match (task.state.as_str(), &task.reason) {
-        ("waiting", Some(reason)) if reason == "after" => format!("after {}", task.after.join(", ")),
+        ("waiting", Some(reason)) if reason == "after" => format!("after {}", parents(task)),
         ("waiting", Some(reason)) => {
             let until =
                 task.until.filter(|_| reason == "rate_limit").map(|until| format!(" until {}", clock(until)));

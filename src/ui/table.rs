@@ -30,6 +30,12 @@ pub(super) fn millis(ms: Option<u64>) -> String {
     ms.map(|ms| duration(Duration::from_millis(ms))).unwrap_or_default()
 }
 
+/// Returns what a task starts after, as `wt spawn --after` takes it.
+pub(super) fn parents(task: &TaskView) -> String {
+    let done = |name: &String| if task.after_done.contains(name) { ":done" } else { "" };
+    task.after.iter().map(|name| format!("{name}{}", done(name))).collect::<Vec<_>>().join(", ")
+}
+
 pub(super) fn changes(task: &TaskView) -> String {
     let mut text = String::new();
     if task.cached {
@@ -107,7 +113,7 @@ pub fn task(task: &TaskView) -> String {
     row("iteration", task.iterations.map(|most| format!("{}/{most}", task.iteration)));
     row("attempt", (task.attempt > 0).then(|| task.attempt.to_string()));
     row("priority", Some(task.priority.to_string()));
-    row("after", Some(task.after.join(", ")));
+    row("after", Some(parents(task)));
     row("worktree", task.worktree.clone());
     let ports: Vec<String> = task.ports.iter().map(ToString::to_string).collect();
     row("ports", Some(ports.join(", ")));

@@ -13,7 +13,7 @@ use super::ports::{self, PortsError};
 use super::room::NoRoom;
 use super::{Site, briefing::Place};
 use crate::git::{GitError, Repo};
-use crate::model::{Event, Settings, Task, TaskSpec, Workspace};
+use crate::model::{Event, Roster, Settings, Task, TaskId, TaskSpec, Workspace};
 use crate::store::lock::{DEADLINE, Lock, LockError};
 use crate::store::{Journal, JournalError};
 
@@ -76,11 +76,12 @@ pub fn check(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result<(), Cr
 /// Makes the workspace of `task`, which has none, or finishes making it where that was cut short; the caller holds the
 /// task's lock.
 pub fn create(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Workspace, CreateError> {
+    let spec = based(site, journal.read()?, task)?;
     // Whatever takes time is done before the git lock; under it, what was found is looked at again.
-    let foreseen = plan_creation(site, &task.id, &task.spec)?;
+    let foreseen = plan_creation(site, &task.id, &spec)?;
     let mut hooks = hook::choose(site, &foreseen.base).map_err(PlanError::from)?;
     let lock = Lock::take(&site.layout.lock("git"), DEADLINE, "creating a workspace")?;
-    let mut creation = plan_creation(site, &task.id, &task.spec)?;
+    let mut creation = plan_creation(site, &task.id, &spec)?;
     if (&creation.path, &creation.base) != (&foreseen.path, &foreseen.base) {
         hooks = hook::choose(site, &creation.base).map_err(PlanError::from)?;
     }
@@ -99,6 +100,19 @@ pub fn create(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Wor
     let event = Event::WorkspaceMade { workspace: made.workspace.clone() };
     journal.append(site.clock.now(), vec![(Some(task.id.clone()), event)])?;
     Ok(made.workspace)
+}
+
+/// Returns what was asked, with the commit to start from where that is another task's: a parent that is done has not landed
+/// yet, so its work is on its own branch only.
+fn based(site: &Site<'_>, roster: &Roster, task: &Task) -> Result<TaskSpec, CreateError> {
+    let mut spec = task.spec.clone();
+    let built_on = |id: &&TaskId| !roster.has_landed(id) && spec.after_done.contains(&id.name);
+    let parent = spec.after.iter().find(built_on).and_then(|id| roster.get(id)?.workspace.as_ref());
+    if let (None, Some(parent)) = (&spec.base, parent) {
+        let tip = site.repo.branch_tip(&parent.branch).map_err(PlanError::from)?;
+        spec.base = tip.map(|tip| tip.to_string());
+    }
+    Ok(spec)
 }
 
 fn told(

@@ -31,6 +31,7 @@ mod score;
 mod ways;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -72,7 +73,11 @@ struct Options {
     bench: bool,
 }
 
-fn main() {
+fn main() -> ExitCode {
+    // The guard of a structural merge is this program started again.
+    if std::env::args().nth(1).as_deref() == Some(wt::process::guard::ROLE) {
+        return wt::run();
+    }
     let options = Options::parse();
     let root = tempfile::Builder::new().prefix("wt-conflicts-").tempdir().unwrap();
     let git = Git::new(root.path());
@@ -86,6 +91,7 @@ fn main() {
         let until = Instant::now() + Duration::from_secs(options.seconds);
         run(&options, &ways, &history::corpus(&git, repo, &options, until));
     }
+    ExitCode::SUCCESS
 }
 
 /// Measures one corpus and prints what came of it.

@@ -255,9 +255,7 @@ fn one_that_was_killed_while_it_told_does_not_tell_twice() {
     let [a, b] = ["a", "b"].map(|name| program.file(&notes(&program, name)));
     calm(&program);
     // As if it had been killed after the first file, before it noted anything.
-    let mut known = Clashes::load(&layout(&program));
-    known.pairs[0].told = false;
-    known.save(&layout(&program)).unwrap();
+    Clashes::change(&layout(&program), |known| known.pairs[0].told = false).unwrap();
     fs::remove_file(notes(&program, "b")).unwrap();
     go(&program, "b", "go");
     assert_eq!(program.file(&notes(&program, "b")).lines().next(), b.lines().next());

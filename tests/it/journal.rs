@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use wt::model::event::{Event, Next};
 use wt::model::verdict::{Class, Exit};
 use wt::model::{TaskId, TaskSpec, Usage};
+use wt::store::tail::{Place, Tail};
 use wt::store::{Journal, Layout};
 
 fn scratch() -> (tempfile::TempDir, Layout) {
@@ -137,6 +138,34 @@ fn a_rolled_journal_keeps_live_tasks_and_forgets_nothing() {
     assert_eq!(tasks(&layout), 1, "only the recent one is carried over");
     journal.append(now(), vec![queued(99_999)]).unwrap();
     assert_eq!(tasks(&layout), 2);
+}
+
+/// While the journal is rolled it has two names, and keeps both if whoever rolls it is killed there.
+#[test]
+fn a_roll_that_was_cut_short_tells_nothing_twice() {
+    let (_folder, layout) = scratch();
+    let mut journal = Journal::new(&layout);
+    journal.append(now(), vec![queued(0)]).unwrap();
+    std::fs::hard_link(layout.journal(), layout.rolled(1)).unwrap();
+    let mut tail = Tail::at(&layout, Place::first());
+    let mut told = tail.records().unwrap();
+    assert_eq!((told.len(), tail.has_more()), (1, false));
+    let mut n = 1;
+    while tail.place().part == 1 {
+        let later = Timestamp::from_second(i64::try_from(n).unwrap() * 100_000).unwrap();
+        let (task, queued) = queued(n);
+        let removed = Event::Removed { reason: "x".repeat(50_000), trash: None };
+        journal.append(later, vec![(task.clone(), queued), (task, removed)]).unwrap();
+        assert!(tail.has_more());
+        told.extend(tail.records().unwrap());
+        n += 1;
+        assert!(n < 100, "the journal never rolled");
+    }
+    assert_eq!(told.len(), 2 * n - 1);
+    assert_eq!(Tail::at_end(&layout).unwrap().place(), tail.place());
+    assert!(!layout.rolled(2).exists(), "the roll was finished under the name that it had");
+    let history = Journal::new(&layout).history().unwrap();
+    assert_eq!((history.records.len(), history.roster.misfits()), (2 * n - 1, 0));
 }
 
 #[test]

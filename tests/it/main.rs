@@ -6,6 +6,7 @@
     reason = "a test that cannot go on panics, and says where"
 )]
 
+mod after_done;
 mod agent_others;
 mod agent_supervised;
 mod agent_verdict;
@@ -33,6 +34,7 @@ mod git_repo;
 mod git_snapshot;
 mod git_walk;
 mod git_worktree;
+mod headroom;
 mod journal;
 mod land;
 mod lock;
@@ -72,6 +74,7 @@ mod verb_life;
 mod verb_loop;
 mod verb_output;
 mod verb_resolve;
+mod verb_resume;
 mod verb_review;
 mod verb_spawn;
 mod walk_history;

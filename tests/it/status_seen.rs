@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use fs_err as fs;
 use serde_json::{Value, json};
-use wt::git::foresee::would_conflict;
+use wt::git::pairs::Comparer;
+use wt::git::scratch::Scratch;
 use wt::git::worktree;
 use wt::git::{Repo, clean};
+use wt::model::Oid;
+use wt::observe::look::would_conflict;
 
 use crate::env::Env;
 use crate::git_repo::oid;
@@ -110,12 +113,14 @@ fn conflicts_with_the_target_are_foreseen() {
 #[test]
 fn only_what_is_new_is_asked_of_git() {
     let program = Program::new();
+    // What both sides changed in one file, git must merge.
+    program.repo.commit("text", "1\n2\n3\n4\n5\n");
     for name in ["a", "b"] {
         open(&program, name);
-        commit(&program, name, &format!("{name}.txt"), "x\n");
+        commit(&program, name, "text", &format!("{name}\n2\n3\n4\n5\n"));
         settle(&program, name);
     }
-    program.repo.commit("main.txt", "x\n");
+    program.repo.commit("text", "1\n2\n3\n4\nmain\n");
     let (bin, log) = watched(&program);
     let (ran, first) = asked(&program, &bin, &log, &["status"]);
     ran.ok();
@@ -264,6 +269,12 @@ fn a_worktree_that_never_answers_keeps_the_others_from_nothing() {
     assert_eq!(answers, [(0, None), (1, None), (2, None), (3, Some(true))]);
 }
 
+fn foreseen(repo: &Repo, target: &str, heads: &[Oid]) -> Vec<Option<bool>> {
+    let scratch = Scratch::beside(repo).unwrap();
+    let mut comparer = Comparer::new(repo, &scratch).unwrap();
+    would_conflict(repo, &mut comparer, &oid(target), heads, &[], clean::PATIENCE).unwrap()
+}
+
 #[test]
 fn one_pair_that_cannot_be_merged_spoils_no_other() {
     let (_env, at) = Env::with_repo();
@@ -277,7 +288,7 @@ fn one_pair_that_cannot_be_merged_spoils_no_other() {
     let tree = at.rev("HEAD^{tree}");
     let repo = Repo::discover(at.path()).unwrap();
     let heads: Vec<_> = [&clash, &tree, &beside, &alone].map(|id| oid(id)).into();
-    let verdicts = would_conflict(&repo, &oid(&target), &heads, clean::PATIENCE).unwrap();
+    let verdicts = foreseen(&repo, &target, &heads);
     assert_eq!(verdicts[..3], [Some(true), None, Some(false)]);
     assert_eq!(verdicts[3], Some(true), "an unrelated history has its own README.md");
 }
@@ -291,6 +302,6 @@ fn foreseeing_leaves_no_objects() {
     let target = at.commit("README.md", "ours\n");
     let repo = Repo::discover(at.path()).unwrap();
     let before = at.git(&["count-objects"]);
-    let verdicts = would_conflict(&repo, &oid(&target), &[oid(&clash)], clean::PATIENCE).unwrap();
+    let verdicts = foreseen(&repo, &target, &[oid(&clash)]);
     assert_eq!((verdicts, at.git(&["count-objects"])), (vec![Some(true)], before));
 }

@@ -51,6 +51,16 @@ pub const BY_VERB: &[(&str, &[Example])] = &[
     ),
     ("stop", &[("wt stop --all", "end every agent; the work stays")]),
     ("retry", &[("wt retry feature-auth", "run it again in the same workspace")]),
+    (
+        "resume",
+        &[
+            (
+                "wt resume --dry-run",
+                "what was alive before a reboot or `wt stop --all`, and how it would go on",
+            ),
+            ("wt resume", "go on with all of it"),
+        ],
+    ),
     ("attach", &[("wt attach feature-auth", "the agent itself, interactive")]),
     ("done", &[("wt done fix-typo", "your own work is finished, check it")]),
     ("diff", &[("wt diff feature-auth --stat", "what would land, by file")]),

@@ -46,6 +46,28 @@ pub(in crate::commands) fn hinted(refusal: CommandError, error: &LandError) -> C
     }
 }
 
+/// Joins what landings came to with those that did not begin. Of the latter no answer was printed.
+pub(super) fn joined(
+    landed: Result<u8, CommandError>,
+    any_landed: bool,
+    refused: Vec<CommandError>,
+) -> Result<u8, CommandError> {
+    let mut all = landed.err().into_iter().chain(refused.into_iter().map(|mut refusal| {
+        if any_landed && refusal.code == error::REFUSED {
+            refusal.code = error::SOME_FAILED;
+        }
+        refusal
+    }));
+    let Some(mut said) = all.next() else { return Ok(error::DONE) };
+    for more in all {
+        said.answered &= more.answered;
+        said.causes.push(format!("{}: {}", more.message, more.causes.join(": ")));
+        said.hints.extend(more.hints);
+        said.holder = said.holder.or(more.holder);
+    }
+    Err(said)
+}
+
 /// Returns the exit code, and what is to be said, of landings that went through: 4 before 5 before 3.
 pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
     let mut failed: Vec<(Landed, String)> = Vec::new();
@@ -181,6 +203,10 @@ fn left_out(name: &TaskName, target: &str, why: &LeftOut) -> Option<String> {
         )),
         LeftOut::Message { .. } => Some("see the values of the template with `wt schema config`".to_owned()),
         LeftOut::Unreadable { .. } => Some("look for damage with `wt doctor`".to_owned()),
+        LeftOut::Configuration { .. } => {
+            Some(format!("see what it changes there with `wt exec {name} -- git log -p -- .wt.toml`"))
+        }
+        LeftOut::Itself => Some(format!("name another one with `wt merge {name} --into BRANCH`")),
         LeftOut::NoBranch | LeftOut::Unrelated { .. } => None,
     }
 }

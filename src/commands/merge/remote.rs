@@ -9,6 +9,7 @@ use crate::commands::context::Context;
 use crate::error::{self, CommandError, During as _};
 use crate::git::remote::Upstream;
 use crate::land::remote::{self, Follower, LIMIT, RemoteError, Standing};
+use crate::land::undo::{self, Pushed};
 use crate::land::{LandError, Mode};
 use crate::model::Oid;
 use crate::model::observer::Observer as _;
@@ -215,7 +216,7 @@ pub(super) struct NotPushed {
 
 /// Pushes a target after its landing; returns what is told of it, and what went wrong.
 pub(super) fn push(
-    context: &Context,
+    context: &mut Context,
     args: &Args,
     target: &str,
     fetched: &Fetched,
@@ -231,7 +232,8 @@ pub(super) fn push(
     view.error = Some(cause.to_string());
     let hints = match (&cause, &remote) {
         (RemoteError::Moved { .. }, _) => {
-            vec!["fetch it and push again with `wt merge --all --fetch --push`".to_owned()]
+            let again = || "fetch it and push again with `wt merge --all --fetch --push`".to_owned();
+            vec![taking_back(context, target, None).unwrap_or_else(again)]
         }
         (RemoteError::Mirrors { remote }, _) => vec![format!("push it with `git push {remote} {target}`")],
         (RemoteError::Diverged { .. }, Some(upstream)) => joining(context, target, upstream),
@@ -324,12 +326,24 @@ fn unreachable(upstream: &Upstream, cause: &RemoteError) -> CommandError {
 }
 
 /// Returns the refusal of a target that its upstream does not follow from.
-fn apart(context: &Context, target: &str, upstream: &Upstream, cause: &RemoteError) -> CommandError {
+fn apart(context: &mut Context, target: &str, upstream: &Upstream, cause: &RemoteError) -> CommandError {
     let mut refusal = CommandError::caused("nothing was landed, and nothing moved", cause);
-    if let RemoteError::Diverged { .. } = cause {
+    if let RemoteError::Diverged { theirs, .. } = cause {
         refusal.hints = joining(context, target, upstream);
+        refusal.hints.extend(taking_back(context, target, Some(theirs)));
     }
     refusal
+}
+
+/// Returns how the last landing goes on top of what others have pushed meanwhile, if it can still be taken back, and, where
+/// it is known what they pushed, if it is all that is in the way.
+fn taking_back(context: &mut Context, target: &str, theirs: Option<&Oid>) -> Option<String> {
+    let (site, journal) = context.parts();
+    let plan = undo::plan(&site, journal, Some(target), Pushed::Stays).ok()?;
+    let alone = theirs.is_none_or(|theirs| site.repo.is_ancestor(&plan.to, theirs).unwrap_or(false));
+    alone.then(|| {
+        format!("land it on top of theirs: `wt undo --into {target}`, then `wt merge --all --fetch --push`")
+    })
 }
 
 /// Returns how a person brings a target and its upstream together, forward only.

@@ -236,11 +236,7 @@ pub(super) fn wish(
             .during(|| format!("`{glob}` is not a pattern of paths; nothing was made"))
             .map_err(|refusal| refusal.code(error::USAGE))?;
     }
-    let after = args
-        .after
-        .iter()
-        .map(|name| name.parse::<TaskName>().during(|| "`--after` needs a task; nothing was made".to_owned()))
-        .collect::<Result<_, _>>()?;
+    let (after, after_done) = parents(args)?;
     let limits = &settings.limits;
     let budget =
         Budget { usd: limits.budget_usd, tokens: limits.budget_tokens, time_ms: millis(limits.budget_time) };
@@ -251,6 +247,7 @@ pub(super) fn wish(
         profile: profile.and(args.profile.clone()),
         fallback: models.map(|profile| profile.fallback.clone()).unwrap_or_default(),
         base: args.base.clone(),
+        after_done,
         priority: args.priority,
         owns: args.own.clone(),
         avoids: args.avoid.clone(),
@@ -264,6 +261,25 @@ pub(super) fn wish(
         ..TaskSpec::new(name, target)
     };
     Ok(Wish { spec, prompt, after })
+}
+
+/// Returns the tasks to start after, and those of them that need only be done (`TASK:done`).
+fn parents(args: &Args) -> Result<(Vec<TaskName>, Vec<TaskName>), CommandError> {
+    let (mut after, mut done) = (Vec::new(), Vec::new());
+    for given in &args.after {
+        let (name, only_done) =
+            given.strip_suffix(":done").map_or((given.as_str(), false), |name| (name, true));
+        let name: TaskName = name.parse().during(|| "`--after` needs a task; nothing was made".to_owned())?;
+        if only_done {
+            done.push(name.clone());
+        }
+        after.push(name);
+    }
+    if done.len() > 1 && args.base.is_none() {
+        return Err(CommandError::usage("a task starts from the branch of one that is done, not of several")
+            .hint("name what it starts from with `--base REF`, or let the others land first"));
+    }
+    Ok((after, done))
 }
 
 /// Returns the profile of that name, or refuses with the nearest one that there is.

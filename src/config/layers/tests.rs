@@ -31,6 +31,8 @@ slots = 5
 worktrees = 40
 timeout = "1h30m"
 stall = "5m"
+stagger = "3s"
+memory = "2GB"
 retries = 1
 budget_usd = 12.5
 budget_tokens = 5000000
@@ -120,6 +122,7 @@ fn every_key_is_read() {
     assert_eq!(settings.limits.budget_tokens, 5_000_000);
     assert_eq!(settings.limits.budget_time, Duration::from_secs(6 * 3600));
     assert_eq!((settings.limits.day.tokens, settings.limits.day.time_ms), (90_000_000, 48 * 3_600_000));
+    assert_eq!((settings.limits.stagger, settings.limits.memory), (Duration::from_secs(3), 2_000_000_000));
     assert_eq!(settings.workspace.symlink, ["node_modules"]);
     assert_eq!((settings.workspace.ports, settings.workspace.pool), (2, 0));
     assert_eq!((settings.workspace.pool_disk, settings.workspace.reserve), (5_000_000_000, 500_000_000));

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::material::{Material, Source};
 use super::open::{Open, put};
 use super::prompt::{Refused, Session, render};
-use super::result::{Tried, judged, kept_files, listed};
+use super::result::{Tried, judged, kept_files};
 use super::{AskError, CALLS, FOLDER, Found, Resolver};
 use crate::agent::call::{Call, Called, call};
 use crate::agent::{Adapter, Promise, Request, StdinFrom};
@@ -28,7 +28,7 @@ use crate::land::kept::{CallFolder, Manifest};
 use crate::land::place::{self, Keep};
 use crate::land::verify::own_variables;
 use crate::model::event::ResolvedBy;
-use crate::model::text::one_line;
+use crate::model::text::{few, one_line};
 use crate::model::verdict::Class;
 use crate::model::{Oid, Roster, Usage};
 use crate::workspace::shared::SHARED;
@@ -128,7 +128,7 @@ impl Resolver<'_> {
         before: &[Option<Found>],
         refused: &Refused,
     ) -> Result<Tried, AskError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         if self.calls >= CALLS {
             return Err(AskError::Spent);
         }
@@ -139,13 +139,14 @@ impl Resolver<'_> {
         keep_sides(&folder, what.open)?;
         for (n, file) in brief.material.files.iter_mut().enumerate() {
             file.set_folder(folder.sides(n).display().to_string());
+            file.set_made_by(before[n].as_ref().map(|found| found.by));
         }
         let paths: Vec<&str> = what.open.iter().map(|file| file.text.path.as_str()).collect();
         let again = if refused.sentences.is_empty() { "" } else { " again" };
         self.landing.observer.step(&format!(
             "asking `{}`{again} to merge {} of `{}`",
             brief.adapter.name(),
-            listed(&paths),
+            few(&paths),
             self.task.name()
         ));
         failpoint::hit("land.resolve.before_call");
@@ -195,7 +196,7 @@ impl Resolver<'_> {
 
     /// Brings the worktree to the commit that everything is merged in but for the open files.
     fn prepare(&self, what: &Conflicted<'_>, before: &[Option<Found>]) -> Result<LinkedWorktree, AskError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let mut puts = what.settled.to_vec();
         for (file, before) in what.open.iter().zip(before) {
             let blob = match before {
@@ -245,7 +246,7 @@ impl Resolver<'_> {
         fs::write(folder.prompt(), &prompt)?;
         let prompt_path = folder.prompt();
         let fresh = Uuid::new_v4().to_string();
-        let common = landing.repo.common_dir().to_string_lossy();
+        let common = landing.site.repo.common_dir().to_string_lossy();
         let request = Request {
             session: Some(&fresh),
             resume,
@@ -258,7 +259,7 @@ impl Resolver<'_> {
             ..Request::default()
         };
         let invocation = brief.adapter.invocation(&request)?;
-        let shared = landing.repo.worktrees_root().join(SHARED);
+        let shared = landing.site.repo.worktrees_root().join(SHARED);
         let own = [
             ("WT_TASK", self.task.name().to_string()),
             ("WT_RUN_ID", fresh.clone()),
@@ -278,8 +279,8 @@ impl Resolver<'_> {
             token: &fresh,
             stdout_log: &folder.stream(),
             stderr_log: &folder.stderr(),
-            timeout: landing.settings.limits.timeout,
-            stall: landing.settings.limits.stall,
+            timeout: landing.site.settings.limits.timeout,
+            stall: landing.site.settings.limits.stall,
             shared: &[self.lock.as_fd()],
             then: &[],
         };
@@ -290,11 +291,11 @@ impl Resolver<'_> {
 
 /// Returns the agent, if it can be asked.
 pub(super) fn adapter(landing: &Landing<'_>) -> Result<Adapter, AskError> {
-    let name = &landing.settings.merge.agent;
-    let spec = landing.settings.agents.get(name).ok_or_else(|| AskError::Unknown(name.clone()))?;
+    let name = &landing.site.settings.merge.agent;
+    let spec = landing.site.settings.agents.get(name).ok_or_else(|| AskError::Unknown(name.clone()))?;
     let adapter = Adapter::new(name, spec)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if adapter.program_on_path(Some(&path), landing.repo.common_dir()).is_none() {
+    if adapter.program_on_path(Some(&path), landing.site.repo.common_dir()).is_none() {
         let program = one_line(&spec.command[0], 80);
         return Err(AskError::Missing { agent: name.clone(), program });
     }

@@ -28,7 +28,7 @@ impl Resolver<'_> {
         tip: &Oid,
         commit: &Oid,
     ) -> Result<Option<Oid>, LandError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let Some(conflict) = conflict::conflict(repo, tip, commit)? else { return Ok(None) };
         let paths = conflict.files.iter();
         self.tally.paths.extend(paths.map(|f| ConflictedPath { path: f.path.clone(), kind: f.kind }));
@@ -125,7 +125,7 @@ impl Resolver<'_> {
         keep_sides(&folder, made.iter().map(|(file, _)| file))?;
         let mut files = Vec::new();
         for (n, (file, found)) in made.iter().enumerate() {
-            folder.write_side(n, "result", &tree::blob(self.landing.repo, &found.blob)?)?;
+            folder.write_side(n, "result", &tree::blob(self.landing.site.repo, &found.blob)?)?;
             let judged = if found.doubts.is_empty() { Judged::Kept } else { Judged::Doubtful };
             files.push(KeptFile {
                 result: Some(found.blob.clone()),

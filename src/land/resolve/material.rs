@@ -12,6 +12,7 @@ use crate::git::GitError;
 use crate::git::history::{self, Told};
 use crate::land::Landing;
 use crate::land::conserve::Side;
+use crate::model::event::ResolvedBy;
 use crate::model::{Oid, Roster, Task};
 
 /// How much of a side stands in the prompt, in bytes.
@@ -48,6 +49,7 @@ pub(super) struct FileGiven {
     cut: bool,
     hunks: Vec<Hunk>,
     folder: String,
+    made_by: Option<&'static str>,
 }
 
 /// A commit in words.
@@ -105,7 +107,7 @@ pub(super) struct Source<'a> {
 impl Source<'_> {
     /// Gathers it, and says whose each file is.
     pub(super) fn gather(&self, open: &[Open]) -> Result<(Material, Vec<Option<Side>>), GitError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let paths: Vec<String> = open.iter().map(|file| file.text.path.clone()).collect();
         let parent = history::only_parent(repo, self.commit)?.unwrap_or_else(|| self.commit.clone());
         let theirs = self.others(&paths)?;
@@ -144,7 +146,7 @@ impl Source<'_> {
     }
 
     fn words(&self, task: &Task) -> TaskGiven {
-        let folder = self.landing.layout.task(&task.id);
+        let folder = self.landing.site.layout.task(&task.id);
         let read = |path| text(&fs::read(path).unwrap_or_default());
         TaskGiven {
             name: task.name().to_string(),
@@ -156,7 +158,7 @@ impl Source<'_> {
 
     /// Returns the tasks whose commits on the target touch these paths and are not on the branch, the latest first.
     fn others(&self, paths: &[String]) -> Result<Vec<&Task>, GitError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let line = oids(history::commits(repo, self.old, self.commit, &[], LOOK_BACK)?);
         let touching: BTreeSet<Oid> =
             oids(history::commits(repo, self.old, self.commit, paths, LOOK_BACK)?).into_iter().collect();
@@ -224,6 +226,7 @@ fn file_given(n: usize, file: &Open, owner: Option<String>) -> FileGiven {
         cut,
         hunks: hunks(&String::from_utf8_lossy(&file.marked)),
         folder: String::new(),
+        made_by: None,
     }
 }
 
@@ -231,6 +234,16 @@ impl FileGiven {
     /// Says where its sides are on disk.
     pub(super) fn set_folder(&mut self, folder: String) {
         self.folder = folder;
+    }
+
+    /// Says whose merge stands in the file already, where one does.
+    pub(super) fn set_made_by(&mut self, by: Option<ResolvedBy>) {
+        self.made_by = by.map(|by| match by {
+            ResolvedBy::Agent => "you",
+            ResolvedBy::Rerere => "git's memory of resolved conflicts",
+            ResolvedBy::Structural => "a structural merge tool",
+            ResolvedBy::Person => "a person",
+        });
     }
 }
 

@@ -15,7 +15,7 @@ use crate::land::conserve::{self, DoubtKind, Judgement, Names, Side, Superseded}
 use crate::land::kept::{Judged, KeptFile};
 use crate::model::Oid;
 use crate::model::event::ResolvedBy;
-use crate::model::text::one_line;
+use crate::model::text::{few, one_line};
 
 /// What one call came to.
 pub(super) struct Tried {
@@ -69,7 +69,7 @@ pub(super) fn judged(
             let stray: Vec<&str> =
                 changed.iter().map(String::as_str).filter(|path| !open.contains(path)).collect();
             if !stray.is_empty() {
-                faults.push(format!("it also changed {}", listed(&stray)));
+                faults.push(format!("it also changed {}", few(&stray)));
             }
             for (n, file) in what.open.iter().enumerate() {
                 let path = &file.text.path;
@@ -151,14 +151,5 @@ pub(super) fn kept_file(file: &Open) -> KeptFile {
         judged: None,
         doubts: Vec::new(),
         superseded: Vec::new(),
-    }
-}
-
-/// Returns paths for people, a few of them.
-pub(super) fn listed(paths: &[&str]) -> String {
-    let shown = paths.iter().take(3).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
-    match paths.len() {
-        0..=3 => shown,
-        n => format!("{shown} and {} more", n - 3),
     }
 }

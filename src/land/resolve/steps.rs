@@ -42,7 +42,7 @@ pub(in crate::land) struct Steps<'a> {
 impl<'a> Steps<'a> {
     /// `lock`: the landing lock, where it is held.
     pub(in crate::land) fn new(landing: &'a Landing<'a>, lock: Option<&'a Lock>) -> Self {
-        let tools = Tools::new(&landing.settings.merge.structural, landing.observer, lock);
+        let tools = Tools::new(&landing.site.settings.merge.structural, landing.observer, lock);
         Self { landing, tools }
     }
 
@@ -55,7 +55,7 @@ impl<'a> Steps<'a> {
         open: &[Open],
         task: &str,
     ) -> Result<Vec<Option<Found>>, GitError> {
-        let repo = self.landing.repo;
+        let repo = self.landing.site.repo;
         let names = Names { ours: self.landing.target, theirs: task };
         let recorded = self.recorded(tip, commit, conflict, open)?;
         let mut found = Vec::new();
@@ -86,7 +86,7 @@ impl<'a> Steps<'a> {
         open: &[Open],
     ) -> Result<Vec<Option<Vec<u8>>>, GitError> {
         let paths: Vec<&str> = open.iter().map(|file| file.text.path.as_str()).collect();
-        match rerere::recorded(self.landing.repo, tip, commit, conflict, &paths) {
+        match rerere::recorded(self.landing.site.repo, tip, commit, conflict, &paths) {
             Err(cause @ GitError::Unusable(_)) => Err(cause),
             Err(cause) => {
                 let why = one_line(&cause.to_string(), 200);

@@ -82,6 +82,7 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
         }
         Event::Ended { class, reason, usage, models, lap, next, .. } => {
             task.class = (!matches!(next, Next::Iterate)).then_some(*class);
+            task.stopped_with_all.take_if(|_| !matches!(next, Next::Stopped));
             match (class, next) {
                 (Class::NextModel, Next::Wait { .. }) => task.spent_models += 1,
                 // What failed for good is tried again only because a fresh session may do better.
@@ -116,6 +117,7 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
         }
         Event::Retried => {
             task.begin_round();
+            task.stopped_with_all = None;
             task.class = None;
             task.spent_models = 0;
             task.outcome = None;
@@ -132,7 +134,6 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
             task.outcome = Some(reason.clone());
             task.class = task.class.map(|_| Class::Escalate);
         }
-        Event::MarkedDone { .. } => task.outcome = Some("finished by hand".to_owned()),
         Event::Pruned { trash } => {
             task.workspace = None;
             task.trash = Some(trash.clone());
@@ -158,13 +159,16 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
     Ok(())
 }
 
-/// Takes what a landing says of a task; `from`: the state in which it was taken up.
+/// Takes what a landing says of a task, a person in its place, or who could not let it start; `from`: the state in which it was taken up.
 fn land(task: &mut Task, event: &Event, from: Option<State>) {
     match event {
         Event::LandingStarted { head } => {
             task.landing = Some(Landing { head: Some(head.clone()), ..Landing::default() });
         }
-        Event::LandingAborted { reason } => task.outcome = Some(reason.clone()),
+        Event::LandingAborted { reason } | Event::HeldBack { reason, .. } => {
+            task.outcome = Some(reason.clone());
+        }
+        Event::MarkedDone { .. } => task.outcome = Some("finished by hand".to_owned()),
         Event::Parked { reason } => {
             task.outcome = Some(reason.clone());
             task.class = Some(Class::FleetStop);
@@ -205,11 +209,13 @@ fn land(task: &mut Task, event: &Event, from: Option<State>) {
             landing.tip = Some(tip.clone());
             landing.commits = *commits;
             landing.from = from;
+            landing.taken_back = None;
             task.outcome = Some(crate::model::text::count(*commits, "commit"));
         }
         Event::Unlanded { .. } => {
             let landing = task.landing.get_or_insert_default();
             (landing.tip, landing.commits, landing.from) = (None, 0, None);
+            landing.taken_back.clone_from(&landing.head);
             task.outcome = Some("its landing was taken back".to_owned());
         }
         _ => {}

@@ -42,6 +42,9 @@ pub struct ComparedView {
     /// Why it could not be compared, if it could not; then it stands in no pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
+    /// Why its commits alone were compared, whatever lies in its workspace, if that is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commits_only: Option<String>,
 }
 
 /// Two branches that do not merge.

@@ -82,6 +82,33 @@ pub struct OneView {
     pub detail: String,
 }
 
+/// `wt resume`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ResumeView {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// Whether nothing was really changed.
+    pub dry_run: bool,
+    /// The tasks, in the order of the queue.
+    pub tasks: Vec<ResumedView>,
+}
+
+/// A task that goes on, or waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ResumedView {
+    /// Its name.
+    pub name: String,
+    /// The word of the state that it was in while it was alive.
+    pub was: &'static str,
+    /// How it goes on: `session` (the agent's), `fresh` (another one, in the workspace as it stands), `queued` (it had not
+    /// begun), `waits` (by itself, when its time has come), `parked` (only a person can say when), `alive` (nothing was to do).
+    pub how: &'static str,
+    /// When it goes on by itself, if that is known.
+    pub until: Option<Timestamp>,
+    /// Why it does not go on.
+    pub error: Option<String>,
+}
+
 /// `wt demo`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DemoView {

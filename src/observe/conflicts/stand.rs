@@ -1,6 +1,7 @@
 //! How the live tasks stand: the commit of each branch, and the tree of its files as they are now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use crate::git::clean::{self, Memory, PATIENCE};
 use crate::git::pairs::{self, Side};
 use crate::git::scratch::Scratch;
 use crate::git::{Checkout, GitError, LinkedWorktree, Repo, standing};
-use crate::model::{Oid, Roster, Task, parallel};
+use crate::model::{Oid, Roster, Task, Workspace, parallel};
 use crate::store::Layout;
 use crate::store::merged;
 
@@ -47,17 +48,24 @@ impl Stand {
 #[derive(Debug, Clone)]
 pub(super) struct Standing<'a> {
     pub(super) task: &'a Task,
+    /// What of it is compared, or why it cannot be.
+    pub(super) sides: Result<Sides, String>,
+    pub(super) uncommitted: bool,
+    /// How many files it changes.
+    pub(super) files: usize,
+    /// Why what is in its workspace counts for nothing, and its commits alone are compared.
+    pub(super) commits_only: Option<String>,
+}
+
+/// What of a task is compared.
+#[derive(Debug, Clone)]
+pub(super) struct Sides {
     /// The commit of its target.
     pub(super) target: Oid,
     /// Its commits.
     pub(super) head: Stand,
-    /// What it is as of now; `None`: it cannot be told.
-    pub(super) now: Option<Stand>,
-    pub(super) uncommitted: bool,
-    /// How many files it changes.
-    pub(super) files: usize,
-    /// Why it cannot be compared.
-    pub(super) skipped: Option<String>,
+    /// What it is as of now.
+    pub(super) now: Stand,
 }
 
 /// A live task, and what a look at its files came to.
@@ -81,13 +89,21 @@ pub(super) fn look<'a>(
         if !targets.contains_key(name) {
             targets.insert(name, repo.branch_tip(name)?);
         }
+        let gone = |what: &str, branch: &str| format!("its {what} `{branch}` does not exist");
         // After the look at its files: what was committed since is in it, whatever the look said.
-        let (Some(target), Some(head)) = (targets[name].clone(), repo.branch_tip(&workspace.branch)?) else {
-            continue;
+        let sides = match (targets[name].clone(), repo.branch_tip(&workspace.branch)?) {
+            (None, _) => Err(gone("target", name)),
+            (_, None) => Err(gone("branch", &workspace.branch)),
+            (Some(target), Some(head)) => {
+                let head = Stand::at(&head, repo.tree_of(&head)?);
+                Ok(Sides { target, now: head.clone(), head })
+            }
         };
-        let head = Stand::at(&head, repo.tree_of(&head)?);
-        let stands = Standing { task, target, now: None, uncommitted: false, files: 0, skipped: None, head };
-        found.push(Seen(stands, files));
+        let commits_only = match &files {
+            Files::Foreign(why) if sides.is_ok() => Some(why.clone()),
+            _ => None,
+        };
+        found.push(Seen(Standing { task, sides, uncommitted: false, files: 0, commits_only }, files));
     }
     Ok(found)
 }
@@ -101,51 +117,57 @@ pub(super) fn all<'a>(
 ) -> Result<Vec<Standing<'a>>, GitError> {
     let proved = seen.iter().any(|Seen(_, files)| matches!(files, Files::Other(_, Some(_))));
     let machine = if proved { pairs::machine(&asking.comparer)? } else { None };
-    let keys: Vec<Option<String>> = seen.iter().map(|seen| state(machine.as_deref()?, seen)).collect();
     let mut work = Vec::with_capacity(seen.len());
-    for (Seen(stands, files), key) in seen.iter().zip(&keys) {
+    for seen in seen {
+        let key = machine.as_deref().and_then(|machine| state(machine, seen));
         let known = key.as_deref().filter(|_| memories == Memories::Trusted);
-        work.push((stands, files, known.and_then(|key| asking.known.tree(key))));
+        let known = known.and_then(|key| asking.known.tree(key));
+        work.push((seen, key, known));
     }
-    let trees = parallel::map(&work, 1, |(stands, files, known)| match (files, known) {
-        (Files::Committed, _) => Ok(stands.head.side.tree.clone()),
-        (Files::Silent, _) => Err("its files cannot be looked at".to_owned()),
-        (Files::Other(..), Some(tree)) => Ok((*tree).clone()),
-        (Files::Other(checkout, _), None) => {
-            let tree =
-                standing::tree(scratch, checkout, &stands.head.side.tree, &except(stands.task), PATIENCE);
-            tree.map_err(|error| error.to_string())
+    let trees = parallel::map(&work, 1, |(Seen(stands, files), _, known)| {
+        let head = &stands.sides.as_ref().ok()?.head.side.tree;
+        match (files, known) {
+            (Files::Committed | Files::Foreign(_), _) => None,
+            (Files::Silent, _) => Some(Err("its files cannot be looked at".to_owned())),
+            (Files::Other(..), Some(tree)) => Some(Ok((*tree).clone())),
+            (Files::Other(checkout, _), None) => {
+                let tree = standing::tree(scratch, checkout, head, &except(stands.task), PATIENCE);
+                Some(tree.map_err(|error| error.to_string()))
+            }
         }
     });
-    let read: Vec<bool> = work.iter().map(|(_, _, known)| known.is_none()).collect();
     let mut all = Vec::with_capacity(seen.len());
-    for (n, (Seen(stands, _), tree)) in seen.iter().zip(trees).enumerate() {
+    for ((Seen(stands, _), key, known), tree) in work.into_iter().zip(trees) {
         let mut stands = stands.clone();
-        if let (Some(key), Ok(tree)) = (&keys[n], &tree) {
-            asking.fresh.learn_tree(key.clone(), tree.clone());
+        if let (Some(key), Some(Ok(tree))) = (key, &tree) {
+            asking.fresh.learn_tree(key, tree.clone());
         }
-        match tree {
-            Ok(tree) if tree == stands.head.side.tree => stands.now = Some(stands.head.clone()),
-            Ok(tree) => {
-                let under = stands.head.commit.clone();
-                let commit = if read[n] { scratch.commit(&tree, &under)? } else { under.clone() };
-                stands.now = Some(Stand { commit: under, side: Side { commit, tree }, read: read[n] });
+        match (tree, &mut stands.sides) {
+            (Some(Err(why)), sides) => *sides = Err(why),
+            (Some(Ok(tree)), Ok(Sides { head, now, .. })) if tree != head.side.tree => {
+                now.read = known.is_none();
+                if now.read {
+                    now.side.commit = scratch.commit(&tree, &head.commit)?;
+                }
+                now.side.tree = tree;
                 stands.uncommitted = true;
             }
-            Err(why) => stands.skipped = Some(why),
+            _ => {}
         }
         all.push(stands);
     }
     count_files(&mut all, asking);
-    all.retain(|stands| stands.files > 0 || stands.skipped.is_some());
+    all.retain(|stands| stands.files > 0 || stands.sides.is_err() || stands.commits_only.is_some());
     Ok(all)
 }
 
 /// What is known of the files of a task's workspace.
 #[derive(Debug)]
 enum Files {
-    /// What counts is what is committed.
+    /// All of them are committed.
     Committed,
+    /// They belong to something else than the task's branch, and why.
+    Foreign(String),
     /// Some may be in no commit; with it the proof of how they are, if there is one.
     Other(Checkout, Option<String>),
     /// Nothing.
@@ -154,9 +176,9 @@ enum Files {
 
 /// Returns the name of all that decides which tree a workspace stands for, if all is known.
 fn state(machine: &str, Seen(stands, files): &Seen<'_>) -> Option<String> {
-    let Files::Other(_, Some(proof)) = files else { return None };
+    let (Files::Other(_, Some(proof)), Ok(sides)) = (files, &stands.sides) else { return None };
     let except = except(stands.task);
-    let parts = ["standing", machine, proof, stands.head.side.tree.as_str()];
+    let parts = ["standing", machine, proof, sides.head.side.tree.as_str()];
     Some(merged::name(parts.into_iter().chain(except.iter().map(String::as_str))))
 }
 
@@ -171,13 +193,13 @@ fn files(repo: &Repo, layout: &Layout, tasks: &[&Task], now: Timestamp) -> Vec<F
     let (mut checkouts, mut numbers) = (Vec::new(), Vec::new());
     for (n, task) in tasks.iter().enumerate() {
         let Some(workspace) = &task.workspace else { continue };
-        let opened = LinkedWorktree::open(repo, &workspace.entry, workspace.path.as_ref());
-        let Some(tree) = opened.ok().filter(|tree| standing::belongs(tree.checkout(), &workspace.branch))
-        else {
-            continue;
-        };
-        checkouts.push(tree.checkout().clone());
-        numbers.push(n);
+        match belonging(repo, workspace) {
+            Ok(checkout) => {
+                checkouts.push(checkout);
+                numbers.push(n);
+            }
+            Err(why) => files[n] = Files::Foreign(why),
+        }
     }
     let memory = Arc::new(Memory::load(&layout.folders(), now));
     let mut silent: BTreeSet<usize> = (0..numbers.len()).collect();
@@ -203,29 +225,37 @@ fn files(repo: &Repo, layout: &Layout, tasks: &[&Task], now: Timestamp) -> Vec<F
     files
 }
 
+/// Returns the worktree of a task if what lies in it belongs to its branch, or why not.
+fn belonging(repo: &Repo, workspace: &Workspace) -> Result<Checkout, String> {
+    let path = Path::new(&workspace.path);
+    let opened = LinkedWorktree::open(repo, &workspace.entry, path);
+    let is = if path.exists() { "no worktree of this repository" } else { "gone" };
+    let tree = opened.map_err(|_| format!("its workspace is {is}"))?;
+    standing::belongs(tree.checkout(), &workspace.branch)
+        .map_err(|foreign| format!("its workspace is {foreign}"))
+        .map(|()| tree.checkout().clone())
+}
+
 fn count_files(all: &mut [Standing<'_>], asking: &mut Asking<'_>) {
-    let mut open = Vec::new();
-    for (n, stands) in all.iter_mut().enumerate() {
-        let (Some(now), Some(workspace)) = (&stands.now, &stands.task.workspace) else { continue };
-        let decides = [&stands.target, &workspace.base, &now.commit, &now.side.tree].map(Oid::as_str);
+    let (mut counts, mut open, mut sides) = (Vec::new(), Vec::new(), Vec::new());
+    for (n, stands) in all.iter().enumerate() {
+        let (Ok(Sides { target, now, .. }), Some(workspace)) = (&stands.sides, &stands.task.workspace) else {
+            continue;
+        };
+        let decides = [target, &workspace.base, &now.commit, &now.side.tree].map(Oid::as_str);
         let key = merged::name(["files"].into_iter().chain(decides));
         match asking.known.files(&key) {
-            Some(files) => {
-                stands.files = files;
-                asking.fresh.learn_files(key, files);
+            Some(files) => counts.push((n, key, Some(files))),
+            None if now.read => {
+                open.push((n, key));
+                sides.push((&now.side, target, &workspace.base));
             }
-            None if now.read => open.push((n, key)),
             None => asking.unread = true,
         }
     }
-    let side = |n: usize| {
-        let stands = &all[n];
-        let (now, workspace) = (stands.now.as_ref()?, stands.task.workspace.as_ref()?);
-        Some((&now.side, &stands.target, &workspace.base))
-    };
-    let sides: Vec<_> = open.iter().filter_map(|(n, _)| side(*n)).collect();
     let counted = asking.comparer.changed(&sides);
-    for ((n, key), files) in open.into_iter().zip(counted) {
+    counts.extend(open.into_iter().zip(counted).map(|((n, key), files)| (n, key, files)));
+    for (n, key, files) in counts {
         // What cannot be counted here is compared nevertheless.
         all[n].files = files.unwrap_or(1);
         if let Some(files) = files {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wt::land::conserve::judge;
+use wt::land::resolve::without_agent;
+use wt::model::settings::Structural;
+use wt::model::text::shell_word;
 
 use crate::case::Case;
 use crate::git::Git;
@@ -61,6 +63,8 @@ pub struct Ways<'a> {
     git: &'a Git,
     folder: PathBuf,
     mergiraf: Option<PathBuf>,
+    /// The same, as a landing would be told to call it.
+    structural: Structural,
 }
 
 impl<'a> Ways<'a> {
@@ -68,7 +72,12 @@ impl<'a> Ways<'a> {
     pub fn new(git: &'a Git, root: &Path, mergiraf: Option<PathBuf>) -> Self {
         let folder = root.join("files");
         std::fs::create_dir_all(&folder).unwrap();
-        Self { git, folder, mergiraf }
+        let named = mergiraf.iter().map(|program| {
+            let program = shell_word(&program.to_string_lossy());
+            format!("{program} merge --timeout 8000 --path-name %P --output %A %O %A %B")
+        });
+        let structural = Structural::Named(named.collect());
+        Self { git, folder, mergiraf, structural }
     }
 
     /// The programs in one line.
@@ -117,9 +126,11 @@ impl<'a> Ways<'a> {
             let begun = Instant::now();
             let text = self.mergiraf(program, &case.path, &files);
             let took = begun.elapsed();
-            let kept = text.as_ref().filter(|text| judge(&case.sides(), text, &[], None).is_kept());
-            answers.push(Answer { way: Way::Landing, text: kept.cloned(), took: begun.elapsed() });
             answers.push(Answer { way: Way::Mergiraf, text, took });
+            let begun = Instant::now();
+            let resolved = without_agent(&case.sides(), &self.structural);
+            let text = resolved.map(|resolved| resolved.text);
+            answers.push(Answer { way: Way::Landing, text, took: begun.elapsed() });
         }
         answers
     }

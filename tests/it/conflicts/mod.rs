@@ -6,6 +6,7 @@ mod verdicts;
 
 use fs_err as fs;
 use serde_json::Value;
+use wt::store::clashes::Clashes;
 
 use crate::env::{TestRepo, lines};
 use crate::land::field::Field;
@@ -257,7 +258,31 @@ fn what_cannot_be_looked_at_stands_for_its_commits() {
     fs::remove_dir_all(a.path()).unwrap();
     b.git(&["checkout", "-q", "--detach", "main"]);
     b.write("src/f", "nothing of the branch\n");
+    // Nothing is committed here, and what there is belongs to another branch.
+    let strayed = field.open("strayed", &[]);
+    strayed.git(&["checkout", "-q", "-b", "elsewhere"]);
+    strayed.write("src/f", "of the other branch\n");
+    let rebasing = field.open("rebasing", &[]);
+    edit(&rebasing, "src/g", 3, "rebasing");
+    rebasing.commit_all("rebasing");
+    rebasing.git(&["bisect", "start"]);
     let view = look(&field, &[]);
+    let why = |name: &str| task(&view, name)["commits_only"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(
+        ["gone", "detached", "other", "strayed", "rebasing"].map(why),
+        [
+            "its workspace is gone",
+            "its workspace is on no branch",
+            "",
+            "its workspace is on the branch `elsewhere`",
+            "its workspace is in the middle of a bisect"
+        ]
+    );
+    let said = field.program.wt(&["conflicts"]).ok();
+    assert!(
+        said.contains("strayed: only its commits are compared, its workspace is on the branch `elsewhere`"),
+        "{said}"
+    );
     assert_eq!(
         pairs(&view),
         ["detached+gone: src/f (content)", "detached+other: src/f (content)", "gone+other: src/f (content)"]
@@ -265,5 +290,39 @@ fn what_cannot_be_looked_at_stands_for_its_commits() {
     assert!(names(&view).iter().all(|name| task(&view, name)["uncommitted"] == false), "{view}");
     fs::remove_file(c.path().join(".git")).unwrap();
     field.repo().git(&["update-ref", "-d", "refs/heads/wt/gone"]);
-    assert_eq!(pairs(&look(&field, &[])), ["detached+other: src/f (content)"]);
+    let view = look(&field, &[]);
+    assert_eq!(pairs(&view), ["detached+other: src/f (content)"]);
+    assert_eq!(task(&view, "gone")["skipped"], "its branch `wt/gone` does not exist");
+}
+
+#[test]
+fn a_target_that_is_gone_is_said() {
+    let field = field();
+    field.repo().git(&["branch", "next"]);
+    let lost = field.open("lost", &["--into", "next"]);
+    edit(&lost, "src/f", 3, "lost");
+    field.repo().git(&["branch", "-D", "next"]);
+    let ran = field.program.wt(&["conflicts", "lost"]);
+    assert!(!ran.err.contains("without changes"), "{}", ran.err);
+    assert!(ran.ok().contains("not compared: its target `next` does not exist"));
+}
+
+#[test]
+fn looks_and_notes_at_once_lose_nothing_of_each_other() {
+    let field = field();
+    for name in ["one", "two"] {
+        let workspace = field.open(name, &[]);
+        edit(&workspace, "src/f", 3, name);
+    }
+    look(&field, &[]);
+    let layout = field.layout();
+    let told = Clashes::load(&layout).pairs;
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| look(&field, &[]));
+        }
+        // As whoever tells them does, while others look.
+        scope.spawn(|| Clashes::change(&layout, |known| known.tell(&told)).unwrap());
+    });
+    assert!(Clashes::load(&layout).pairs[0].told);
 }

@@ -198,3 +198,36 @@ fn without_the_setting_nothing_lands_by_itself() {
     assert_eq!(field.state("a"), State::Done { skipped: false });
     assert!(!field.layout().auto_wanted().exists() && field.program.role("__land").is_empty());
 }
+
+#[test]
+fn what_a_person_took_back_waits_for_a_person() {
+    let field = field("");
+    field.open("a", &[]).commit("a", "a\n");
+    field.program.wt(&["done", "a"]).ok();
+    landed(&field, "a");
+    lander_is_gone(&field);
+    let undone = field.program.wt(&["undo"]).ok();
+    assert!(undone.is_empty() || undone.contains("done"), "{undone}");
+
+    field.open("b", &[]).commit("b", "b\n");
+    field.program.wt(&["done", "b"]).ok();
+    landed(&field, "b");
+    lander_is_gone(&field);
+    assert_eq!(field.state("a"), State::Done { skipped: false });
+
+    // Who works on it again wants it.
+    let worktree = field.program.worktree("a");
+    fs::write(worktree.join("a"), "better\n").unwrap();
+    field.program.wt(&["exec", "a", "--", "git", "commit", "-qam", "better a"]).ok();
+    field.open("c", &[]).commit("c", "c\n");
+    field.program.wt(&["done", "c"]).ok();
+    for name in ["a", "c"] {
+        landed(&field, name);
+    }
+    lander_is_gone(&field);
+
+    field.program.wt(&["undo"]).ok();
+    field.program.wt(&["merge", "--all"]).ok();
+    assert_eq!((field.state("a"), field.state("c")), (State::Landed, State::Landed));
+    field.is_whole();
+}

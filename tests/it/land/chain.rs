@@ -118,6 +118,22 @@ fn what_the_user_resolved_in_git_is_found_in_every_style_and_from_either_side() 
     assert!(names.len() > 1, "the styles have one name for it: nothing was shown");
 }
 
+/// git names a conflict by what stands in the worktree, where its line ends may be others than in the repository.
+#[test]
+fn what_the_user_resolved_in_a_worktree_with_other_line_ends_is_found() {
+    let scene = scene(NEVER, "", "");
+    clash(&scene);
+    scene.field.repo().git(&["config", "core.autocrlf", "true"]);
+    scene.user_merges("merge", "wt/a", "wt/b", &both().replace('\n', "\r\n"));
+    let memory = scene.memory();
+    assert!(memory.values().any(|(text, _)| text.contains(&b'\r')), "git remembers the other line ends");
+    let said = scene.field.merge(&["--all", "--no-agent"]);
+    assert_eq!((said.code(), said.result("b")), (0, "landed"), "{}", said.ran.out);
+    assert_eq!((by(&said, "b"), scene.calls()), (pairs(&[("code.py", "rerere")]), 0));
+    assert_eq!(scene.field.repo().git(&["show", "main:code.py"]), both().trim_end());
+    assert_eq!(scene.memory(), memory, "git's memory was touched");
+}
+
 #[test]
 fn a_remembered_resolution_that_loses_a_side_is_told_and_an_agent_is_asked() {
     let scene = scene(&writes(&both()), "", "");
@@ -328,7 +344,12 @@ fn a_structural_merge_that_a_check_refuses_goes_to_the_agent() {
     let said = scene.merge();
     assert_eq!((said.code(), said.result("b"), scene.calls()), (0, "landed", 1), "{}", said.ran.err);
     assert_eq!(by(&said, "b"), pairs(&[("code.py", "agent")]));
-    assert!(scene.prompts()[0].contains("wrong order"), "{}", scene.prompts()[0]);
+    let prompt = scene.prompts().remove(0);
+    assert!(prompt.starts_with("# The merge was not accepted") && prompt.contains("wrong order"), "{prompt}");
+    assert!(
+        prompt.contains("(`code.py`, by a structural merge tool)") && !prompt.contains("your result"),
+        "{prompt}"
+    );
     scene.field.is_whole();
 }
 

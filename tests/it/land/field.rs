@@ -32,7 +32,10 @@ impl Said {
     /// Returns what was said of a task.
     pub fn of(&self, name: &str) -> &Value {
         let tasks = self.view["tasks"].as_array().unwrap();
-        tasks.iter().find(|task| task["name"] == name).unwrap_or_else(|| panic!("{name}: {}", self.ran.out))
+        tasks
+            .iter()
+            .find(|task| task["name"] == name)
+            .unwrap_or_else(|| panic!("nothing of {name}: {}\n{}", self.ran.out, self.ran.err))
     }
 
     /// Returns a task's result.

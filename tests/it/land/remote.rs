@@ -172,6 +172,19 @@ fn a_remote_that_moved_is_never_overwritten() {
     let said = scene.field.merge(&["a", "--push"]);
     assert_eq!((said.code(), said.result("a"), scene.there()), (3, "landed", theirs.clone()));
     assert_eq!(said.view["pushed"]["error"], "`main` of `origin` has moved meanwhile");
+
+    // Every command that is told then works.
+    let hint = "hint: land it on top of theirs: `wt undo --into main`, then `wt merge --all --fetch --push`";
+    assert!(said.ran.err.contains(hint), "{}", said.ran.err);
+    let refused = scene.field.program.wt(&["merge", "--all", "--fetch", "--push"]).fails(1);
+    assert!(refused.contains("neither has all of the other") && refused.contains(hint), "{refused}");
+    scene.field.program.wt(&["undo", "--into", "main"]).ok();
+    scene.field.merge(&["--all", "--fetch", "--push"]).ran.ok();
+    assert_eq!(
+        (scene.there(), scene.field.subjects()),
+        (scene.field.main(), vec!["change a".into(), "change theirs".into()])
+    );
+    scene.field.is_whole();
 }
 
 /// Where the remote was put back, a plain push would bring back what somebody took away.

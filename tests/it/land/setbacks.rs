@@ -1,8 +1,10 @@
 //! What does not land: conflicts, children without their parents, workspaces with something forgotten, refusals.
 
+use serde_json::Value;
 use wt::model::State;
 
 use super::field::Field;
+use crate::program::ran;
 
 #[test]
 fn a_conflict_is_told_and_leaves_the_branch_alone() {
@@ -220,4 +222,138 @@ fn people_read_a_line_a_task() {
     assert!(lines[3].starts_with("main is at "), "{}", ran.out);
     assert!(ran.err.contains("error: `second-one` was not landed"), "{}", ran.err);
     assert!(ran.err.contains("caused by: conflict in 1 file; its branch is as it was"), "{}", ran.err);
+}
+
+#[test]
+fn a_branch_that_cannot_be_moved_keeps_no_other_from_landing() {
+    let field = Field::new();
+    for branch in ["also", "release"] {
+        field.repo().git(&["branch", branch]);
+        let held = field.program.env.root().join(branch);
+        field.repo().git(&["worktree", "add", "-q", &held.to_string_lossy(), branch]);
+    }
+    let twice = field.program.env.root().join("also2");
+    field.repo().git(&["worktree", "add", "-q", "-f", &twice.to_string_lossy(), "also"]);
+    field.done_with("a", &[("a", "a\n")], &["--into", "also"]);
+    field.done("m", &[("m", "m\n")]);
+    field.done_with("r", &[("r", "r\n")], &["--into", "release"]);
+    let ran = field.program.wt(&["merge", "--all", "--json"]);
+    let documents: Vec<Value> = ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let err = ran.fails(3);
+    assert!(
+        err.contains("error: nothing was landed on `also`\ncaused by: `also` is checked out twice"),
+        "{err}"
+    );
+    let told: Vec<_> = documents.iter().map(|document| document["target"].as_str()).collect();
+    assert_eq!(told, [Some("main"), Some("release"), None]);
+    assert_eq!(
+        (documents[2]["error"]["code"].as_u64(), field.state("a")),
+        (Some(3), State::Done { skipped: false })
+    );
+    assert_eq!((field.state("m"), field.state("r")), (State::Landed, State::Landed));
+
+    // What came with a landing is told beside what a check refused.
+    field.done("n", &[("n", "n\n")]);
+    let err = field.program.wt(&["merge", "--all", "--check", "false"]).fails(5);
+    assert!(err.contains("caused by: nothing was landed on `also`: `also` is checked out twice"), "{err}");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_never_lands() {
+    let field = Field::new();
+    field.done("bad", &[(".wt.toml", "[merge\n")]);
+    field.done("worse", &[(".wt.toml", "[merge]\nbatch = 2\nagent = \"nobody-knows\"\n")]);
+    field.done("good", &[("a", "a\n")]);
+    for style in ["--rebase", "--squash", "--merge-commit"] {
+        let said = field.merge(&["--all", style]);
+        assert_eq!((said.code(), said.result("bad")), (if style == "--rebase" { 3 } else { 1 }, "skipped"));
+        let why = said.reason("bad");
+        assert!(why.starts_with("it would make the configuration useless: .wt.toml:1:"), "{why}");
+        assert!(said.reason("worse").contains("`nobody-knows`"), "{}", said.reason("worse"));
+    }
+    assert_eq!(field.subjects(), ["change a"]);
+    // One that mends itself, and another branch than the one it is read from.
+    field.repo().git(&["branch", "release"]);
+    field.merge(&["bad", "--into", "release"]).ran.ok();
+    field.program.env.at(&field.program.worktree("worse")).commit(".wt.toml", "[merge]\nbatch = 2\n");
+    field.merge(&["worse", "--squash"]).ran.ok();
+    field.program.wt(&["status"]).ok();
+    field.is_whole();
+}
+
+/// The branch is removed once it has landed, and with it the only one that has its commits.
+#[test]
+fn a_task_never_lands_on_its_own_branch() {
+    let field = Field::new();
+    let head = field.done("a", &[("a", "a\n")]);
+    field.done("b", &[("b", "b\n")]);
+    field.program.refuses(1, &["merge", "a", "--into", "wt/a", "--dry-run"]);
+    let err = field.program.wt(&["merge", "a", "--into", "wt/a"]).fails(1);
+    assert!(err.contains("it cannot land on its own branch"), "{err}");
+    assert_eq!(
+        (field.state("a"), field.repo().rev("refs/heads/wt/a")),
+        (State::Done { skipped: false }, head)
+    );
+    let said = field.merge(&["--all", "--into", "wt/a"]);
+    assert_eq!((said.code(), said.result("a"), said.result("b")), (3, "skipped", "landed"));
+    field.merge(&["a"]).ran.ok();
+    assert_eq!(field.subjects(), ["change b", "change a"]);
+    field.is_whole();
+}
+
+#[test]
+fn a_branch_over_which_git_dies_keeps_no_other_from_landing() {
+    let field = Field::new();
+    let lines: Vec<String> = (1..20).map(|n| format!("line {n}\n")).collect();
+    let with = |n: usize| {
+        let mut lines = lines.clone();
+        lines[n] = "changed\n".to_owned();
+        lines.concat()
+    };
+    field.repo().commit("text", &lines.concat());
+    field.done("a", &[("text", &with(1))]);
+    let head = field.done("b", &[("text", &with(9))]);
+    field.done("c", &[("text", &with(17))]);
+    field.done("d", &[("own", "d\n")]);
+    // git ends itself by an assertion where it is asked to merge that branch, in any way.
+    let bin = field.program.env.root().join("bin");
+    let real = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .map(|folder| folder.join("git"))
+        .find(|git| git.is_file())
+        .unwrap();
+    let tree = field.repo().rev(&format!("{head}^{{tree}}"));
+    let script = format!(
+        "#!/bin/sh\ncase \" $* \" in\n*' merge-tree '*)\n\
+         case \" $* \" in *' --stdin '*) fed=$(cat) ;; esac\n\
+         case \"$* $fed\" in *{head}*|*{tree}*) echo died >> '{bin}/died'; kill -ABRT $$ ;; esac\n\
+         case \" $* \" in *' --stdin '*) printf '%s\\n' \"$fed\" | '{real}' \"$@\"; exit ;; esac ;;\nesac\n\
+         exec '{real}' \"$@\"\n",
+        bin = bin.display(),
+        real = real.display(),
+    );
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::write(bin.join("git"), script).unwrap();
+    std::fs::set_permissions(bin.join("git"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let wt = |args: &[&str]| ran(field.program.command(args).env("PATH", &path).output().unwrap());
+    let rehearsed = wt(&["merge", "--all", "--dry-run", "--json"]).json();
+    let merged = wt(&["merge", "--all", "--keep", "--json"]);
+    for view in [&rehearsed, &merged.json()] {
+        let of = |name: &str| {
+            let tasks = view["tasks"].as_array().unwrap();
+            tasks.iter().find(|task| task["name"] == name).unwrap_or_else(|| panic!("{view}"))
+        };
+        assert_eq!(
+            ["a", "b", "c", "d"].map(|name| of(name)["result"].as_str().unwrap()),
+            ["landed", "skipped", "landed", "landed"]
+        );
+        let why = of("b")["reason"].as_str().unwrap();
+        assert!(why.contains("merge-tree") && why.contains("was ended by a signal"), "{why}");
+    }
+    assert_eq!(merged.code, 3, "{}", merged.err);
+    assert!(bin.join("died").exists());
+    assert_eq!((field.repo().rev("wt/b"), field.state("b")), (head, State::Done { skipped: false }));
+    wt(&["status"]).ok();
+    wt(&["conflicts"]).ok();
+    field.is_whole();
 }

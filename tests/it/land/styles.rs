@@ -196,6 +196,8 @@ fn a_child_brings_only_its_own_commits_after_its_parent_was_squashed() {
             } else {
                 field.merge(&["parent", "--squash"]).ran.ok();
                 field.repo().commit("f", "3 and more\n");
+                let task = field.program.task("child");
+                assert_eq!(task["conflicts_with_target"], false, "{on}: foreseen as it will land");
                 let told = field.program.wt(&["diff", "child", "--json"]).json();
                 assert_eq!(
                     (told["files"].to_string(), &told["commits"]),

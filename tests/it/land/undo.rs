@@ -3,10 +3,16 @@
 use fs_err as fs;
 use serde_json::Value;
 use wt::failpoint::POINTS;
-use wt::model::{Event, State};
+use wt::git::Repo;
+use wt::land::undo::{self as engine, Pushed, UndoError};
+use wt::model::clock::SystemClock;
+use wt::model::observer::Silent;
+use wt::model::{Event, Settings, State};
+use wt::store::{Journal, Layout};
+use wt::workspace::Site;
 
 use super::field::Field;
-use crate::program::Ran;
+use crate::program::{Ran, ran};
 
 fn done() -> State {
     State::Done { skipped: false }
@@ -115,11 +121,32 @@ fn a_target_that_moved_stays() {
     let (ran, view) = undo(&field, &[]);
     ran.fails(1);
     let hint = view["error"]["hints"][0].as_str().unwrap();
-    assert!(hint.contains(&format!("git revert --no-edit {}..{}", &old[..10], &new[..10])), "{hint}");
+    assert!(hint.contains(&format!("--first-parent {}..{}", &old[..10], &new[..10])), "{hint}");
     assert_eq!((field.main(), field.state("a")), (tip, State::Landed));
     assert!(!field.program.worktree("a").exists());
-    field.repo().git(&["revert", "--no-edit", &format!("{old}..{new}")]);
+    run_hint(&field, hint);
     assert!(!field.repo().path().join("a").exists());
+}
+
+/// Runs the command of a hint as a person would, in a shell.
+fn run_hint(field: &Field, hint: &str) {
+    let command = hint.rsplit('`').nth(1).unwrap();
+    let path = field.script("hint", command);
+    let mut shell = field.program.env.command("sh", field.repo().path());
+    ran(shell.arg(path.strip_prefix("sh ").unwrap()).output().unwrap()).ok();
+}
+
+#[test]
+fn what_came_by_merge_commits_can_be_reverted_as_the_hint_says() {
+    let field = Field::new();
+    for name in ["a", "b"] {
+        field.done(name, &[(name, "x\n"), (&format!("{name}2"), "x\n")]);
+    }
+    land(&field, &["--all", "--merge-commit"]);
+    field.repo().commit("mine", "x\n");
+    let (_, view) = undo(&field, &[]);
+    run_hint(&field, view["error"]["hints"][0].as_str().unwrap());
+    assert_eq!(field.repo().git(&["ls-files", "a", "a2", "b", "b2", "mine"]), "mine");
 }
 
 #[test]
@@ -376,5 +403,38 @@ fn an_intent_that_did_not_come_true_leaves_the_landing() {
     assert_eq!(field.state("a"), State::Landed);
     let told = field.program.journal();
     assert_eq!(told.last().unwrap()["event"]["moved"], Value::Bool(false));
+    field.is_whole();
+}
+
+/// A landing prunes when its lock is free again, so an undo that waited for it meets the pruning.
+#[test]
+fn a_workspace_that_is_pruned_meanwhile_is_brought_back_first() {
+    let field = Field::new();
+    let head = field.done("a", &[("a", "a\n")]);
+    land(&field, &["a", "--keep"]);
+    let new = field.main();
+    let repo = Repo::discover(field.repo().path()).unwrap();
+    let layout = Layout::below(repo.common_dir());
+    let (settings, clock) = (Settings::default(), SystemClock);
+    let site = Site {
+        repo: &repo,
+        layout: &layout,
+        settings: &settings,
+        clock: &clock,
+        template: None,
+        iteration: None,
+    };
+    let mut journal = Journal::new(&layout);
+    let turn = engine::turn(&site, &Silent, &mut journal).unwrap();
+    let planned = engine::plan(&site, &mut journal, None, Pushed::Stays).unwrap();
+    assert!(!planned.tasks[0].gone);
+    field.program.wt(&["gc"]).ok();
+    let refused = engine::apply(&site, &turn, &mut journal, &planned).unwrap_err();
+    assert!(matches!(refused, UndoError::Pruned { .. }), "{refused}");
+    assert_eq!((field.main(), field.state("a")), (new, State::Landed));
+    drop(turn);
+
+    undo(&field, &[]).0.ok();
+    assert_eq!((field.state("a"), field.repo().rev("refs/heads/wt/a")), (done(), head));
     field.is_whole();
 }

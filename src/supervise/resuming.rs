@@ -1,0 +1,199 @@
+//! What goes on after everything stood still: a reboot, a crash, `wt stop --all`. Pure.
+//!
+//! Invariant: only what was alive then goes on by itself, and only once: whatever this chooses is in another state as soon as
+//! it was taken up. What failed, or what a person stopped by name, is a person's to run again.
+
+use jiff::Timestamp;
+
+use crate::model::event::WaitReason;
+use crate::model::{Roster, State, Task};
+
+/// How a task goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// In its agent's session.
+    Session,
+    /// With a fresh agent, in the workspace as it stands.
+    Fresh,
+    /// It had not begun: it is queued again.
+    Queued,
+    /// By itself, when its time has come.
+    Waits(Timestamp),
+    /// Only a person can say when: a question, or its account.
+    Parked,
+    /// It is alive: there is nothing to do.
+    Alive,
+}
+
+impl How {
+    /// Returns the word for it in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Fresh => "fresh",
+            Self::Queued => "queued",
+            Self::Waits(_) => "waits",
+            Self::Parked => "parked",
+            Self::Alive => "alive",
+        }
+    }
+
+    /// Returns whether the task is to be queued for it.
+    pub fn takes_up(self) -> bool {
+        matches!(self, Self::Session | Self::Fresh | Self::Queued)
+    }
+}
+
+/// One task, and how it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// The word of its state while it was alive.
+    pub was: &'static str,
+    /// How it goes on.
+    pub how: How,
+}
+
+/// Returns the tasks that go on by themselves, and those that wait, in the order in which they were queued. `resumes` tells
+/// whether the agent of a task can take up its session.
+pub fn plan(roster: &Roster, resumes: impl Fn(&Task) -> bool) -> Vec<(&Task, Step)> {
+    let mut plan: Vec<(&Task, Step)> =
+        roster.live().filter_map(|task| Some((task, unnamed(task, resumes(task))?))).collect();
+    plan.sort_by_key(|(task, _)| task.order);
+    plan
+}
+
+/// Returns how a task goes on that nobody named; `None`: it was not alive, or still is.
+fn unnamed(task: &Task, resumes: bool) -> Option<Step> {
+    match (&task.state, &task.stopped_with_all) {
+        // One whose supervision alone was killed goes on by itself.
+        (State::Lost { rebooted: true }, _) => Some(Step { was: "running", how: again(task, resumes) }),
+        (State::Stopped, Some(then)) => Some(Step { was: then.word(), how: again(task, resumes) }),
+        (State::Waiting { .. }, _) => Some(waiting(task)),
+        _ => None,
+    }
+}
+
+/// Returns how a task goes on that a person named; `None`: its state is none to go on from.
+pub fn named(task: &Task, resumes: bool) -> Option<Step> {
+    let was = task.stopped_with_all.as_ref().unwrap_or(&task.state).word();
+    match &task.state {
+        State::Stopped | State::Lost { .. } | State::Waiting { .. } => {
+            Some(Step { was, how: again(task, resumes) })
+        }
+        State::Queued | State::Running { .. } => Some(Step { was, how: How::Alive }),
+        _ => None,
+    }
+}
+
+fn waiting(task: &Task) -> Step {
+    let how = match &task.state {
+        State::Waiting { reason: WaitReason::Parked, .. } | State::Waiting { until: None, .. } => How::Parked,
+        State::Waiting { until: Some(until), .. } => How::Waits(*until),
+        _ => How::Alive,
+    };
+    Step { was: task.state.word(), how }
+}
+
+/// How the next attempt begins; the same as `calling` decides once it runs.
+fn again(task: &Task, resumes: bool) -> How {
+    match (task.attempt, &task.session) {
+        (0, _) => How::Queued,
+        (_, Some(_)) if resumes && !task.lap_over => How::Session,
+        _ => How::Fresh,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::{Event, Record};
+    use crate::model::{TaskId, TaskSpec};
+
+    fn id(n: usize) -> TaskId {
+        format!("t{n}@1").parse().expect("a valid id")
+    }
+
+    fn of(n: usize, event: Event) -> Record {
+        Record { v: 1, at: Timestamp::UNIX_EPOCH, task: Some(id(n)), event }
+    }
+
+    fn queued(n: usize) -> Record {
+        let spec = TaskSpec { agent: Some("a".to_owned()), ..TaskSpec::new(id(n).name, "main") };
+        of(n, Event::Queued { spec })
+    }
+
+    fn started(n: usize) -> Record {
+        of(n, Event::Started { attempt: 1, token: String::new(), boot: String::new() })
+    }
+
+    fn session(n: usize) -> Record {
+        of(n, Event::Session { session: "s".to_owned(), model: None })
+    }
+
+    fn lost(n: usize, rebooted: bool) -> Record {
+        of(n, Event::Lost { attempt: 1, reason: String::new(), checkpoint: None, rebooted })
+    }
+
+    fn all(tasks: &[usize]) -> Record {
+        let tasks = tasks.iter().map(|n| id(*n)).collect();
+        Record { task: None, ..of(0, Event::StoppingAll { tasks }) }
+    }
+
+    fn told(records: &[Record]) -> Vec<(String, &'static str, &'static str)> {
+        let roster = Roster::fold(records);
+        assert_eq!(roster.misfits(), 0);
+        let plan = plan(&roster, |_| true);
+        plan.iter().map(|(task, step)| (task.name().to_string(), step.was, step.how.word())).collect()
+    }
+
+    fn step(name: &str, was: &'static str, how: &'static str) -> (String, &'static str, &'static str) {
+        (name.to_owned(), was, how)
+    }
+
+    #[test]
+    fn what_a_reboot_ended_goes_on_where_it_can() {
+        let mut records =
+            vec![queued(0), started(0), session(0), queued(1), started(1), queued(2), started(2)];
+        records.extend([lost(0, true), lost(1, true), lost(2, false)]);
+        assert_eq!(told(&records), [step("t0", "running", "session"), step("t1", "running", "fresh")]);
+        let roster = Roster::fold(&records);
+        assert_eq!(plan(&roster, |_| false)[0].1.how, How::Fresh, "its agent has no sessions");
+        records.extend([of(0, Event::Retried), of(1, Event::Retried)]);
+        assert_eq!(told(&records), [], "once");
+    }
+
+    #[test]
+    fn only_what_was_stopped_with_all_goes_on_unnamed() {
+        let mut records = vec![queued(0), queued(1), queued(2), of(0, Event::Stopped), all(&[1, 2])];
+        assert_eq!(told(&records), [], "they are not stopped yet");
+        records.extend([of(2, Event::Stopped), of(1, Event::Stopped)]);
+        let both = [step("t1", "queued", "queued"), step("t2", "queued", "queued")];
+        assert_eq!(told(&records), both);
+        let roster = Roster::fold(&records);
+        let by_name = named(roster.get(&id(0)).unwrap(), true).unwrap();
+        assert_eq!((by_name.was, by_name.how), ("stopped", How::Queued), "a person may name it");
+        // The next time that all are stopped, it is about other tasks.
+        records.extend([queued(3), all(&[3]), of(3, Event::Stopped)]);
+        assert_eq!(told(&records), [step("t3", "queued", "queued")]);
+        records.extend([of(3, Event::Retried), of(3, Event::Stopped)]);
+        assert_eq!(told(&records), [], "stopped by name since");
+    }
+
+    #[test]
+    fn stopping_all_again_for_one_that_did_not_end_forgets_nobody() {
+        let mut records = vec![queued(0), queued(1), all(&[0, 1]), of(0, Event::Stopped)];
+        records.extend([all(&[1]), of(1, Event::Stopped)]);
+        assert_eq!(told(&records).len(), 2);
+    }
+
+    #[test]
+    fn what_waits_is_told_and_left() {
+        let until = Timestamp::from_second(9).expect("a small number");
+        let parked = of(1, Event::Parked { reason: String::new() });
+        let limited = of(0, Event::OverBudget { reason: String::new(), until: Some(until) });
+        let records = [queued(0), queued(1), limited, parked];
+        assert_eq!(told(&records), [step("t0", "waiting", "waits"), step("t1", "waiting", "parked")]);
+        let roster = Roster::fold(&records);
+        assert!(named(roster.get(&id(0)).unwrap(), true).unwrap().how.takes_up(), "named, it goes on now");
+    }
+}

@@ -1,0 +1,133 @@
+//! `wt resume`: what was alive goes on, once, after `wt stop --all`, after a reboot, and where it is named.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::program::{Program, Ran, gone_within, kill_together, ran};
+
+/// An agent that speaks events: its first run never ends, the second one takes up the session of the first.
+const PATIENT: &str = r#"
+echo "$*" >> "$WT_TASK.calls"
+echo '{"type":"init","id":"s1"}'
+if [ "$1" != --resume ]; then exec sleep 1000; fi
+git add -A && git commit -qm work
+echo '{"type":"result"}'
+"#;
+
+const AGENT: &str = r#"
+[agents.patient]
+command = ["sh", "SCRIPT"]
+events = "jsonl"
+args = { resume = ["--resume", "{session}"] }
+event = [
+  { when = { "/type" = "init" }, take = { session = "/id" } },
+  { when = { "/type" = "result" }, final = true },
+]
+outcome = [{ when = { exit = 0, "/type" = "result" }, class = "ok", reason = "ended well" }]
+"#;
+
+fn patient() -> Program {
+    let program = Program::new();
+    let script = program.env.root().join("patient.sh");
+    std::fs::write(&script, PATIENT).unwrap();
+    program
+        .configure(&format!("[limits]\nslots = 1\n{}", AGENT.replace("SCRIPT", &script.to_string_lossy())));
+    program
+}
+
+fn how(ran: &Ran) -> Vec<(String, String, String)> {
+    let word = |task: &Value, key: &str| task[key].as_str().unwrap().to_owned();
+    let json = ran.json();
+    let tasks = json["tasks"].as_array().unwrap().iter();
+    tasks.map(|task| (word(task, "name"), word(task, "was"), word(task, "how"))).collect()
+}
+
+fn row(name: &str, was: &str, how: &str) -> (String, String, String) {
+    (name.to_owned(), was.to_owned(), how.to_owned())
+}
+
+#[test]
+fn what_was_stopped_with_all_goes_on_in_order_and_once() {
+    let program = patient();
+    program.wt(&["spawn", "a", "do it", "--agent", "patient"]).ok();
+    program.until("the session", || program.told("a@1").contains(&"session".to_owned()).then_some(()));
+    program.spawn("alone", &["write:z=1", "commit:z"], &[]).ok();
+    program.wt(&["stop", "alone"]).ok();
+    for name in ["b", "c"] {
+        program.spawn(name, &["write:x=y", "commit:x"], &[]).ok();
+    }
+    let stopped = program.wt(&["stop", "--all"]);
+    assert!(stopped.err.contains("wt resume"), "{}", stopped.err);
+    assert!(stopped.ok().starts_with("c stopped\nb stopped\na stopped; "));
+    let all = [row("a", "running", "session"), row("b", "queued", "queued"), row("c", "queued", "queued")];
+    assert_eq!(how(&program.wt(&["resume", "--dry-run", "--json"])), all);
+    assert_eq!(program.state_of("a"), "stopped", "nothing was changed");
+    assert_eq!(how(&program.wt(&["resume", "--json"])), all);
+    program.wt(&["wait", "a", "b", "c", "--timeout", "60s"]).ok();
+    for name in ["a", "b", "c"] {
+        assert_eq!(program.state_of(name), "done");
+    }
+    let calls = std::fs::read_to_string(program.worktree("a").join("a.calls")).unwrap();
+    assert_eq!(calls.lines().collect::<Vec<_>>(), ["", "--resume s1"], "in its session");
+    let begun = |name: &str| {
+        let journal = program.journal();
+        let started = |record: &Value| record["task"] == name && record["event"]["type"] == "started";
+        journal.iter().rposition(started).unwrap()
+    };
+    assert!(begun("a@1") < begun("b@1") && begun("b@1") < begun("c@1"), "in the order of the queue");
+    let before = program.journal().len();
+    assert_eq!(program.wt(&["resume"]).ok(), "", "a second time there is nothing to do");
+    assert_eq!(program.journal().len(), before);
+    // One that was stopped by name goes on if it is named.
+    assert_eq!(program.state_of("alone"), "stopped");
+    assert_eq!(program.wt(&["resume", "alone"]).ok(), "alone was stopped: is queued again\n");
+    program.wt(&["wait", "alone", "--timeout", "60s"]).ok();
+    let said = program.refuses(1, &["resume", "alone"]);
+    assert!(said.contains("`alone` is done"), "{said}");
+}
+
+#[test]
+fn a_reboot_is_gone_on_from() {
+    let program = Program::new();
+    let pids = program.env.root().join("pids");
+    let go = program.env.root().join("go");
+    let steps = [
+        format!("pids-to:{}", pids.display()),
+        "write:half=x".to_owned(),
+        format!("wait-for:{}", go.display()),
+        "commit:half".to_owned(),
+    ];
+    let mut spawn = program.command(&["spawn", "a", &format!("SCRIPT:\n{}\n", steps.join("\n"))]);
+    ran(spawn.env("WT_TEST_BOOT", "boot-one").output().unwrap()).ok();
+    let agent: u32 = program.file(&pids).split_whitespace().nth(1).unwrap().parse().unwrap();
+    program.until("its work", || program.worktree("a").join("half").exists().then_some(()));
+    kill_together(&["__run", "__guard"].map(|role| program.role(role)[0]));
+    gone_within(Duration::from_secs(5), &[agent]);
+    std::fs::write(go, "").unwrap();
+    let in_boot =
+        |args: &[&str]| ran(program.command(args).env("WT_TEST_BOOT", "boot-two").output().unwrap());
+    // Nobody has looked since the machine came back.
+    let would = in_boot(&["resume", "--dry-run", "--json"]);
+    assert_eq!(how(&would), [row("a", "running", "fresh")]);
+    assert_eq!(in_boot(&["resume"]).ok(), "a was running: begins afresh in its workspace\n");
+    in_boot(&["wait", "a", "--timeout", "60s"]).ok();
+    assert_eq!(program.state_of("a"), "done");
+    assert_eq!(in_boot(&["resume"]).ok(), "");
+    let told = program.told("a@1");
+    assert_eq!(told.iter().filter(|event| *event == "retried").count(), 1, "{told:?}");
+}
+
+#[test]
+fn what_waits_is_told_and_has_somebody_who_rests_for_it() {
+    let program = Program::new();
+    // The back-off of the third attempt is two seconds and more.
+    program.spawn("a", &["exit:1"], &["--retries", "5"]).ok();
+    program.until("the back-off", || (program.state_of("a") == "waiting").then_some(()));
+    kill_together(&program.role("__run"));
+    program.until("nobody rests", || program.role("__run").is_empty().then_some(()));
+    let told = program.wt(&["resume"]).ok();
+    assert!(told.starts_with("a was waiting: goes on by itself at "), "{told}");
+    program.until("the next attempt", || (program.task("a")["attempt"].as_u64() >= Some(2)).then_some(()));
+    program.wt(&["stop", "a"]).ok();
+}
