@@ -11,6 +11,7 @@
 
 mod rules;
 
+use std::cell::OnceCell;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::rc::Rc;
@@ -20,6 +21,7 @@ use gix::ObjectId;
 use gix::revision::plumbing::merge_base;
 use gix::revision::plumbing::merge_base::Flags;
 use gix::revwalk;
+use sha2::Sha256;
 
 use super::cache::Cache;
 use super::command::Git;
@@ -31,7 +33,7 @@ use super::{GitError, Repo, walk};
 use crate::model::conflict::{ConflictKind, ConflictedPath};
 use crate::model::{Oid, parallel};
 
-pub use self::rules::rules;
+pub use self::rules::{machine, rules};
 
 /// How many pairs one process of git merges.
 const MANY: usize = 64;
@@ -69,6 +71,8 @@ pub struct Comparer<'a> {
     commits: Option<gix::commitgraph::Graph>,
     /// Whether commits themselves tell what they come from: no grafts, no shallow end, no replacements.
     plain: bool,
+    /// What all merges depend on; read once.
+    machine: OnceCell<Option<Sha256>>,
 }
 
 impl<'a> Comparer<'a> {
@@ -78,7 +82,16 @@ impl<'a> Comparer<'a> {
         let replaced = local.objects.store_ref().replacements().next().is_some();
         let commits = local.commit_graph_if_enabled().ok().flatten();
         let plain = !replaced && !Cache::new(repo).is_grafted();
-        Ok(Self { repo, scratch, cache: scratch.cache()?, gix: scratch.gix()?, commits, plain })
+        let (cache, gix) = (scratch.cache()?, scratch.gix()?);
+        Ok(Self { repo, scratch, cache, gix, commits, plain, machine: OnceCell::new() })
+    }
+
+    fn machine(&self) -> Result<Option<&Sha256>, GitError> {
+        if self.machine.get().is_none() {
+            let read = rules::read(self.repo)?;
+            self.machine.get_or_init(|| read);
+        }
+        Ok(self.machine.get().and_then(Option::as_ref))
     }
 
     /// Returns how many files each side changed since the commit that it has in common with the first of the other two, its
@@ -103,7 +116,7 @@ impl<'a> Comparer<'a> {
         limit: Duration,
         step: &dyn Fn(usize),
     ) -> Result<Vec<Verdict>, GitError> {
-        let Self { repo, scratch, cache, gix, commits, plain } = self;
+        let Self { repo, scratch, cache, gix, commits, plain, .. } = self;
         let mut history = History::of(gix, commits.as_ref(), *plain);
         let mut walks = |a: &Side, b: &Side| {
             let base = cache.commit(history.base(&a.commit, &b.commit)?)?.tree;

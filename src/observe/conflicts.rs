@@ -2,7 +2,8 @@
 //!
 //! Each task stands for a tree: that of its branch, or of its files as they are now where something is not committed and the
 //! branch is checked out, in the middle of nothing. Every two with the same target are merged in memory, and each with the
-//! target. What was merged before is known by commits, trees and all that a merge depends on ([`Merged`]).
+//! target. What was merged before is known by commits, trees and all that a merge depends on ([`Merged`]); so is the tree of a
+//! workspace that is as it was. Such a tree is only a name: where it must be read after all, it is made again.
 //!
 //! Invariant: a workspace is only read, and no ref, index or object of the repository is written; what is found is kept in
 //! [`Clashes`], for `wt status` and for telling the tasks.
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use self::stand::{Sides, Stand, Standing};
+use self::stand::{Memories, Sides, Stand, Standing};
 use crate::git::pairs::{self, Comparer, Side, Verdict};
 use crate::git::scratch::Scratch;
 use crate::git::{GitError, Repo};
@@ -60,11 +61,12 @@ pub fn look(
     let scratch = Scratch::beside(repo)?;
     let comparer = Comparer::new(repo, &scratch)?;
     let known = Merged::load(layout);
-    let mut asking = Asking { comparer, known, fresh: Merged::default(), merged: 0, observer };
-    let standing = stand::all(repo, layout, roster, now, &scratch, &mut asking.comparer)?;
-    let mut found = Compared::default();
-    for group in by_target(&standing) {
-        compare(repo, &group, &mut asking, &mut found)?;
+    let mut asking = Asking { comparer, known, fresh: Merged::default(), merged: 0, unread: false, observer };
+    let seen = stand::look(repo, layout, roster, now)?;
+    let (mut standing, mut found) = all(repo, &scratch, &seen, Memories::Trusted, &mut asking)?;
+    if asking.unread {
+        (asking.fresh, asking.merged, asking.unread) = (Merged::default(), 0, false);
+        (standing, found) = all(repo, &scratch, &seen, Memories::Unused, &mut asking)?;
     }
     let Asking { known, fresh, merged, .. } = asking;
     if fresh != known && layout.root().exists() {
@@ -107,6 +109,22 @@ pub fn look(
         merged,
         clashes,
     })
+}
+
+/// Makes a tree of every workspace that was seen, and compares them.
+fn all<'a>(
+    repo: &Repo,
+    scratch: &Scratch,
+    seen: &[stand::Seen<'a>],
+    memories: Memories,
+    asking: &mut Asking<'_>,
+) -> Result<(Vec<Standing<'a>>, Compared), GitError> {
+    let standing = stand::all(scratch, seen, memories, asking)?;
+    let mut found = Compared::default();
+    for group in by_target(&standing) {
+        compare(repo, &group, asking, &mut found)?;
+    }
+    Ok((standing, found))
 }
 
 /// Two tasks that do not merge, by their numbers.
@@ -193,6 +211,8 @@ struct Asking<'a> {
     /// What this look needed, known before or not.
     fresh: Merged,
     merged: usize,
+    /// Whether a tree would have to be read of which only the name is known; what was found is not all then.
+    unread: bool,
     observer: &'a dyn Observer,
 }
 
@@ -210,6 +230,10 @@ impl Asking<'_> {
         let known = |key: &Option<String>| self.known.verdict(key.as_deref()?).map(<[_]>::to_vec);
         let mut verdicts: Vec<Verdict> = keys.iter().map(known).collect();
         let open: Vec<usize> = (0..wanted.len()).filter(|n| verdicts[*n].is_none()).collect();
+        if open.iter().any(|n| !(wanted[*n].0.read && wanted[*n].1.read)) {
+            self.unread = true;
+            return Ok(verdicts);
+        }
         let sides: Vec<(&Side, &Side)> =
             open.iter().map(|n| (&wanted[*n].0.side, &wanted[*n].1.side)).collect();
         let observer = self.observer;

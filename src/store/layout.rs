@@ -20,7 +20,7 @@
 //!   passed/KEY                  a check that has passed on a tree
 //!   hooks.told                  the hooks that a person was told are not approved
 //!   cache/status                what `wt status` last saw; may be deleted at any time
-//!   cache/merged                what merges in memory came to; the same
+//!   cache/merged                what merges in memory came to, and the trees of workspaces; the same
 //!   cache/foresee.wanted        a look at who does not merge with whom is wished for
 //!   cache/foresee.begun         when the last one began, by its time
 //!   clashes/known               what the last one found

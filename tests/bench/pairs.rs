@@ -132,6 +132,8 @@ fn main() {
         write(&workspace, "untracked/new.txt", &format!("of {branch}\n"));
         write(&workspace, &path(branch), &text(branch, "not committed"));
     }
+    // So are these, a moment later.
+    std::thread::sleep(std::time::Duration::from_secs(3));
     let (mut cold, mut same) = (Times::default(), Times::default());
     for _ in 0..ROUNDS {
         forget(&place);

@@ -62,6 +62,7 @@ mod session;
 mod siblings;
 mod status_clean;
 mod status_seen;
+mod status_survey;
 mod submodules;
 mod tidy_cost;
 mod tidy_doctor;

@@ -17,17 +17,17 @@ use crate::env::{Env, TestRepo};
 use crate::git_repo::oid;
 
 /// A repository with a worktree whose files are some seconds older than its index.
-struct Place {
-    env: Env,
-    repo: Repo,
-    tree: LinkedWorktree,
+pub struct Place {
+    pub env: Env,
+    pub repo: Repo,
+    pub tree: LinkedWorktree,
     settled: std::cell::Cell<u64>,
 }
 
 const IGNORED: &str = "*.log\n/out/\nbuild/\n!keep.log\ntmp*\n";
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (env, at) = Env::with_repo();
         at.write(".gitignore", IGNORED);
         for path in ["a.txt", "src/b.txt", "src/deep/c.txt", "build/tracked.txt", "src.d/e.txt"] {
@@ -43,16 +43,16 @@ impl Place {
         place
     }
 
-    fn at(&self) -> TestRepo {
+    pub fn at(&self) -> TestRepo {
         self.env.at(self.tree.path())
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub fn path(&self, path: &str) -> PathBuf {
         self.tree.path().join(path)
     }
 
     /// Makes every file some seconds old, and has git take note of it.
-    fn settle(&self) {
+    pub fn settle(&self) {
         // Another second each time: git takes no note of less.
         self.settled.set(self.settled.get() + 1);
         age(self.tree.path(), self.settled.get());
@@ -270,7 +270,7 @@ fn hostile_worktrees_lead_nowhere() {
 
 /// One thing that is done to a worktree.
 #[derive(Debug, Clone)]
-enum Deed {
+pub enum Deed {
     Write(&'static str, u8),
     Delete(&'static str),
     Rename(&'static str, &'static str),
@@ -338,7 +338,7 @@ const CALLS: &[&[&str]] = &[
     &["status"],
 ];
 
-fn deed() -> impl Strategy<Value = Deed> {
+pub fn deed() -> impl Strategy<Value = Deed> {
     let path = || proptest::sample::select(PATHS);
     let folder = proptest::sample::select(vec!["", "src/", "src/deep/", "build/", "new/"]);
     let lines = proptest::collection::vec(proptest::sample::select(PATTERNS), 0..4);
@@ -357,7 +357,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 }
 
 /// Does it as far as it can be done.
-fn act(place: &Place, deed: &Deed) {
+pub fn act(place: &Place, deed: &Deed) {
     let at = |path: &str| place.path(path);
     let room = |path: &str| drop(at(path).parent().map(fs::create_dir_all));
     match deed {

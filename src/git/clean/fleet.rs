@@ -4,8 +4,9 @@
 //! worktree waiting: when nothing at all was heard of for a while another thread helps, and after the asker's patience the
 //! rest counts as not to be asked.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -13,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::memory::Memory;
-use super::plan::Plan;
+use super::plan::{Plan, Wanted};
 use super::rules::Rules;
 use super::{Checkout, Repo, Verdict};
 use crate::git::status;
@@ -43,7 +44,7 @@ pub struct Answers {
 /// Asks each worktree whether it is dirty. The work goes on in the background; `patience` is how long nothing at all may be
 /// heard of before the rest is given up.
 pub fn ask(repo: &Repo, checkouts: Vec<Checkout>, patience: Duration) -> Answers {
-    asked(repo, checkouts, patience, None)
+    asked(repo, checkouts, patience, None, Wanted::Verdict)
 }
 
 /// Does what [`ask`] does without reading the names of folders again that are as `memory` has them; it learns the others.
@@ -53,16 +54,28 @@ pub fn ask_remembering(
     patience: Duration,
     memory: &Arc<Memory>,
 ) -> Answers {
-    asked(repo, checkouts, patience, Some(memory.clone()))
+    asked(repo, checkouts, patience, Some(memory.clone()), Wanted::Verdict)
 }
 
-fn asked(repo: &Repo, checkouts: Vec<Checkout>, patience: Duration, memory: Option<Arc<Memory>>) -> Answers {
+/// Does what [`ask_remembering`] does and goes through a dirty worktree to its end, for its [`Answers::proof`]; git is asked
+/// only where there can be none, so a worktree that is not proved clean counts as dirty.
+pub fn survey(repo: &Repo, checkouts: Vec<Checkout>, patience: Duration, memory: &Arc<Memory>) -> Answers {
+    asked(repo, checkouts, patience, Some(memory.clone()), Wanted::Proof)
+}
+
+fn asked(
+    repo: &Repo,
+    checkouts: Vec<Checkout>,
+    patience: Duration,
+    memory: Option<Arc<Memory>>,
+    wanted: Wanted,
+) -> Answers {
     let (tell, heard) = channel();
     let left = checkouts.len();
     let queue = Queue { jobs: (0..left).map(Job::Begin).collect(), left, heard: 0 };
     let (repo, queue) = (repo.clone(), Mutex::new(queue));
-    let (rules, more) = (OnceLock::new(), Condvar::new());
-    let fleet = Arc::new(Fleet { repo, rules, checkouts, memory, patience, queue, more });
+    let (rules, more, proofs) = (OnceLock::new(), Condvar::new(), Mutex::default());
+    let fleet = Arc::new(Fleet { repo, rules, checkouts, memory, wanted, proofs, patience, queue, more });
     let asked = Answers { fleet, tell, heard, left, helpers: 0 };
     let workers = if left == 0 { 0 } else { thread::available_parallelism().map_or(2, usize::from) };
     (0..workers).for_each(|_| asked.help());
@@ -100,6 +113,12 @@ impl Iterator for Answers {
 }
 
 impl Answers {
+    /// Returns what tells this state of a worktree from every other, by its number, once it was answered to be dirty: where
+    /// git's settings and attributes are the same as well, so is the tree of everything in it. `None`: nothing does.
+    pub fn proof(&self, number: usize) -> Option<String> {
+        self.fleet.proofs.lock().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    }
+
     fn help(&self) {
         let (fleet, tell) = (self.fleet.clone(), self.tell.clone());
         thread::spawn(move || fleet.work(&tell));
@@ -112,6 +131,8 @@ struct Fleet {
     rules: OnceLock<Option<Arc<Rules>>>,
     checkouts: Vec<Checkout>,
     memory: Option<Arc<Memory>>,
+    wanted: Wanted,
+    proofs: Mutex<BTreeMap<usize, String>>,
     patience: Duration,
     queue: Mutex<Queue>,
     more: Condvar,
@@ -158,7 +179,7 @@ impl Fleet {
             drop(queue);
             let (number, answer) = match job {
                 Job::Begin(number) => (number, self.begin(number)),
-                Job::Part(looked, part) => (looked.number, Self::part(&looked, &part)),
+                Job::Part(looked, part) => (looked.number, self.part(&looked, &part)),
                 Job::Git(number) => {
                     let dirty = status::is_dirty(&self.checkouts[number], self.patience).ok();
                     (number, Step::Known(dirty))
@@ -183,7 +204,7 @@ impl Fleet {
         let checkout = &self.checkouts[number];
         // Its index is an agent's: whatever its reader makes of it, the others get their answers.
         let plan = catch_unwind(AssertUnwindSafe(|| match rules {
-            Some(rules) => Plan::of(&self.repo, checkout, rules, self.memory.as_ref()),
+            Some(rules) => Plan::of(&self.repo, checkout, rules, self.memory.as_ref(), self.wanted),
             None => Err(Verdict::AskGit),
         }));
         let plan = match plan.unwrap_or(Err(Verdict::AskGit)) {
@@ -195,7 +216,7 @@ impl Fleet {
         Step::More(parts.into_iter().map(|part| Job::Part(looked.clone(), part)).collect())
     }
 
-    fn part(looked: &Arc<Looked>, part: &Range<usize>) -> Step {
+    fn part(&self, looked: &Arc<Looked>, part: &Range<usize>) -> Step {
         let verdict = catch_unwind(AssertUnwindSafe(|| looked.plan.look(part))).unwrap_or(Verdict::AskGit);
         let mut state = looked.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.0 -= 1;
@@ -206,7 +227,15 @@ impl Fleet {
         if let Some(recall) = &looked.plan.recall {
             recall.end();
         }
-        Step::after(looked.number, state.1)
+        let survey = looked.plan.survey.as_ref().filter(|_| state.1 == Verdict::Clean);
+        let Some(survey) = survey.filter(|survey| survey.differs()) else {
+            return Step::after(looked.number, state.1);
+        };
+        let git_dir = self.checkouts[looked.number].git_dir().as_os_str().as_bytes();
+        let proof = self.memory.as_ref().and_then(|memory| survey.proof(git_dir, memory.began()));
+        let mut proofs = self.proofs.lock().unwrap_or_else(PoisonError::into_inner);
+        proofs.extend(proof.map(|proof| (looked.number, proof)));
+        Step::Known(Some(true))
     }
 }
 

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::Verdict;
 use super::ignore::{Kind, Level};
 use super::plan::{Folder, Is, Plan};
+use super::survey::{About, Line, below};
 
 /// How deep a folder that is not tracked is searched for a file that is not ignored.
 const DEEPEST: usize = 64;
@@ -29,6 +30,8 @@ pub(super) struct Walk<'a> {
     steps: Vec<Step>,
     /// Room for the names that the kernel tells at once.
     room: Vec<u8>,
+    /// What was seen, if all is to be.
+    seen: Option<Vec<Line>>,
 }
 
 /// How much room that is, in bytes.
@@ -43,7 +46,33 @@ struct Step {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(plan: &'a Plan) -> Self {
-        Self { plan, steps: Vec::new(), room: Vec::with_capacity(ROOM) }
+        let seen = plan.survey.as_ref().map(|_| Vec::new());
+        Self { plan, steps: Vec::new(), room: Vec::with_capacity(ROOM), seen }
+    }
+
+    /// Returns what was seen.
+    pub(super) fn seen(self) -> Vec<Line> {
+        self.seen.unwrap_or_default()
+    }
+
+    /// Takes note of a tracked name that is other than in the index and goes on, if all is to be seen; else that is a verdict.
+    fn differs(
+        &mut self,
+        folder: &Folder,
+        name: &BStr,
+        stat: Option<&Stat>,
+        verdict: Verdict,
+    ) -> Result<(), Verdict> {
+        let Some(seen) = &mut self.seen else { return Err(verdict) };
+        let path = below(folder.path.as_bstr(), name);
+        seen.push(match stat {
+            None => Line::gone(path),
+            Some(stat) if is_plain(FileType::from_raw_mode(stat.st_mode)) => {
+                Line::of(About::File, path, stat)
+            }
+            Some(_) => return Err(Verdict::AskGit),
+        });
+        Ok(())
     }
 
     /// Opens the folder at `path`, one step after the other.
@@ -61,7 +90,10 @@ impl<'a> Walk<'a> {
             } else {
                 open_folder(self.fd(), name)
             };
-            let opened = opened.map_err(|_| Verdict::AskGit)?;
+            let opened = opened.map_err(|cause| match cause {
+                Errno::NOENT => Verdict::Dirty,
+                _ => Verdict::AskGit,
+            })?;
             self.steps.push(Step { path: path[..to].into(), folder: opened, ignored: None });
             from = to + 1;
         }
@@ -146,8 +178,19 @@ pub(super) fn look(walk: &mut Walk<'_>, number: usize) -> Verdict {
 fn try_look(walk: &mut Walk<'_>, number: usize) -> Result<Verdict, Verdict> {
     let plan = walk.plan;
     let folder = &plan.folders[number];
-    walk.go(folder.path.as_bstr())?;
+    match (walk.go(folder.path.as_bstr()), &mut walk.seen) {
+        (Ok(()), _) => {}
+        (Err(Verdict::Dirty), Some(seen)) => {
+            seen.push(Line::gone(folder.path.clone()));
+            return Ok(Verdict::Clean);
+        }
+        (Err(verdict), _) => return Err(verdict),
+    }
     let recall = plan.recall.as_ref().and_then(|recall| Some((recall, fstat(walk.fd()).ok()?)));
+    if let Some(seen) = &mut walk.seen {
+        let (_, about) = recall.as_ref().ok_or(Verdict::AskGit)?;
+        seen.push(Line::of(About::Folder, folder.path.clone(), about));
+    }
     if recall.as_ref().is_some_and(|(recall, about)| recall.knows(number, about)) {
         return files(walk, folder, None);
     }
@@ -173,14 +216,16 @@ fn try_look(walk: &mut Walk<'_>, number: usize) -> Result<Verdict, Verdict> {
         return Ok(Verdict::Clean);
     }
     let level = walk.ignored()?;
+    let mut noted = walk.seen.take();
     for (name, kind) in others {
-        untracked(walk.fd(), &level, folder.path.as_bstr(), name.as_bstr(), kind, DEEPEST)?;
+        untracked(walk.fd(), &level, folder.path.as_bstr(), name.as_bstr(), kind, (DEEPEST, &mut noted))?;
     }
+    walk.seen = noted;
     Ok(Verdict::Clean)
 }
 
 /// Looks at the files of a folder; `seen` tells which of its names stand there, unless all do.
-fn files(walk: &Walk<'_>, folder: &Folder, seen: Option<&[bool]>) -> Result<Verdict, Verdict> {
+fn files(walk: &mut Walk<'_>, folder: &Folder, seen: Option<&[bool]>) -> Result<Verdict, Verdict> {
     let plan = walk.plan;
     for (n, item) in folder.items.iter().enumerate() {
         let listed = seen.is_none_or(|seen| seen[n]);
@@ -189,13 +234,17 @@ fn files(walk: &Walk<'_>, folder: &Folder, seen: Option<&[bool]>) -> Result<Verd
             // A folder that is there is opened by whoever looks at it.
             Is::Folder if listed => {}
             Is::Folder => match statat(walk.fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::NOENT) => return Err(Verdict::Dirty),
+                Err(Errno::NOENT) => walk.differs(folder, name, None, Verdict::Dirty)?,
                 _ => return Err(Verdict::AskGit),
             },
             Is::Submodule => empty(walk.fd(), name)?,
             Is::File => match statat(walk.fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(about) => compare(&about, plan.index.entry(item.entry), plan.written)?,
-                Err(Errno::NOENT) => return Err(Verdict::Dirty),
+                Ok(about) => {
+                    if let Err(verdict) = compare(&about, plan.index.entry(item.entry), plan.written) {
+                        walk.differs(folder, name, Some(&about), verdict)?;
+                    }
+                }
+                Err(Errno::NOENT) => walk.differs(folder, name, None, Verdict::Dirty)?,
                 Err(_) => return Err(Verdict::AskGit),
             },
         }
@@ -217,8 +266,7 @@ fn compare(about: &Stat, entry: &Entry, written: (i64, i64)) -> Result<(), Verdi
         _ => kind == FileType::RegularFile,
     };
     if !as_recorded {
-        let plain = matches!(kind, FileType::RegularFile | FileType::Symlink);
-        return Err(if plain { Verdict::Dirty } else { Verdict::AskGit });
+        return Err(if is_plain(kind) { Verdict::Dirty } else { Verdict::AskGit });
     }
     let executable = about.st_mode & 0o100 != 0;
     if kind == FileType::RegularFile && executable != (entry.mode == Recorded::FILE_EXECUTABLE) {
@@ -254,14 +302,19 @@ fn compare(about: &Stat, entry: &Entry, written: (i64, i64)) -> Result<(), Verdi
     if age > step { Ok(()) } else { Err(Verdict::AskGit) }
 }
 
-/// Makes sure that a name which is not tracked is ignored, or a folder with nothing but ignored files.
+fn is_plain(kind: FileType) -> bool {
+    matches!(kind, FileType::RegularFile | FileType::Symlink)
+}
+
+/// Makes sure that a name which is not tracked is ignored, or a folder with nothing but ignored files. Where all is to be
+/// seen, what is not is noted.
 fn untracked(
     above: BorrowedFd<'_>,
     level: &Arc<Level>,
     folder: &BStr,
     name: &BStr,
     listed: FileType,
-    depth: usize,
+    (depth, noted): (usize, &mut Option<Vec<Line>>),
 ) -> Result<(), Verdict> {
     let kind = match listed {
         FileType::Unknown => {
@@ -270,18 +323,26 @@ fn untracked(
         }
         known => known,
     };
-    let path: BString = if folder.is_empty() {
-        name.into()
-    } else {
-        [folder.as_bytes(), b"/", name.as_bytes()].concat().into()
-    };
+    let path = below(folder, name);
     match kind {
-        FileType::RegularFile | FileType::Symlink if level.ignores(path.as_bstr(), Kind::File) => Ok(()),
-        FileType::RegularFile | FileType::Symlink => Err(Verdict::Dirty),
+        // git obeys it nevertheless, and nobody would note how it is.
+        _ if is_plain(kind) && level.ignores(path.as_bstr(), Kind::File) => {
+            if noted.is_some() && name == ".gitattributes" { Err(Verdict::AskGit) } else { Ok(()) }
+        }
+        _ if is_plain(kind) => {
+            let Some(noted) = noted else { return Err(Verdict::Dirty) };
+            let about = statat(above, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW);
+            noted.push(Line::of(About::File, path, &about.map_err(|_| Verdict::AskGit)?));
+            Ok(())
+        }
         FileType::Directory if level.ignores(path.as_bstr(), Kind::Folder) => Ok(()),
         FileType::Directory if depth == 0 => Err(Verdict::AskGit),
         FileType::Directory => {
             let opened = open_folder(above, name).map_err(|_| Verdict::AskGit)?;
+            if let Some(noted) = noted {
+                let about = fstat(&opened).map_err(|_| Verdict::AskGit)?;
+                noted.push(Line::of(About::Folder, path.clone(), &about));
+            }
             let mut inside = Vec::new();
             names(opened.as_fd(), &mut Vec::with_capacity(ROOM), |name, kind| {
                 if name.eq_ignore_ascii_case(b".git") {
@@ -293,7 +354,8 @@ fn untracked(
             })?;
             let level = level.below(opened.as_fd(), path.as_bstr())?;
             inside.into_iter().try_for_each(|(name, kind)| {
-                untracked(opened.as_fd(), &level, path.as_bstr(), name.as_bstr(), kind, depth - 1)
+                let further = (depth - 1, &mut *noted);
+                untracked(opened.as_fd(), &level, path.as_bstr(), name.as_bstr(), kind, further)
             })
         }
         // git has no word for anything else.

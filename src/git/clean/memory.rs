@@ -79,6 +79,11 @@ impl Memory {
         Self { path: path.to_owned(), now, known, learned: Mutex::default() }
     }
 
+    /// Returns when the look began, in nanoseconds since 1970.
+    pub(super) fn began(&self) -> u64 {
+        self.now
+    }
+
     /// Returns what the folders of a worktree were that stands for `tree` and has so many folders.
     pub(super) fn of(
         self: &Arc<Self>,

@@ -17,12 +17,13 @@ mod ignore;
 mod memory;
 mod plan;
 mod rules;
+mod survey;
 
 use std::time::Duration;
 
 use super::{Checkout, GitError, Repo};
 
-pub use fleet::{Answer, Answers, ask, ask_remembering};
+pub use fleet::{Answer, Answers, ask, ask_remembering, survey};
 pub use memory::Memory;
 pub(super) use memory::keeps_its_word;
 pub(super) use rules::excludes_file;
@@ -54,7 +55,7 @@ pub fn is_clean(repo: &Repo, checkout: &Checkout) -> Result<bool, GitError> {
 /// Returns what can be proved of a worktree without asking git about it.
 pub fn look(repo: &Repo, checkout: &Checkout) -> Verdict {
     let Some(rules) = rules::Rules::read(repo) else { return Verdict::AskGit };
-    match plan::Plan::of(repo, checkout, &rules.into(), None) {
+    match plan::Plan::of(repo, checkout, &rules.into(), None, plan::Wanted::Verdict) {
         Err(verdict) => verdict,
         Ok(plan) => plan.parts(usize::MAX).map(|part| plan.look(&part)).max().unwrap_or(Verdict::Clean),
     }

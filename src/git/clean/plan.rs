@@ -13,13 +13,14 @@ use gix::ObjectId;
 use gix::bstr::{BStr, BString, ByteSlice as _};
 use gix::index::entry::{Flags, Mode as Recorded, Stage};
 use gix::index::{Entry, State, decode};
-use rustix::fs::{CWD, Mode, OFlags, fstat, open, openat};
+use rustix::fs::{CWD, Mode, OFlags, Stat, fstat, open, openat};
 
 use super::Verdict;
 use super::folder::{self, Walk};
 use super::ignore::{Level, regular};
 use super::memory::{Memory, Recall};
 use super::rules::Rules;
+use super::survey::Survey;
 use crate::git::{Checkout, Repo};
 use crate::model::Oid;
 
@@ -38,10 +39,21 @@ pub(super) struct Plan {
     pub(super) rules: Arc<Rules>,
     /// What its folders were, if that is remembered.
     pub(super) recall: Option<Recall>,
+    /// What is seen, if a proof of it is wanted and may be had.
+    pub(super) survey: Option<Survey>,
     /// The ignore rules of the root, once they were needed.
     pub(super) ignored: Mutex<Option<Arc<Level>>>,
     /// Set when the answer is known, so that nobody looks on.
     decided: AtomicBool,
+}
+
+/// What a worktree is looked at for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Whether it is clean: the first thing that decides ends the look.
+    Verdict,
+    /// All that is other than in `HEAD`.
+    Proof,
 }
 
 /// A folder that should be there.
@@ -82,35 +94,50 @@ impl Item {
 }
 
 impl Plan {
-    /// Reads the index of a worktree and compares it with its `HEAD`; the error is a verdict of its own.
+    /// Reads the index of a worktree and compares it with its `HEAD`; the error is a verdict of its own. A proof cannot be had
+    /// without a memory.
     pub(super) fn of(
         repo: &Repo,
         checkout: &Checkout,
         rules: &Arc<Rules>,
         memory: Option<&Arc<Memory>>,
+        wanted: Wanted,
     ) -> Result<Self, Verdict> {
         checkout.require_honest().map_err(|_| Verdict::AskGit)?;
         if rules.own_config && checkout.git_dir().join("config.worktree").exists() {
             return Err(Verdict::AskGit);
         }
-        let (index, written) = read_index(repo, checkout).ok_or(Verdict::AskGit)?;
+        let (index, about) = read_index(repo, checkout).ok_or(Verdict::AskGit)?;
         usable(&index).ok_or(Verdict::AskGit)?;
-        let staged = index.tree().and_then(|tree| Some((tree.num_entries?, tree.id)));
-        let (entries, tree) = staged.ok_or(Verdict::AskGit)?;
-        if entries as usize != index.entries().len() {
-            return Err(Verdict::AskGit);
-        }
-        if head_tree(repo, checkout).ok_or(Verdict::AskGit)? != tree {
-            return Err(Verdict::Dirty);
+        let whole = u32::try_from(index.entries().len()).ok();
+        let tree = index.tree().filter(|tree| tree.num_entries == whole && whole.is_some());
+        let tree = tree.map(|tree| tree.id);
+        let head = head_tree(repo, checkout).ok_or(Verdict::AskGit)?;
+        // Of no matter to who wants a proof of all there is.
+        let staged = match tree {
+            Some(tree) if tree == head => Ok(()),
+            Some(_) => Err(Verdict::Dirty),
+            None => Err(Verdict::AskGit),
+        };
+        if wanted == Wanted::Verdict {
+            staged?;
         }
         let folders = folders(&index).ok_or(Verdict::AskGit)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = open(checkout.path(), flags, Mode::empty()).map_err(|_| Verdict::AskGit)?;
         let rules = rules.clone();
-        let recall =
-            memory.and_then(|memory| memory.of(checkout.git_dir(), root.as_fd(), tree, folders.len()));
+        let recall = memory.and_then(|memory| {
+            let names = tree.or_else(|| names(&index, head.kind()))?;
+            memory.of(checkout.git_dir(), root.as_fd(), names, folders.len())
+        });
+        let survey = recall.as_ref().filter(|_| wanted == Wanted::Proof);
+        let survey = survey.map(|_| Survey::new(&about, staged.is_err()));
+        if survey.is_none() {
+            staged?;
+        }
+        let written = (about.st_mtime, i64::try_from(about.st_mtime_nsec).unwrap_or_default());
         let (ignored, decided) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Self { root, index, written, folders, rules, recall, ignored, decided })
+        Ok(Self { root, index, written, folders, rules, recall, survey, ignored, decided })
     }
 
     /// Tells whether anything is known of what its folders were.
@@ -147,11 +174,15 @@ impl Plan {
                 return verdict;
             }
         }
+        if let Some(survey) = &self.survey {
+            survey.add(walk.seen());
+        }
         Verdict::Clean
     }
 }
 
-fn read_index(repo: &Repo, checkout: &Checkout) -> Option<(State, (i64, i64))> {
+/// Reads an index; with it comes how its file was.
+fn read_index(repo: &Repo, checkout: &Checkout) -> Option<(State, Stat)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = openat(CWD, checkout.git_dir().join("index"), flags, Mode::empty()).ok()?;
     let about = fstat(&file).ok()?;
@@ -161,12 +192,21 @@ fn read_index(repo: &Repo, checkout: &Checkout) -> Option<(State, (i64, i64))> {
         alloc_limit_bytes: usize::try_from(MOST_INDEX).ok(),
         ..decode::Options::default()
     };
-    let written = (about.st_mtime, i64::try_from(about.st_mtime_nsec).ok()?);
     let hash = repo.local().object_hash();
     // The time stands beside it: what the reader would make of one is of no matter.
     let no_time = State::new(hash).timestamp();
     let (state, _) = State::from_bytes(&bytes, no_time, hash, options).ok()?;
-    Some((state, written))
+    Some((state, about))
+}
+
+/// Returns a name for the names of an index that stands for no tree.
+fn names(index: &State, kind: gix::hash::Kind) -> Option<ObjectId> {
+    let mut all = Vec::new();
+    for entry in index.entries() {
+        all.extend_from_slice(entry.path(index));
+        all.push(0);
+    }
+    gix::objs::compute_hash(kind, gix::objs::Kind::Blob, &all).ok()
 }
 
 /// Tells whether the index has only what is understood here.

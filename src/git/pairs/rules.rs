@@ -13,7 +13,7 @@ use super::super::repo::id;
 use super::super::settings::Settings;
 use super::super::tree::entries::Tree;
 use super::{Comparer, DEEPEST};
-use crate::git::GitError;
+use crate::git::{GitError, Repo};
 use crate::model::Oid;
 
 /// Sections of the configuration that a merge may obey.
@@ -25,8 +25,22 @@ const SYSTEM: &str = "/etc/gitattributes";
 /// Returns a hash of everything that a merge depends on beside its commits, with the attributes of the commit `attributes`;
 /// `None` where that is not all understood, so that nothing may be remembered.
 pub fn rules(comparer: &mut Comparer<'_>, attributes: &Oid) -> Result<Option<String>, GitError> {
+    let Some(mut hash) = comparer.machine()?.cloned() else { return Ok(None) };
+    let tree = comparer.repo.tree_of(attributes)?;
+    if committed(&mut comparer.cache, id(&tree)?, &mut Vec::new(), &mut hash).is_none() {
+        take(&mut hash, tree.as_str().as_bytes());
+    }
+    Ok(Some(hex(hash)))
+}
+
+/// Returns the same without the attributes of any commit: what decides as well what git makes of files.
+pub fn machine(comparer: &Comparer<'_>) -> Result<Option<String>, GitError> {
+    Ok(comparer.machine()?.cloned().map(hex))
+}
+
+/// Takes all that does not depend on a commit; `None` where that is not all understood.
+pub(super) fn read(repo: &Repo) -> Result<Option<Sha256>, GitError> {
     let mut hash = Sha256::new();
-    let repo = comparer.repo;
     take(&mut hash, Git::on(repo, "version").line()?.as_bytes());
     let settings = Settings::asked(Git::on(repo, "config").polling())?;
     for key in settings.keys().filter(|key| SECTIONS.iter().any(|section| key.starts_with(section))) {
@@ -43,12 +57,11 @@ pub fn rules(comparer: &mut Comparer<'_>, attributes: &Oid) -> Result<Option<Str
     for file in ours.into_iter().chain(own).chain([SYSTEM.into()]) {
         take(&mut hash, &fs::read(file).unwrap_or_default());
     }
-    let tree = repo.tree_of(attributes)?;
-    if committed(&mut comparer.cache, id(&tree)?, &mut Vec::new(), &mut hash).is_none() {
-        take(&mut hash, tree.as_str().as_bytes());
-    }
-    let hex: Vec<String> = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    Ok(Some(hex.concat()))
+    Ok(Some(hash))
+}
+
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn take(hash: &mut Sha256, bytes: &[u8]) {

@@ -6,15 +6,26 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::Asking;
 use crate::git::clean::{self, Memory, PATIENCE};
-use crate::git::pairs::{Comparer, Side};
+use crate::git::pairs::{self, Side};
 use crate::git::scratch::Scratch;
 use crate::git::{Checkout, GitError, LinkedWorktree, Repo, standing};
 use crate::model::{Oid, Roster, Task, Workspace, parallel};
 use crate::store::Layout;
+use crate::store::merged;
 
 /// What `wt` itself puts into a workspace: nobody's work.
 const OWN: [&str; 2] = [".shared", "CLAUDE.local.md"];
+
+/// Whether a workspace that is as it was may stand for the tree that it had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Memories {
+    /// It may: the tree is known by name, and its objects are not there.
+    Trusted,
+    /// Every tree is made.
+    Unused,
+}
 
 /// A commit, and a tree that stands on it.
 #[derive(Debug, Clone)]
@@ -23,16 +34,18 @@ pub(super) struct Stand {
     pub(super) commit: Oid,
     /// What is merged: that commit, or one on top of it.
     pub(super) side: Side,
+    /// Whether there is more of it than the names.
+    pub(super) read: bool,
 }
 
 impl Stand {
     pub(super) fn at(commit: &Oid, tree: Oid) -> Self {
-        Self { commit: commit.clone(), side: Side { commit: commit.clone(), tree } }
+        Self { commit: commit.clone(), side: Side { commit: commit.clone(), tree }, read: true }
     }
 }
 
 /// A task with work of its own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Standing<'a> {
     pub(super) task: &'a Task,
     /// What of it is compared, or why it cannot be.
@@ -45,7 +58,7 @@ pub(super) struct Standing<'a> {
 }
 
 /// What of a task is compared.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Sides {
     /// The commit of its target.
     pub(super) target: Oid,
@@ -55,15 +68,17 @@ pub(super) struct Sides {
     pub(super) now: Stand,
 }
 
-/// Returns the live tasks that change anything, or cannot be looked at.
-pub(super) fn all<'a>(
+/// A live task, and what a look at its files came to.
+#[derive(Debug)]
+pub(super) struct Seen<'a>(Standing<'a>, Files);
+
+/// Looks at the files of all live tasks.
+pub(super) fn look<'a>(
     repo: &Repo,
     layout: &Layout,
     roster: &'a Roster,
     now: Timestamp,
-    scratch: &Scratch,
-    comparer: &mut Comparer<'_>,
-) -> Result<Vec<Standing<'a>>, GitError> {
+) -> Result<Vec<Seen<'a>>, GitError> {
     let tasks: Vec<&Task> = roster.live().filter(|task| task.workspace.is_some()).collect();
     let files = files(repo, layout, &tasks, now);
     let mut targets: BTreeMap<&str, Option<Oid>> = BTreeMap::new();
@@ -88,46 +103,89 @@ pub(super) fn all<'a>(
             Files::Foreign(why) if sides.is_ok() => Some(why.clone()),
             _ => None,
         };
-        found.push((Standing { task, sides, uncommitted: false, files: 0, commits_only }, files));
+        found.push(Seen(Standing { task, sides, uncommitted: false, files: 0, commits_only }, files));
     }
-    let trees = parallel::map(&found, 1, |(stands, files)| {
-        let head = &stands.sides.as_ref().ok()?.head;
-        match files {
-            Files::Committed | Files::Foreign(_) => None,
-            Files::Silent => Some(Err("its files cannot be looked at".to_owned())),
-            Files::Other(checkout) => {
-                Some(tree(scratch, checkout, stands.task, head).map_err(|error| error.to_string()))
+    Ok(found)
+}
+
+/// Returns the tasks that change anything, or cannot be looked at.
+pub(super) fn all<'a>(
+    scratch: &Scratch,
+    seen: &[Seen<'a>],
+    memories: Memories,
+    asking: &mut Asking<'_>,
+) -> Result<Vec<Standing<'a>>, GitError> {
+    let proved = seen.iter().any(|Seen(_, files)| matches!(files, Files::Other(_, Some(_))));
+    let machine = if proved { pairs::machine(&asking.comparer)? } else { None };
+    let mut work = Vec::with_capacity(seen.len());
+    for seen in seen {
+        let key = machine.as_deref().and_then(|machine| state(machine, seen));
+        let known = key.as_deref().filter(|_| memories == Memories::Trusted);
+        let known = known.and_then(|key| asking.known.tree(key));
+        work.push((seen, key, known));
+    }
+    let trees = parallel::map(&work, 1, |(Seen(stands, files), _, known)| {
+        let head = &stands.sides.as_ref().ok()?.head.side.tree;
+        match (files, known) {
+            (Files::Committed | Files::Foreign(_), _) => None,
+            (Files::Silent, _) => Some(Err("its files cannot be looked at".to_owned())),
+            (Files::Other(..), Some(tree)) => Some(Ok((*tree).clone())),
+            (Files::Other(checkout, _), None) => {
+                let tree = standing::tree(scratch, checkout, head, &except(stands.task), PATIENCE);
+                Some(tree.map_err(|error| error.to_string()))
             }
         }
     });
-    let mut all = Vec::with_capacity(found.len());
-    for ((mut stands, _), tree) in found.into_iter().zip(trees) {
+    let mut all = Vec::with_capacity(seen.len());
+    for ((Seen(stands, _), key, known), tree) in work.into_iter().zip(trees) {
+        let mut stands = stands.clone();
+        if let (Some(key), Some(Ok(tree))) = (key, &tree) {
+            asking.fresh.learn_tree(key, tree.clone());
+        }
         match (tree, &mut stands.sides) {
             (Some(Err(why)), sides) => *sides = Err(why),
-            (Some(Ok(tree)), Ok(sides)) if tree != sides.head.side.tree => {
-                let commit = scratch.commit(&tree, &sides.head.commit)?;
-                sides.now.side = Side { commit, tree };
+            (Some(Ok(tree)), Ok(Sides { head, now, .. })) if tree != head.side.tree => {
+                now.read = known.is_none();
+                if now.read {
+                    now.side.commit = scratch.commit(&tree, &head.commit)?;
+                }
+                now.side.tree = tree;
                 stands.uncommitted = true;
             }
             _ => {}
         }
         all.push(stands);
     }
-    count_files(&mut all, comparer);
+    count_files(&mut all, asking);
     all.retain(|stands| stands.files > 0 || stands.sides.is_err() || stands.commits_only.is_some());
     Ok(all)
 }
 
 /// What is known of the files of a task's workspace.
+#[derive(Debug)]
 enum Files {
     /// All of them are committed.
     Committed,
     /// They belong to something else than the task's branch, and why.
     Foreign(String),
-    /// Some are in no commit.
-    Other(Checkout),
+    /// Some may be in no commit; with it the proof of how they are, if there is one.
+    Other(Checkout, Option<String>),
     /// Nothing.
     Silent,
+}
+
+/// Returns the name of all that decides which tree a workspace stands for, if all is known.
+fn state(machine: &str, Seen(stands, files): &Seen<'_>) -> Option<String> {
+    let (Files::Other(_, Some(proof)), Ok(sides)) = (files, &stands.sides) else { return None };
+    let except = except(stands.task);
+    let parts = ["standing", machine, proof, sides.head.side.tree.as_str()];
+    Some(merged::name(parts.into_iter().chain(except.iter().map(String::as_str))))
+}
+
+/// Returns the paths at which what is in the workspace is nobody's work.
+fn except(task: &Task) -> Vec<String> {
+    let copied = task.workspace.iter().flat_map(|workspace| workspace.copied.iter().cloned());
+    OWN.into_iter().map(str::to_owned).chain(copied).collect()
 }
 
 fn files(repo: &Repo, layout: &Layout, tasks: &[&Task], now: Timestamp) -> Vec<Files> {
@@ -145,11 +203,15 @@ fn files(repo: &Repo, layout: &Layout, tasks: &[&Task], now: Timestamp) -> Vec<F
     }
     let memory = Arc::new(Memory::load(&layout.folders(), now));
     let mut silent: BTreeSet<usize> = (0..numbers.len()).collect();
-    for (question, dirty) in clean::ask_remembering(repo, checkouts.clone(), PATIENCE, &memory) {
+    let mut answers = clean::survey(repo, checkouts.clone(), PATIENCE, &memory);
+    while let Some((question, dirty)) = answers.next() {
         silent.remove(&question);
         match dirty {
             Some(false) => {}
-            Some(true) => files[numbers[question]] = Files::Other(checkouts[question].clone()),
+            Some(true) => {
+                let proof = answers.proof(question);
+                files[numbers[question]] = Files::Other(checkouts[question].clone(), proof);
+            }
             None => files[numbers[question]] = Files::Silent,
         }
     }
@@ -174,24 +236,30 @@ fn belonging(repo: &Repo, workspace: &Workspace) -> Result<Checkout, String> {
         .map(|()| tree.checkout().clone())
 }
 
-fn tree(scratch: &Scratch, checkout: &Checkout, task: &Task, head: &Stand) -> Result<Oid, GitError> {
-    let copied = task.workspace.iter().flat_map(|workspace| workspace.copied.iter().cloned());
-    let except: Vec<String> = OWN.into_iter().map(str::to_owned).chain(copied).collect();
-    standing::tree(scratch, checkout, &head.side.tree, &except, PATIENCE)
-}
-
-fn count_files(all: &mut [Standing<'_>], comparer: &mut Comparer<'_>) {
-    let mut sides = Vec::new();
-    let mut numbers = Vec::new();
+fn count_files(all: &mut [Standing<'_>], asking: &mut Asking<'_>) {
+    let (mut counts, mut open, mut sides) = (Vec::new(), Vec::new(), Vec::new());
     for (n, stands) in all.iter().enumerate() {
-        if let (Ok(there), Some(workspace)) = (&stands.sides, &stands.task.workspace) {
-            sides.push((&there.now.side, &there.target, &workspace.base));
-            numbers.push(n);
+        let (Ok(Sides { target, now, .. }), Some(workspace)) = (&stands.sides, &stands.task.workspace) else {
+            continue;
+        };
+        let decides = [target, &workspace.base, &now.commit, &now.side.tree].map(Oid::as_str);
+        let key = merged::name(["files"].into_iter().chain(decides));
+        match asking.known.files(&key) {
+            Some(files) => counts.push((n, key, Some(files))),
+            None if now.read => {
+                open.push((n, key));
+                sides.push((&now.side, target, &workspace.base));
+            }
+            None => asking.unread = true,
         }
     }
-    let counted = comparer.changed(&sides);
-    for (n, files) in numbers.into_iter().zip(counted) {
+    let counted = asking.comparer.changed(&sides);
+    counts.extend(open.into_iter().zip(counted).map(|((n, key), files)| (n, key, files)));
+    for (n, key, files) in counts {
         // What cannot be counted here is compared nevertheless.
         all[n].files = files.unwrap_or(1);
+        if let Some(files) = files {
+            asking.fresh.learn_files(key, files);
+        }
     }
 }
