@@ -256,6 +256,13 @@ impl Context {
                 for id in passed.settled {
                     self.note(&format!("`{}` had lost its supervision", id.name));
                 }
+                if let Some((_, program)) = passed.out_of_reach.first() {
+                    let waiting = count(passed.out_of_reach.len(), "task");
+                    message::warning(&format!(
+                        "held in the queue: {waiting}; `{program}` is not on this PATH"
+                    ));
+                    message::hint("run any `wt` command where it is found: it starts what is queued");
+                }
             }
             Err(error) => {
                 let told = CommandError::caused("the queue is not served", &error);

@@ -23,6 +23,7 @@ pub mod pass;
 pub mod prd;
 pub mod prompt;
 pub mod ralph;
+mod reach;
 pub mod recovery;
 pub mod resuming;
 pub mod runner;

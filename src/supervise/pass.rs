@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::governor::{self, Judgement};
-use super::{headroom, schedule, settle};
+use super::{headroom, reach, schedule, settle};
 use crate::failpoint;
 use crate::model::{Event, Roster, State, Task, TaskId};
 use crate::process::launch;
@@ -44,6 +44,8 @@ pub struct Passed {
     pub settled: Vec<TaskId>,
     /// Tasks whose runner was launched.
     pub started: Vec<TaskId>,
+    /// Ready tasks that stay queued because the program of their agent is not on this process's `PATH`, and that program.
+    pub out_of_reach: Vec<(TaskId, String)>,
 }
 
 /// Why a pass stopped.
@@ -77,11 +79,11 @@ pub fn pass(site: &Site<'_>, journal: &mut Journal, starts: Starts) -> Result<Pa
     let _turn = Lock::take(&site.layout.lock("sched"), DEADLINE, "scheduling pass")?;
     journal.read()?;
     let settled = settle_vanished(site, journal)?;
-    let started = match starts {
-        Starts::Ready => start_ready(site, journal)?,
-        Starts::Nothing => Vec::new(),
-    };
-    Ok(Passed { settled, started })
+    let mut passed = Passed { settled, ..Passed::default() };
+    if starts == Starts::Ready {
+        start_ready(site, journal, &mut passed)?;
+    }
+    Ok(passed)
 }
 
 fn worthwhile(site: &Site<'_>, journal: &Journal) -> bool {
@@ -139,13 +141,14 @@ fn settle_vanished(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>
     Ok(settled)
 }
 
-fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, PassError> {
+fn start_ready(site: &Site<'_>, journal: &mut Journal, passed: &mut Passed) -> Result<(), PassError> {
     let ready = schedule::line(journal.read()?, site.clock.now());
     // Their runner was launched and is about to say so.
     let held = |task: &&&Task| Lock::is_held(&site.layout.task(&task.id).lock());
     let launched: BTreeSet<TaskId> = ready.iter().filter(held).map(|task| task.id.clone()).collect();
     let roster = journal.read()?;
-    let ready = schedule::line(roster, site.clock.now());
+    let mut ready = schedule::line(roster, site.clock.now());
+    reach::part(site, &mut ready, &mut passed.out_of_reach);
     let now = site.clock.now();
     let line: Vec<TaskId> = schedule::admitted(ready, roster, &launched, &site.settings.profiles, now)
         .into_iter()
@@ -155,9 +158,8 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         see_to_waking(site);
     }
     if line.is_empty() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let mut started = Vec::new();
     let mut waker = None;
     let short = !line.is_empty() && headroom::short_of_memory(site).is_some();
     let mut looked_for = short && headroom::somebody_rests(site, roster, site.clock.now());
@@ -197,9 +199,9 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>, Pa
         failpoint::hit("pass.before_launch");
         start(site, &id, &lock, &slot).map_err(|source| PassError::Launch { task: id.clone(), source })?;
         failpoint::hit("pass.after_launch");
-        started.push(id);
+        passed.started.push(id);
     }
-    Ok(started)
+    Ok(())
 }
 
 /// Sees to it that somebody runs a pass when the breaker half opens that keeps tasks from starting.

@@ -253,3 +253,33 @@ fn row_18_fifty_parallel_spawns() {
         (0..3).all(|n| !held(n)).then_some(())
     });
 }
+
+#[test]
+fn a_wt_that_finds_no_agent_leaves_the_task_to_one_that_does() {
+    let program = Program::new();
+    let bin = program.env.root().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    std::os::unix::fs::symlink(crate::program::FAKE, bin.join("rare-agent")).unwrap();
+    program.configure("[agents.rare]\ncommand = [\"rare-agent\"]\nevents = \"text\"\n");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let finds = |args: &[&str]| {
+        let mut command = program.command(args);
+        command.env("PATH", &path);
+        command
+    };
+    let prompt = script(&counted(&program));
+    let killed = finds(&["spawn", "a", &prompt, "--agent", "rare"])
+        .env("WT_FAILPOINT", "pass.before_launch")
+        .output()
+        .unwrap();
+    assert_eq!(ran(killed).code, -1);
+    let looked = program.wt(&["status"]);
+    assert!(
+        looked.err.contains("held in the queue: 1 task; `rare-agent` is not on this PATH"),
+        "{}",
+        looked.err
+    );
+    assert_eq!((program.state_of("a").as_str(), starts(&program)), ("queued", 0));
+    ran(finds(&["wait", "a"]).output().unwrap()).ok();
+    assert_eq!((program.state_of("a").as_str(), starts(&program)), ("done", 1));
+}

@@ -206,8 +206,10 @@ fn run(claude: &Path, row: &Row) -> Seen {
     with_claude(&program, claude, &api, &words).ok();
     let task = loop {
         let events = program.told("t@1");
-        let task =
-            if events.last().is_some_and(|last| last == "ended") { program.task("t") } else { Value::Null };
+        // Asked as it was spawned: whoever asks may be the one who starts the next attempt.
+        let ended = events.last().is_some_and(|last| last == "ended");
+        let asked = ended.then(|| with_claude(&program, claude, &api, &["status", "t", "--json"]).json());
+        let task = asked.map_or(Value::Null, |answer| answer["tasks"][0].clone());
         let at_rest =
             task["reason"] == "rate_limit" || (task["state"] != "running" && task["state"] != "waiting");
         if !task.is_null() && at_rest {

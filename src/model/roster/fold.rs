@@ -34,6 +34,16 @@ impl Task {
         }
     }
 
+    /// Begins anew by hand.
+    fn retried(&mut self) {
+        self.begin_round();
+        self.stopped_with_all = None;
+        self.class = None;
+        self.spent_models = 0;
+        self.outcome = None;
+        self.ended_at = None;
+    }
+
     fn used(&mut self, usage: Usage, models: &BTreeMap<String, Usage>) {
         self.usage += usage;
         for (model, usage) in models {
@@ -116,14 +126,7 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
             task.outcome = Some(format!("brought back to {checkpoint}; {kept} has how it was"));
         }
         Event::Stray { what, running } => task.heed_stray(what, running),
-        Event::Retried => {
-            task.begin_round();
-            task.stopped_with_all = None;
-            task.class = None;
-            task.spent_models = 0;
-            task.outcome = None;
-            task.ended_at = None;
-        }
+        Event::Retried => task.retried(),
         Event::Rebudgeted { budget } => {
             let spec = &mut task.spec;
             (spec.budget_usd, spec.budget_tokens, spec.budget_ms) =
