@@ -5,6 +5,7 @@
 
 use jiff::Timestamp;
 
+use super::schedule;
 use crate::model::event::WaitReason;
 use crate::model::{Roster, State, Task};
 
@@ -62,8 +63,17 @@ pub fn plan(roster: &Roster, now: Timestamp, resumes: impl Fn(&Task) -> bool) ->
         .live()
         .filter_map(|task| {
             let step = unnamed(task, resumes(task))?;
-            let kept = roster.kept_until(task, now).filter(|_| step.how.takes_up());
-            Some((task, Step { not_before: kept, ..step }))
+            // One that its parents hold up starts when they let it, whatever else is over by then.
+            let alone = schedule::unmet_parents(task, roster).is_empty();
+            let kept = roster.kept_until(task, now).filter(|_| step.how.takes_up() && alone);
+            let how = match step.how {
+                // Its back-off may be over before others let it start.
+                How::Waits(own) => {
+                    How::Waits(own.max(roster.held_until(task).max(roster.broken_until(task)).unwrap_or(own)))
+                }
+                how => how,
+            };
+            Some((task, Step { not_before: kept, how, ..step }))
         })
         .collect();
     plan.sort_by_key(|(task, _)| task.order);
@@ -75,6 +85,10 @@ fn unnamed(task: &Task, resumes: bool) -> Option<Step> {
     match (&task.state, &task.stopped_with_all) {
         // One whose supervision alone was killed goes on by itself.
         (State::Lost { rebooted: true }, _) => Some(step("running", again(task, resumes))),
+        // It was stopped, and what it waited for is none the less a person's to say.
+        (State::Stopped, Some(then @ State::Waiting { reason: WaitReason::Parked, .. })) => {
+            Some(step(then.word(), How::Parked))
+        }
         (State::Stopped, Some(then)) => Some(step(then.word(), again(task, resumes))),
         (State::Waiting { .. }, _) => Some(waiting(task)),
         _ => None,
@@ -86,7 +100,11 @@ pub fn named(task: &Task, roster: &Roster, now: Timestamp, resumes: bool) -> Opt
     let was = task.stopped_with_all.as_ref().unwrap_or(&task.state).word();
     match &task.state {
         State::Stopped | State::Lost { .. } | State::Waiting { .. } => Some(step(was, again(task, resumes))),
-        State::Queued if !task.at_once && roster.kept_until(task, now).is_some() => {
+        State::Queued
+            if !task.at_once
+                && roster.kept_until(task, now).is_some()
+                && schedule::unmet_parents(task, roster).is_empty() =>
+        {
             Some(step(was, again(task, resumes)))
         }
         State::Queued | State::Running { .. } => Some(step(was, How::Alive)),
@@ -217,6 +235,49 @@ mod tests {
         assert_eq!(told(&records), [told_as("t0", "waiting", "waits"), told_as("t1", "waiting", "parked")]);
         let roster = Roster::fold(&records);
         assert!(by_name(&roster, 0).unwrap().how.takes_up(), "named, it goes on now");
+    }
+
+    #[test]
+    fn what_was_parked_when_all_were_stopped_stays_a_persons_to_run_again() {
+        let parked = of(0, Event::Parked { reason: String::new() });
+        let records = [queued(0), parked, all(&[0]), of(0, Event::Stopped)];
+        assert_eq!(told(&records), [told_as("t0", "waiting", "parked")]);
+        assert!(by_name(&Roster::fold(&records), 0).unwrap().how.takes_up());
+    }
+
+    #[test]
+    fn what_waits_is_told_with_the_end_of_what_keeps_it() {
+        let at = |second| Timestamp::from_second(second).expect("a small number");
+        let failed = |attempt: u32, second: i64| Event::Ended {
+            attempt,
+            exit: Exit::Code(1),
+            class: Class::Retry,
+            reason: String::new(),
+            usage: Usage::default(),
+            models: std::collections::BTreeMap::new(),
+            lap: None,
+            swept: 0,
+            next: Next::Wait { reason: WaitReason::Backoff, until: Some(at(second)), counted: true },
+        };
+        let mut records = vec![queued(0)];
+        for attempt in 1..=3 {
+            records.push(of(0, Event::Started { attempt, token: String::new(), boot: String::new() }));
+            records.push(of(0, failed(attempt, 5)));
+        }
+        let roster = Roster::fold(&records);
+        let plan = plan(&roster, at(1), |_| true);
+        assert_eq!(plan[0].1.how, How::Waits(at(300)), "the breaker of its agent is open");
+        let child =
+            TaskSpec { agent: Some("a".to_owned()), after: vec![id(0)], ..TaskSpec::new(id(1).name, "main") };
+        let child = [of(1, Event::Queued { spec: child }), queued(2), all(&[1, 2])];
+        records.extend(child.into_iter().chain([1, 2].map(|n| of(n, Event::Stopped))));
+        let roster = Roster::fold(&records);
+        let plan = super::plan(&roster, at(1), |_| true);
+        assert_eq!(
+            [plan[1].1.not_before, plan[2].1.not_before],
+            [None, Some(at(300))],
+            "its parent holds it up first"
+        );
     }
 
     #[test]

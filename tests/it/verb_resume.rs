@@ -1,5 +1,6 @@
 //! `wt resume`: what was alive goes on, once, after `wt stop --all`, after a reboot, and where it is named.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -190,4 +191,24 @@ fn a_limit_outlives_the_task_that_met_it_and_a_person_may_know_better() {
     assert_eq!(program.told("b@1"), ["queued"]);
     program.wt(&["retry", "b"]).ok();
     program.wt(&["wait", "b", "--timeout", "30s"]).ok();
+}
+
+#[test]
+fn two_who_stop_all_at_once_both_succeed() {
+    let program = Program::new();
+    program.configure("[limits]\nslots = 1\n");
+    let gate = format!("wait-for:{}", program.env.root().join("gate").display());
+    for n in 0..12 {
+        program.spawn(&format!("t{n}"), &[&gate], &[]).ok();
+    }
+    let stop =
+        || program.command(&["stop", "--all"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let both = [stop(), stop()].map(|child| ran(child.wait_with_output().unwrap()));
+    for stopped in both {
+        stopped.ok();
+    }
+    for n in 0..12 {
+        assert_eq!(program.state_of(&format!("t{n}")), "stopped");
+    }
+    assert_eq!(program.wt(&["resume", "--dry-run"]).ok().lines().count(), 12, "nobody is forgotten");
 }
