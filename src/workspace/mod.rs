@@ -24,7 +24,7 @@ pub mod remove;
 pub mod restore;
 pub mod room;
 pub mod shared;
-mod step;
+pub mod step;
 pub mod trash;
 
 pub use apply::{Made, apply_creation};
