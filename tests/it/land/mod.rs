@@ -13,6 +13,7 @@ mod messages;
 mod owned;
 mod processes;
 mod publish;
+mod recorded;
 mod remote;
 pub mod resolve;
 mod resolve_life;
