@@ -270,6 +270,7 @@ impl Context {
             }
         }
         super::notify::begin(self);
+        super::notify::tell_trouble(self);
         super::auto::resume(self);
     }
 
