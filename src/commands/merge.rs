@@ -288,7 +288,7 @@ fn land(
 
 /// Ends the landing of another process.
 fn abort(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     context.layout().prepare()?;
     let (site, journal) = context.parts();
     let aborted = land::abort(site.repo, site.layout, site.clock, journal);

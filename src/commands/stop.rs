@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use super::several;
 use crate::error::{CommandError, During as _};
 use crate::model::{Clock as _, Event};
@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let names: Vec<String> = if args.all {
         context
             .roster()?

@@ -153,7 +153,9 @@ fn a_command_that_hangs_is_given_up_and_hears_the_rest_later() {
             field.open(name, &[]).commit(name, "x\n");
         }
         program.until("the end of the role", || program.role("__notify").is_empty().then_some(()));
-        names.iter().for_each(|name| field.finish(name));
+        for name in names {
+            field.finish(name);
+        }
     };
     done(&["a", "b", "c", "d", "e"]);
     status("2030-01-01T00:00:10Z");
