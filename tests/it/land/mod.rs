@@ -2,6 +2,7 @@
 
 mod abort;
 mod auto;
+mod auto_stopped;
 mod batch;
 mod chain;
 mod checks;
