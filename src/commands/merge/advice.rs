@@ -190,6 +190,9 @@ fn advice(task: &Landed, target: &str) -> Option<String> {
         Fate::Conflict { .. } => Some(format!(
             "resolve it with `wt exec {name} -- git rebase {target}`, then `wt done {name}` and `wt merge {name}`"
         )),
+        Fate::Review { paths, .. } if paths.is_empty() => {
+            Some(format!("see it with `wt diff {name}`; then `wt approve {name}`, and `wt merge {name}`"))
+        }
         Fate::Review { .. } => Some(format!(
             "see it with `wt diff {name}`; then `wt approve {name}` or `wt resolve {name}`, and `wt merge {name}`"
         )),

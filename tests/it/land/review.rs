@@ -148,4 +148,9 @@ fn what_is_only_foretold_is_not_there_to_be_approved_or_resolved() {
     assert!(
         told.contains("hint: land it with `wt merge two`: what nobody merges is then for `wt resolve two`")
     );
+    let told = field.program.wt(&["merge", "guarded"]).fails(4);
+    assert!(
+        told.contains("then `wt approve guarded`, and `wt merge guarded`"),
+        "there is no conflict: {told}"
+    );
 }
