@@ -38,7 +38,7 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     let after = runner::run(&context.site(), &id, &lock, slot);
     pass_anew(common, &mut context);
     super::tend::begin(&context);
-    super::auto::begin_anew(common);
+    super::auto::begin_anew(common, &id);
     super::foresee::begin(&mut context);
     if let Ok(After::Wait(until)) = after {
         drop(runner::rest(&context.site(), &id, until));
