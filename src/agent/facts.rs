@@ -48,6 +48,8 @@ pub struct Facts {
     pub errors: u64,
     /// The tokens that its last call to its model took in: how full its context is.
     pub context: Option<u64>,
+    /// The most tokens that its context holds.
+    pub window: Option<u64>,
     /// The final event as it was printed.
     pub final_event: Option<Value>,
     /// How many lines were not blank.

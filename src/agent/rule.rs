@@ -111,8 +111,9 @@ fn check_places(places: &BTreeMap<String, String>, facts: &[&str]) -> Result<(),
     Ok(())
 }
 
-const TAKEN: [&str; 11] = [
-    "session", "model", "cwd", "text", "cost_usd", "turns", "usage", "denials", "error", "status", "question",
+const TAKEN: [&str; 12] = [
+    "session", "model", "cwd", "text", "cost_usd", "turns", "usage", "denials", "error", "status",
+    "question", "window",
 ];
 const SUMMED: [&str; 5] = ["cost_usd", "input", "output", "cache_read", "cache_write"];
 /// What a condition of an outcome may ask for beside the final event.

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
-use jiff::Timestamp;
 
 use super::completions::task_names;
 use super::context::{Context, Global};
 use super::wait::Changes;
 use crate::error::{self, CommandError, During as _};
-use crate::model::happening::KINDS;
+use crate::model::happening::{BREAKER, KINDS, Turn, Turns};
 use crate::model::view::SCHEMA;
 use crate::model::view::verbs::EventView;
 use crate::model::{Clock as _, Record, TaskName};
@@ -51,19 +50,25 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let since = (!args.all).then(|| context.clock().now().as_second() - RECENT);
     let wanted = |record: &Record, since: Option<i64>| {
         let of_task = || record.task.as_ref().is_some_and(|id| names.contains(&id.name));
-        let kind = record.event.kind();
-        since.is_none_or(|since| record.at.as_second() >= since)
-            && (names.is_empty() || of_task())
-            && kind.is_some_and(|kind| args.kinds.is_empty() || args.kinds.iter().any(|asked| asked == kind))
+        since.is_none_or(|since| record.at.as_second() >= since) && (names.is_empty() || of_task())
     };
+    let of_kind =
+        |view: &EventView| args.kinds.is_empty() || args.kinds.iter().any(|asked| asked == view.kind);
     // Before the first reading, or what happens in between would wake nobody.
     let mut changes = if args.follow { Some(Changes::of(&context)?) } else { None };
     let mut tail = Tail::at(context.layout(), Place::first());
+    let mut turns = Turns::default();
     let mut since = since;
     loop {
         let records = tail.records().during(|| "the journal cannot be read".to_owned())?;
-        for (record, _) in records.iter().filter(|(record, _)| wanted(record, since)) {
-            show(record, args.json);
+        for (record, _) in &records {
+            let turn = turns.hear(record);
+            if wanted(record, since) {
+                views(record, turn)
+                    .iter()
+                    .filter(|view| of_kind(view))
+                    .for_each(|view| show(view, args.json));
+            }
         }
         since = None;
         let Some(changes) = &mut changes else { return Ok(error::DONE) };
@@ -71,25 +76,32 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     }
 }
 
-fn show(record: &Record, json: bool) {
-    let Some(view) = view(record) else { return };
+fn show(view: &EventView, json: bool) {
     if json {
-        ui::json(&view);
+        ui::json(view);
     } else {
-        ui::answer(&ui::events::line(&view));
+        ui::answer(&ui::events::line(view));
     }
 }
 
-/// Returns what people and scripts read of a record, if it is an event for them.
-pub fn view(record: &Record) -> Option<EventView> {
-    let at: Timestamp = record.at;
-    Some(EventView {
+/// Returns what people and scripts read of a record, if it is an event for them, and of the breaker that it turned.
+pub fn views(record: &Record, turn: Option<Turn>) -> Vec<EventView> {
+    let view = |kind, reason, event| EventView {
         schema: SCHEMA,
-        at,
-        kind: record.event.kind()?,
+        at: record.at,
+        kind,
         task: record.task.as_ref().map(|id| id.name.to_string()),
         generation: record.task.as_ref().map(|id| id.generation),
-        reason: record.event.reason().map(str::to_owned),
-        event: serde_json::to_value(&record.event).unwrap_or_default(),
-    })
+        reason,
+        event,
+    };
+    let told = record.event.kind().map(|kind| {
+        let reason = record.event.reason().map(str::to_owned);
+        view(kind, reason, serde_json::to_value(&record.event).unwrap_or_default())
+    });
+    let turned = turn.map(|turn| {
+        let event = serde_json::to_value(&turn).unwrap_or_default();
+        view(BREAKER, Some(turn.reason), event)
+    });
+    told.into_iter().chain(turned).collect()
 }

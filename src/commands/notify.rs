@@ -21,7 +21,7 @@ use super::events;
 use crate::error::{self, CommandError, During as _};
 use crate::git::command::REDIRECTING;
 use crate::model::Clock as _;
-use crate::model::happening::TOLD;
+use crate::model::happening::{TOLD, Turns};
 use crate::model::view::verbs::EventView;
 use crate::process::launch;
 use crate::process::run::{Shell, shell_blocking};
@@ -146,11 +146,13 @@ fn tell(common: &Path) -> Result<(), CommandError> {
         let Some(lock) = Lock::try_take(&layout.lock("notify"))? else { return Ok(()) };
         let Some(from) = place(layout) else { return Ok(()) };
         let mut tail = Tail::at(layout, from);
+        let mut turns = Turns::from(tail.roster().during(what)?);
         for (record, behind) in tail.records().during(what)? {
             // Before it is run: a command that ends this process must not be run for ever.
             keep(layout, behind).during(what)?;
-            if let Some(view) = events::view(&record).filter(|view| TOLD.contains(&view.kind)) {
-                let ended = run(&context, &command, &view).during(what)?;
+            let turn = turns.hear(&record);
+            for view in events::views(&record, turn).iter().filter(|view| TOLD.contains(&view.kind)) {
+                let ended = run(&context, &command, view).during(what)?;
                 if judged(&context, &command, ended).during(what)? == Verdict::GivenUp {
                     return Ok(());
                 }

@@ -2,26 +2,27 @@
 
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::budget::BudgetArgs;
 use super::completions::task_names;
 use super::context::{Context, Global, Trust};
-use super::retry::retry;
+use super::retry::{refused, retry};
 use crate::error::{self, CommandError};
 use crate::model::view::SCHEMA;
 use crate::model::view::verbs::{ResumeView, ResumedView};
-use crate::model::{Settings, State, Task, TaskId};
+use crate::model::{Clock as _, Settings, State, Task, TaskId};
 use crate::process::launch;
 use crate::store::Lock;
-use crate::supervise::pass;
 use crate::supervise::resuming::{self, How, Step};
+use crate::supervise::{by_hand, pass};
 use crate::ui::{self, message};
 
 /// Go on with every task that was alive before a reboot, a crash or `wt stop --all`.
 ///
 /// Each goes on in its agent's session where it can, else in its workspace as it stands; what was queued is queued again. What
-/// waits for a limit goes on at its time, or now if it is named. What failed, or was stopped by name, goes on only if it is
+/// waits for a limit, or whose account rests, goes on at its time, or now if it is named. What failed, or was stopped by name, goes on only if it is
 /// named (`wt retry` for what failed). A second `wt resume` does nothing.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
@@ -49,15 +50,15 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let plan = if args.names.is_empty() { unnamed(&mut context)? } else { named(&mut context, &args.names)? };
     let mut failures = Vec::new();
     let mut tasks = Vec::with_capacity(plan.len());
-    for (id, Step { was, how }) in plan {
+    for (id, Step { was, how, not_before }) in plan {
         let name = id.name.to_string();
         let refusal = if how.takes_up() && !args.dry_run {
-            retry(&mut context, &name, &BudgetArgs::default()).err()
+            take_up(&mut context, &name, &args.names).err()
         } else {
             None
         };
         let error = refusal.as_ref().map(|refusal| refusal.message.clone());
-        let until = if let How::Waits(until) = how { Some(until) } else { None };
+        let until = if let How::Waits(until) = how { Some(until) } else { not_before };
         let view = ResumedView { name, was, how: how.word(), until, error };
         if !args.json && view.error.is_none() {
             ui::answer(&line(&view));
@@ -90,9 +91,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
 }
 
 fn unnamed(context: &mut Context) -> Result<Vec<(TaskId, Step)>, CommandError> {
-    let settings = context.settings().clone();
+    let (settings, now) = (context.settings().clone(), context.clock().now());
     let roster = context.roster()?;
-    let plan = resuming::plan(roster, |task| resumes(&settings, task));
+    let plan = resuming::plan(roster, now, |task| resumes(&settings, task));
     Ok(plan.into_iter().map(|(task, step)| (task.id.clone(), step)).collect())
 }
 
@@ -100,7 +101,8 @@ fn named(context: &mut Context, names: &[String]) -> Result<Vec<(TaskId, Step)>,
     let mut plan: Vec<(Task, Step)> = Vec::with_capacity(names.len());
     for name in names {
         let task = context.task(name)?;
-        let Some(step) = resuming::named(&task, resumes(context.settings(), &task)) else {
+        let (resumes, now) = (resumes(context.settings(), &task), context.clock().now());
+        let Some(step) = resuming::named(&task, context.roster()?, now, resumes) else {
             let refusal =
                 CommandError::refused(format!("`{name}` is {}; nothing was changed", task.state.word()));
             return Err(match task.state {
@@ -115,6 +117,16 @@ fn named(context: &mut Context, names: &[String]) -> Result<Vec<(TaskId, Step)>,
     }
     plan.sort_by_key(|(task, _)| task.order);
     Ok(plan.into_iter().map(|(task, step)| (task.id, step)).collect())
+}
+
+/// Queues a task again: as a person would who named it, or with all others.
+fn take_up(context: &mut Context, name: &str, named: &[String]) -> Result<(), CommandError> {
+    if !named.is_empty() {
+        return retry(context, name, &BudgetArgs::default()).map(drop);
+    }
+    let task = context.task(name)?;
+    let (site, journal) = context.parts();
+    by_hand::resume(&site, journal, &task.id).map_err(|error| refused(&task, &error))
 }
 
 /// Returns whether the agent of a task can take up a session.
@@ -140,16 +152,23 @@ fn wake_the_waiting(context: &mut Context) -> Result<(), CommandError> {
 
 fn line(task: &ResumedView) -> String {
     let ResumedView { name, was, how, until, .. } = task;
+    let clock = |until: &Timestamp| until.to_zoned(TimeZone::system()).strftime("%b %d %H:%M").to_string();
+    let then = match until {
+        Some(until) if *how != "waits" => {
+            let word = if *how == "queued" { "until" } else { "at" };
+            format!(" {word} {}; now with `wt resume {name}`", clock(until))
+        }
+        _ => String::new(),
+    };
     let how = match (*how, until) {
         ("session", _) => "goes on in its session".to_owned(),
         ("fresh", _) => "begins afresh in its workspace".to_owned(),
         ("queued", _) => "is queued again".to_owned(),
         ("waits", Some(until)) => {
-            let here = until.to_zoned(TimeZone::system());
-            format!("goes on by itself at {}; now with `wt resume {name}`", here.strftime("%b %d %H:%M"))
+            format!("goes on by itself at {}; now with `wt resume {name}`", clock(until))
         }
         ("parked", _) => format!("waits for a person: `wt status {name}`, then `wt retry {name}`"),
         _ => "is alive; nothing was to do".to_owned(),
     };
-    format!("{name} was {was}: {how}")
+    format!("{name} was {was}: {how}{then}")
 }

@@ -65,24 +65,27 @@ pub(super) fn retry(
     let task = context.task(name)?;
     let budget = asked.over(task.spec.budget())?;
     let (site, journal) = context.parts();
-    by_hand::retry(&site, journal, &task.id, budget).map_err(|error| {
-        let hint = match (&error, &task.state) {
-            (ByHandError::BudgetSpent { .. }, _) => Some(format!("wt retry {name} {}", more(&task))),
-            (ByHandError::NotNow { .. }, State::Removed { .. }) => Some(format!("wt restore {name}")),
-            (ByHandError::NotNow { .. }, State::Running { .. }) => Some(format!("wt stop {name}")),
-            (ByHandError::NotNow { .. }, _) => Some(format!("wt status {name}")),
-            (ByHandError::NoFolder { .. }, _) => Some(format!("wt gc {name} --force && wt restore {name}")),
-            _ => None,
-        };
-        let refusal =
-            CommandError::caused(format!("`{name}` cannot be run again; nothing was changed"), &error);
-        match hint {
-            Some(hint) => refusal.hint(hint),
-            None => refusal,
-        }
-    })?;
+    by_hand::retry(&site, journal, &task.id, budget).map_err(|error| refused(&task, &error))?;
     let task = context.task(name).during(|| format!("`{name}` cannot be read"))?;
     Ok((task.state.word().to_owned(), String::new()))
+}
+
+/// Returns what is said of a task that is not run again.
+pub(super) fn refused(task: &Task, error: &ByHandError) -> CommandError {
+    let name = task.name();
+    let hint = match (error, &task.state) {
+        (ByHandError::BudgetSpent { .. }, _) => Some(format!("wt retry {name} {}", more(task))),
+        (ByHandError::NotNow { .. }, State::Removed { .. }) => Some(format!("wt restore {name}")),
+        (ByHandError::NotNow { .. }, State::Running { .. }) => Some(format!("wt stop {name}")),
+        (ByHandError::NotNow { .. }, _) => Some(format!("wt status {name}")),
+        (ByHandError::NoFolder { .. }, _) => Some(format!("wt gc {name} --force && wt restore {name}")),
+        _ => None,
+    };
+    let refusal = CommandError::caused(format!("`{name}` cannot be run again; nothing was changed"), error);
+    match hint {
+        Some(hint) => refusal.hint(hint),
+        None => refusal,
+    }
 }
 
 /// Returns the options that give a task as much again as it was given, on top of what it used.

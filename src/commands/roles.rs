@@ -1,9 +1,12 @@
 //! The hidden roles: guard, runner, and a pass of its own. They have no terminal; what they find goes to the journal.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::context::{Context, Global, Trust};
+use super::wait::Changes;
 use crate::error::{self, CommandError};
 use crate::model::{Clock as _, State, TaskId};
 use crate::process::{guard as guard_process, launch};
@@ -54,12 +57,12 @@ fn pass_anew(common: &Path, context: &mut Context) {
     }
 }
 
-/// The longest rest of who waits for breakers: they may be closed meanwhile, and a wall clock may be set.
-const NAP: Duration = Duration::from_secs(15);
+/// The longest sleep of who waits for breakers and accounts, whom a change of the journal wakes: a wall clock may be set.
+const NAP: Duration = Duration::from_secs(60);
 
 /// Runs a pass: `COMMON_DIR [NAME@G]`. With a task, its back-off is waited for and followed by another pass: this is
-/// what a guard does in the place of a runner that was killed. Without, it is passed whenever a breaker half opens that
-/// keeps tasks from starting, until none does.
+/// what a guard does in the place of a runner that was killed. Without, it is passed whenever a breaker half opens, or the
+/// rest of an account ends, that keeps tasks from starting, until none does.
 pub fn pass(arguments: &[String]) -> u8 {
     let ran = match arguments {
         [common] => wake(Path::new(common)),
@@ -89,25 +92,38 @@ fn pass_for(arguments: &[String]) -> Result<(), CommandError> {
 
 fn wake(common: &Path) -> Result<(), CommandError> {
     let mut context = Context::open(&Global::within(common), Trust::NotNeeded)?;
-    let Ok(Some(_alone)) = Lock::try_take(&context.layout().lock(scheduling::WAKE)) else { return Ok(()) };
     loop {
-        context.pass_quietly();
-        let now = context.clock().now();
-        let Some(until) = schedule::broken_until(context.roster()?, now) else { return Ok(()) };
-        let left = Duration::try_from(until.duration_since(now)).unwrap_or_default();
-        let end = Instant::now() + left;
-        // The repository may go, and the last task that waits may be stopped.
-        while !end.saturating_duration_since(Instant::now()).is_zero() && context.layout().root().is_dir() {
-            std::thread::sleep(end.saturating_duration_since(Instant::now()).min(NAP));
-            let now = context.clock().now();
-            if schedule::broken_until(context.roster()?, now) != Some(until) {
-                break;
-            }
-        }
-        if !context.layout().root().is_dir() {
+        let Ok(Some(alone)) = Lock::try_take(&context.layout().lock(scheduling::WAKE)) else { return Ok(()) };
+        wait_for_the_kept(common, &mut context)?;
+        drop(alone);
+        // Who needed it in this very moment found it held.
+        if kept_until(&mut context)?.is_none() {
             return Ok(());
         }
     }
+}
+
+/// Runs a pass whenever one of those who are kept may start, until nobody is kept or the repository is gone.
+fn wait_for_the_kept(common: &Path, context: &mut Context) -> Result<(), CommandError> {
+    // Before the first reading, or what happens in between would wake nobody.
+    let mut changes = Changes::of(context).ok();
+    while context.layout().root().is_dir() {
+        pass_anew(common, context);
+        let Some(until) = kept_until(context)? else { return Ok(()) };
+        while kept_until(context)? == Some(until) && context.layout().root().is_dir() {
+            let left = Duration::try_from(until.duration_since(context.clock().now())).unwrap_or_default();
+            match &mut changes {
+                Some(changes) => changes.pause(left.min(NAP)),
+                None => std::thread::sleep(left.min(NAP)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn kept_until(context: &mut Context) -> Result<Option<Timestamp>, CommandError> {
+    let now = context.clock().now();
+    Ok(schedule::kept_until(context.roster()?, now))
 }
 
 fn named(arguments: &[String]) -> Result<(&Path, TaskId), CommandError> {

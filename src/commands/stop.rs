@@ -10,7 +10,7 @@ use super::several;
 use crate::error::{CommandError, During as _};
 use crate::model::{Clock as _, Event};
 use crate::store::Lock;
-use crate::supervise::by_hand;
+use crate::supervise::by_hand::{self, ByHandError};
 use crate::ui::message;
 
 /// End the agents of tasks, with all their descendants; their work stays.
@@ -52,7 +52,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
         context.journal().append(now, vec![(None, stopping)])?;
     }
     // The last in line first, so that stopping one does not start another that is to be stopped too.
-    let code = several::each(&mut context, names.iter().rev(), args.json, stop)?;
+    let code = several::each(&mut context, names.iter().rev(), args.json, |context, name| {
+        stop(context, name, args.all)
+    })?;
     if args.all {
         // After the runners, whose end may begin one.
         let landing = auto::end(&mut context)?;
@@ -70,10 +72,14 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     Ok(code)
 }
 
-fn stop(context: &mut Context, name: &str) -> Result<(String, String), CommandError> {
+fn stop(context: &mut Context, name: &str, all: bool) -> Result<(String, String), CommandError> {
     let task = context.task(name)?;
     let (site, journal) = context.parts();
-    let stopped = by_hand::stop(&site, journal, &task.id).during(|| format!("`{name}` cannot be stopped"))?;
+    let stopped = match by_hand::stop(&site, journal, &task.id) {
+        // It came to rest meanwhile, by itself or by somebody else who stops all.
+        Err(ByHandError::NotNow { state, .. }) if all => return Ok((state.to_owned(), String::new())),
+        stopped => stopped.during(|| format!("`{name}` cannot be stopped"))?,
+    };
     let place = stopped.workspace.map(|workspace| format!("; its work is in {}", workspace.path));
     Ok((stopped.state.word().to_owned(), place.unwrap_or_default()))
 }

@@ -282,10 +282,13 @@ impl Changes {
         let wake = schedule::next_wake(context.roster()?, now);
         let by_time = wake.and_then(|at| Duration::try_from(at.duration_since(now)).ok());
         let by_deadline = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let limit = by_time.into_iter().chain(by_deadline).fold(LOOK, Duration::min);
-        // A time-out is as good a reason to look as a change.
+        self.pause(by_time.into_iter().chain(by_deadline).fold(LOOK, Duration::min));
+        Ok(())
+    }
+
+    /// Waits for the next change, but no longer than `limit`: a time-out is as good a reason to look.
+    pub fn pause(&mut self, limit: Duration) {
         let _ = self.woken.recv_timeout(limit);
         while self.woken.try_recv().is_ok() {}
-        Ok(())
     }
 }

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 
 use super::{Checkout, Repo};
 use crate::model::Oid;
@@ -14,7 +15,7 @@ use crate::model::Oid;
 const END: usize = 64 << 10;
 
 /// An entry of the stash, which is one for all worktrees.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stash {
     /// Its commit.
     pub at: Oid,

@@ -66,6 +66,16 @@ pub enum UsageIs {
     Cumulative,
 }
 
+/// How much the context of a model holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Window {
+    /// Part of the model's name.
+    pub model: String,
+    /// The most tokens.
+    pub tokens: u64,
+}
+
 /// How the agent is asked to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -93,8 +103,8 @@ pub struct EventRule {
     /// JSON pointer → what must stand there: a value, a list of values, `"nonempty"`, `"empty"` (nothing, null or blank)
     /// or `{ regex = "…" }`.
     pub when: BTreeMap<String, serde_json::Value>,
-    /// Fact (`session`, `model`, `cwd`, `text`, `cost_usd`, `turns`, `usage`, `denials`, `error`, `status`, `question`)
-    /// → JSON pointer.
+    /// Fact (`session`, `model`, `cwd`, `text`, `cost_usd`, `turns`, `usage`, `denials`, `error`, `status`, `question`,
+    /// `window`) → JSON pointer.
     pub take: BTreeMap<String, String>,
     /// Fact → JSON pointer of text to append to it.
     pub append: BTreeMap<String, String>,
@@ -166,6 +176,9 @@ pub struct AdapterSpec {
     pub sum: BTreeMap<String, String>,
     /// `attempt`, or `cumulative` where a resumed session counts what went before again.
     pub usage_is: UsageIs,
+    /// How much the contexts of its models hold, for `wt status`; the first that fits the model's name counts, unless the agent
+    /// tells it itself.
+    pub windows: Vec<Window>,
     /// Rules for the stream.
     pub event: Vec<EventRule>,
     /// Rules for the end.

@@ -160,8 +160,9 @@ fn said(event: &Event) -> Said<'_> {
     };
     // No room; another model or a fresh session, which is tried at once.
     let goes_on = matches!(next, Next::Wait { counted: false, .. });
-    // Files, git or the journal: none of the agent's doing. One that is not found fails for good.
-    let ours = *class == Class::Retry && *exit == Exit::NotStarted;
+    // Files, git or the journal, or somebody who killed the guard: none of the agent's doing. One that is not found fails for
+    // good.
+    let ours = *class == Class::Retry && matches!(exit, Exit::NotStarted | Exit::Lost);
     match class {
         _ if *next == Next::Stopped => Said::Nothing,
         Class::Retry | Class::Fail | Class::NextModel if goes_on || ours => Said::Nothing,
@@ -270,9 +271,13 @@ mod tests {
         else {
             unreachable!()
         };
-        let exit = Exit::NotStarted;
-        let ours = Event::Ended { attempt, exit, class, reason, usage, models, lap, swept, next };
+        let mut ours =
+            Event::Ended { attempt, exit: Exit::NotStarted, class, reason, usage, models, lap, swept, next };
         assert_eq!(said(&ours), Said::Nothing);
+        if let Event::Ended { exit, .. } = &mut ours {
+            *exit = Exit::Lost;
+        }
+        assert_eq!(said(&ours), Said::Nothing, "its guard was killed");
         let lost = Event::Lost { attempt: 1, reason: String::new(), checkpoint: None, rebooted: false };
         assert_eq!(said(&lost), Said::Nothing);
     }

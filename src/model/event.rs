@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::account::Rests;
 use super::breaker::Breakers;
 use super::budget::{Bound, Budget, Ledger};
 pub use super::conflict::{ConflictKind, ConflictedPath, ResolvedBy, ResolvedPath};
@@ -210,6 +211,8 @@ pub enum Event {
     },
     /// A person asked for another round.
     Retried,
+    /// It goes on with all others that were alive before everything stood still.
+    Resumed,
     /// A person gave it another budget; what it used counts on.
     Rebudgeted {
         /// What all of it may use now.
@@ -243,10 +246,13 @@ pub enum Event {
         /// All of it.
         ledger: Ledger,
     },
-    /// Which agents failed last, as it stood when the journal was rolled.
+    /// Which agents failed last and which accounts rest, as it stood when the journal was rolled.
     CarriedBreakers {
-        /// All of it.
+        /// Who failed.
         breakers: Breakers,
+        /// Who rests.
+        #[serde(default, skip_serializing_if = "Rests::is_empty")]
+        rests: Rests,
     },
     /// A person finished an open workspace.
     MarkedDone {

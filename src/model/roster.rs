@@ -10,13 +10,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use self::fold::advance;
-use super::account::account;
+use super::account::{Rests, account};
 use super::breaker::Breakers;
 use super::budget::{Ledger, Spent};
-use super::event::{Event, Next, Record, WaitReason};
+use super::event::{Event, Record, WaitReason};
 use super::state::{BadTransition, State};
 use super::task::{Oid, Task};
-use super::verdict::{Class, Exit};
 use super::{TaskId, TaskName, Usage};
 
 /// A target that was about to move when its record was written.
@@ -56,11 +55,10 @@ pub struct Roster {
     intents: Vec<Intent>,
     undoings: Vec<Undoing>,
     next_order: u64,
-    /// By account, the task whose attempt ended last.
-    spoke_last: BTreeMap<String, TaskId>,
     misfits: usize,
     ledger: Ledger,
     breakers: Breakers,
+    rests: Rests,
 }
 
 impl Roster {
@@ -190,7 +188,10 @@ impl Roster {
             Event::Undone { landing, .. } => self.undoings.retain(|undoing| undoing.landing != *landing),
             Event::StoppingAll { tasks } => self.mark_stopped(tasks),
             Event::CarriedLedger { ledger } => self.ledger = ledger.clone(),
-            Event::CarriedBreakers { breakers } => self.breakers = breakers.clone(),
+            Event::CarriedBreakers { breakers, rests } => {
+                self.breakers = breakers.clone();
+                self.rests = rests.clone();
+            }
             _ => {}
         }
         let Some(id) = &record.task else { return Ok(()) };
@@ -209,6 +210,7 @@ impl Roster {
                     attempt: 0,
                     tries: 0,
                     resume: false,
+                    at_once: false,
                     session: None,
                     model: None,
                     class: None,
@@ -239,7 +241,6 @@ impl Roster {
             }
             Event::Carried { task } => {
                 self.next_order = self.next_order.max(task.order);
-                self.hear_carried(task);
                 self.tasks.insert(id.clone(), (**task).clone());
                 Ok(())
             }
@@ -253,7 +254,7 @@ impl Roster {
                         self.ledger.add(record.at, Spent { usage: now.usage.since(&before.usage), time_ms });
                     }
                     self.breakers.hear(&task.spec, &record.event, record.at);
-                    self.hear(record);
+                    self.rests.hear(&task.id, &task.spec, &record.event);
                     Ok(())
                 }
                 None => Err(BadTransition { from: "unknown", event: "changed" }),
@@ -281,49 +282,27 @@ impl Roster {
 
 /// What the attempts of an account say of it.
 impl Roster {
-    /// Returns until when the account rests: its newest attempt met a rate limit, and the task waits for its end. An
-    /// attempt that ends otherwise, or a person who takes that task up, ends the rest.
-    pub fn rests_until(&self, account: &str) -> Option<Timestamp> {
-        let last = self.get(self.spoke_last.get(account)?)?;
-        match last.state {
-            // A budget of the day makes a task wait as well, and is no limit of the account.
-            State::Waiting { reason: WaitReason::RateLimit, until } if last.class == Some(Class::Park) => {
-                until
-            }
-            _ => None,
-        }
+    /// Returns the accounts that rest.
+    pub fn rests(&self) -> &Rests {
+        &self.rests
     }
 
     /// Returns until when others of its account keep a task that has not met the limit itself. One that a person took up
-    /// again is not kept: they may know better.
+    /// again by name is not kept: they may know better.
     pub fn held_until(&self, task: &Task) -> Option<Timestamp> {
         let held = match task.state {
-            State::Queued => !task.resume,
+            State::Queued => !task.at_once,
             State::Waiting { reason: WaitReason::Backoff, .. } => true,
             _ => false,
         };
-        held.then(|| self.rests_until(account(&task.spec)?)).flatten()
+        held.then(|| self.rests.until(account(&task.spec)?)).flatten()
     }
 
-    /// Takes from the end of an attempt who spoke last for its account; one that a person stopped, or whose agent did not
-    /// even start, says nothing of it.
-    fn hear(&mut self, record: &Record) {
-        let Event::Ended { next, exit, .. } = &record.event else { return };
-        let silent = matches!(next, Next::Stopped) || *exit == Exit::NotStarted;
-        let task = record.task.as_ref().and_then(|id| self.tasks.get(id));
-        if let (false, Some(task)) = (silent, task)
-            && let Some(account) = account(&task.spec)
-        {
-            self.spoke_last.insert(account.to_owned(), task.id.clone());
-        }
-    }
-
-    /// The same from a task that was carried over: there the time of its end is all that is left of the order.
-    fn hear_carried(&mut self, task: &Task) {
-        let Some(account) = account(&task.spec).filter(|_| task.class.is_some()) else { return };
-        let last = self.spoke_last.get(account).and_then(|id| self.get(id));
-        if last.is_none_or(|last| last.stopped_at < task.stopped_at) {
-            self.spoke_last.insert(account.to_owned(), task.id.clone());
-        }
+    /// Returns when a task could start at the earliest if it were queued at `now`: its account rests until then, or the
+    /// breaker of its profile or agent is open. `None`: nothing of the kind keeps it.
+    pub fn kept_until(&self, task: &Task, now: Timestamp) -> Option<Timestamp> {
+        let rests = account(&task.spec).and_then(|account| self.rests.until(account));
+        let broken = self.breakers.over(&task.spec).and_then(|breaker| breaker.until);
+        rests.max(broken).filter(|until| *until > now)
     }
 }

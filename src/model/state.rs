@@ -214,7 +214,8 @@ impl State {
                 | Self::Queued
                 | Self::Waiting { .. },
                 E::Retried,
-            ) => Self::Queued,
+            )
+            | (Self::Stopped | Self::Lost { .. }, E::Resumed) => Self::Queued,
             (
                 Self::Open
                 | Self::Conflict
@@ -309,6 +310,7 @@ fn word(event: &Event) -> &'static str {
         Event::Stopped | Event::StoppingAll { .. } => "stopped",
         Event::Parked { .. } => "parked",
         Event::Retried => "retried",
+        Event::Resumed => "resumed",
         Event::Rebudgeted { .. } => "given a budget",
         Event::BudgetWarned { .. } => "warned of its budget",
         Event::OverBudget { .. } => "held back by a budget",

@@ -235,6 +235,9 @@ pub struct Task {
     /// Whether the last round was taken up again by `wt retry`, so that the next attempt resumes the session.
     #[serde(default)]
     pub resume: bool,
+    /// Whether a person took it up again by name: it starts though its account rests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_once: bool,
     /// The agent's session, to resume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,

@@ -217,10 +217,14 @@ pub struct TaskView {
 }
 
 /// What is known of a running agent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
 pub struct HeartbeatView {
     /// The tokens that its last call to its model took in: how full its context is; `None`: it does not tell.
     pub context_tokens: Option<u64>,
+    /// The most tokens that its context holds, where the agent or its adapter's table (`windows`) tells.
+    pub context_window: Option<u64>,
+    /// How much of it is in use, from 0 to 1.
+    pub context_share: Option<f64>,
     /// Tokens that this attempt used so far.
     pub tokens: Tokens,
     /// The tool that it waits for.

@@ -54,6 +54,8 @@ impl Vital {
         };
         if let Some(live) = live {
             view.context_tokens = live.context;
+            view.context_window = live.window;
+            view.context_share = live.context.zip(live.window).and_then(share);
             view.tokens = live.usage.tokens;
             view.tool.clone_from(&live.tool);
             view.errors = live.errors;
@@ -61,6 +63,12 @@ impl Vital {
         }
         Some(view)
     }
+}
+
+/// Returns a part of a whole, to a thousandth.
+#[expect(clippy::cast_precision_loss, reason = "no context has so many tokens")]
+fn share((part, whole): (u64, u64)) -> Option<f64> {
+    (whole > 0).then(|| (part as f64 / whole as f64 * 1000.0).round() / 1000.0)
 }
 
 /// Returns the view of one task; `clashes` is what is known of all.

@@ -215,8 +215,9 @@ impl Journal {
             let event = Event::CarriedLedger { ledger: self.roster.ledger().clone() };
             lines.extend(encode(&Record { v: VERSION, at: now, task: None, event })?);
         }
-        if !self.roster.breakers().is_empty() {
-            let event = Event::CarriedBreakers { breakers: self.roster.breakers().clone() };
+        if !self.roster.breakers().is_empty() || !self.roster.rests().is_empty() {
+            let (breakers, rests) = (self.roster.breakers().clone(), self.roster.rests().clone());
+            let event = Event::CarriedBreakers { breakers, rests };
             lines.extend(encode(&Record { v: VERSION, at: now, task: None, event })?);
         }
         for intent in self.roster.intents() {

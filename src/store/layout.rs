@@ -320,6 +320,11 @@ impl TaskFolder {
         self.attempt(n).join("stderr.log")
     }
 
+    /// Returns how everything beside the workspace stood when the attempt began; gone once it was compared.
+    pub fn standing(&self, n: u32) -> PathBuf {
+        self.attempt(n).join("standing.json")
+    }
+
     /// Returns the output of the task's own checks.
     pub fn verify_log(&self, n: u32) -> PathBuf {
         self.attempt(n).join("verify.log")

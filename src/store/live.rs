@@ -27,6 +27,9 @@ pub struct Live {
     /// The tokens that its last call to its model took in.
     #[serde(default)]
     pub context: Option<u64>,
+    /// The most tokens that its context holds.
+    #[serde(default)]
+    pub window: Option<u64>,
     /// The call that failed and that it tries again right now.
     #[serde(default)]
     pub fault: Option<Fault>,

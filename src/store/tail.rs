@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Layout;
 use super::journal::{decode, is_over};
-use crate::model::{Event, Record};
+use crate::model::{Event, Record, Roster};
 
 /// A place in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,26 @@ impl Tail {
     /// Returns where the next record will stand.
     pub fn place(&self) -> Place {
         self.place
+    }
+
+    /// Returns all tasks as they stood at the place: a part begins with what was carried over.
+    pub fn roster(&self) -> io::Result<Roster> {
+        loop {
+            let over = is_over(&self.layout, self.place.part);
+            let path = if over { self.layout.rolled(self.place.part) } else { self.layout.journal() };
+            let file = match fs::File::open(&path) {
+                Ok(file) => file,
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Roster::default()),
+                Err(cause) => return Err(cause),
+            };
+            // As in `records`.
+            if over || !is_over(&self.layout, self.place.part) {
+                let mut before = Vec::new();
+                file.take(self.place.offset).read_to_end(&mut before)?;
+                let records: Vec<Record> = before.split(|b| *b == b'\n').filter_map(decode).collect();
+                return Ok(Roster::fold(&records));
+            }
+        }
     }
 
     /// Tells whether anything was appended since, without reading it.

@@ -123,8 +123,8 @@ fn settle_vanished(
 }
 
 /// Queues a task again, in the same workspace, with a new round of attempts and, if a person says so, another budget.
-/// What it used so far counts on. It also closes the breaker of its profile or agent, and so takes up one that is queued
-/// and waits for that.
+/// What it used so far counts on. It also closes the breaker of its profile or agent, and it starts though its account
+/// rests, and so takes up one that is queued and waits for that.
 pub fn retry(
     site: &Site<'_>,
     journal: &mut Journal,
@@ -132,6 +132,28 @@ pub fn retry(
     budget: Option<Budget>,
 ) -> Result<(), ByHandError> {
     let task = current(journal, id)?;
+    let kept = journal.roster().held_until(&task).filter(|until| *until > site.clock.now());
+    if task.state == State::Queued && kept.or(journal.roster().broken_until(&task)).is_none() {
+        return Err(ByHandError::NotNow { task: task.id, state: task.state.word() });
+    }
+    take_up(site, journal, &task, budget, &Event::Retried)
+}
+
+/// Queues a task again that was alive before everything stood still, in the same workspace, with a new round of attempts. No
+/// person says that the agent works: its breaker, and the rest of its account, hold it as they hold the others.
+pub fn resume(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<(), ByHandError> {
+    let task = current(journal, id)?;
+    take_up(site, journal, &task, None, &Event::Resumed)
+}
+
+fn take_up(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    task: &Task,
+    budget: Option<Budget>,
+    how: &Event,
+) -> Result<(), ByHandError> {
+    let id = &task.id;
     let nothing = Spent::default();
     let (own, day) = (budget.unwrap_or_else(|| task.spec.budget()), Budget::default());
     if let Judgement::Spent { reason } = governor::judge(&task.spent(), &nothing, &own, &day, &[]) {
@@ -140,25 +162,22 @@ pub fn retry(
     if task.spec.agent.is_none() {
         return Err(ByHandError::NotNow { task: id.clone(), state: "without an agent" });
     }
-    if task.state == State::Queued && journal.roster().broken_until(&task).is_none() {
-        return Err(ByHandError::NotNow { task: task.id, state: task.state.word() });
-    }
     if matches!(task.state, State::Waiting { .. }) {
         // Its runner may be resting with the lock held: that one must go first.
         stop(site, journal, id)?;
     }
-    require_fit(&current(journal, id)?, &Event::Retried)?;
+    require_fit(&current(journal, id)?, how)?;
     let Ok(_lock) = Lock::take(&site.layout.task(id).lock(), PATIENCE, "running a task again") else {
         return Err(ByHandError::InUse(id.clone()));
     };
     order::forget(&site.layout.task(id));
-    require_fit(&current(journal, id)?, &Event::Retried)?;
-    if let Some(Workspace { path, .. }) = task.workspace.filter(|it| !std::path::Path::new(&it.path).exists())
-    {
-        return Err(ByHandError::NoFolder { task: id.clone(), path });
+    require_fit(&current(journal, id)?, how)?;
+    let gone = |it: &&Workspace| !std::path::Path::new(&it.path).exists();
+    if let Some(Workspace { path, .. }) = task.workspace.as_ref().filter(gone) {
+        return Err(ByHandError::NoFolder { task: id.clone(), path: path.clone() });
     }
     let raised = budget.map(|budget| Event::Rebudgeted { budget });
-    let events = raised.into_iter().chain([Event::Retried]);
+    let events = raised.into_iter().chain([how.clone()]);
     Ok(journal.append(site.clock.now(), events.map(|event| (Some(id.clone()), event)).collect())?)
 }
 

@@ -197,6 +197,7 @@ impl Told<'_, '_> {
             tool: facts.tool.clone(),
             errors: facts.errors,
             context: facts.context,
+            window: facts.window,
             fault: fault.map(|fault| Fault { reason: fault.words(), status: fault.status }),
         };
         if live != self.live && live.save(&self.attempt.folder).is_ok() {

@@ -25,7 +25,7 @@ pub const RUNNER: &str = "__run";
 /// The hidden command that is a pass of its own.
 pub const PASS: &str = "__pass";
 
-/// The lock of the one who waits for breakers.
+/// The lock of the one who waits for breakers and for accounts that rest.
 pub const WAKE: &str = "wake";
 
 /// Whether a pass may start tasks.
@@ -90,8 +90,10 @@ fn worthwhile(site: &Site<'_>, journal: &Journal) -> bool {
     let roster = journal.roster();
     let vanished = |id: &TaskId| !Lock::is_held(&site.layout.task(id).lock());
     let unserved = |task: &Task| matches!(task.state, State::Running { .. }) || unfurnished(task);
+    let now = site.clock.now();
     roster.live().any(|task| unserved(task) && vanished(&task.id))
-        || schedule::line(roster, site.clock.now()).iter().any(|task| vanished(&task.id))
+        || schedule::line(roster, now).iter().any(|task| vanished(&task.id))
+        || (schedule::kept_until(roster, now).is_some() && !Lock::is_held(&site.layout.lock(WAKE)))
 }
 
 /// Whether a person waits for a workspace that a killed `wt spawn` did not finish.
@@ -154,7 +156,7 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal, passed: &mut Passed) -> R
         .into_iter()
         .map(|task| task.id.clone())
         .collect();
-    if schedule::broken_until(roster, now).is_some() {
+    if schedule::kept_until(roster, now).is_some() {
         see_to_waking(site);
     }
     if line.is_empty() {
@@ -204,7 +206,8 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal, passed: &mut Passed) -> R
     Ok(())
 }
 
-/// Sees to it that somebody runs a pass when the breaker half opens that keeps tasks from starting.
+/// Sees to it that somebody runs a pass when the breaker half opens, or the rest of the account ends, that keeps tasks from
+/// starting.
 fn see_to_waking(site: &Site<'_>) {
     let common = site.repo.common_dir();
     if !Lock::is_held(&site.layout.lock(WAKE)) {

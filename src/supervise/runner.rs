@@ -19,7 +19,8 @@ use super::iteration::IterationError;
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Order, Orders};
 use super::recovery::Work;
-use super::{account, headroom, pass, ralph, settle, setup, siblings};
+use super::siblings::{self, Standing};
+use super::{account, headroom, pass, ralph, settle, setup};
 use crate::agent::AdapterError;
 use crate::failpoint;
 use crate::git::{GitError, LinkedWorktree, command};
@@ -215,6 +216,9 @@ impl<'a> Attempt<'a> {
         failpoint::hit("runner.after_started");
         // What cannot be seen is not compared: no attempt fails for it.
         let beside = siblings::look(self.site, journal.roster(), self.task).ok();
+        if let Some(beside) = &beside {
+            beside.keep(&self.folder, self.number);
+        }
         let outcome = self.work(journal, &orders).await;
         let used = outcome.as_ref().map(|tried| tried.used.usage).unwrap_or_default();
         let judgement = self.judgement(journal, used);
@@ -231,6 +235,7 @@ impl<'a> Attempt<'a> {
         }
         if let Some(beside) = beside {
             drop(siblings::record(self.site, journal, self.task, beside));
+            Standing::forget(&self.folder, self.number);
         }
         Ok(Some(account::record(self.site, journal, self.task, event, next)?))
     }

@@ -91,12 +91,19 @@ fn shut<'a>(roster: &'a Roster, launched: &BTreeSet<TaskId>, now: Timestamp) -> 
     tripped.map(breaker::Breaker::of).collect()
 }
 
-/// Returns when the first open breaker lets somebody try who would start now if it were closed. It takes no process of a
-/// task to wait for that.
-pub fn broken_until(roster: &Roster, now: Timestamp) -> Option<Timestamp> {
-    roster.breakers().tripped().next()?;
-    let open = line(roster, now).into_iter().filter_map(|task| roster.broken_until(task));
-    open.filter(|until| *until > now).min()
+/// Returns when the first of those may start who are kept by nothing but an open breaker or by the rest of their account.
+/// It takes no process of a task to wait for that.
+pub fn kept_until(roster: &Roster, now: Timestamp) -> Option<Timestamp> {
+    if roster.breakers().tripped().next().is_none() && roster.rests().is_empty() {
+        return None;
+    }
+    let at_work = roster.live().filter(|task| unmet_parents(task, roster).is_empty());
+    let kept = at_work.filter_map(|task| match task.state {
+        State::Waiting { until: Some(until), .. } if until > now => None,
+        // The longer of both, and the shorter one is over by then.
+        _ => roster.held_until(task).max(roster.broken_until(task)),
+    });
+    kept.filter(|until| *until > now).min()
 }
 
 /// Returns whether a task found no room for its workspace a moment ago and rests: another one would find none either.
@@ -114,7 +121,7 @@ pub fn next_wake(roster: &Roster, now: Timestamp) -> Option<Timestamp> {
             State::Waiting { until: Some(until), .. } if *until > now => Some(*until),
             _ => None,
         })
-        .chain(broken_until(roster, now))
+        .chain(kept_until(roster, now))
         .min()
 }
 
@@ -278,7 +285,8 @@ mod tests {
         assert_eq!(names(&by_hand, 8), ["t1", "t2"], "a person may know better");
         let mut tomorrow = records.clone();
         tomorrow.push(record(0, Event::OverBudget { reason: String::new(), until: Some(at(99)) }));
-        assert_eq!(names(&tomorrow, 8), ["t1", "t2"], "a budget is no limit of the account");
+        assert_eq!(names(&tomorrow, 8), ["t2"], "the limit is none the shorter");
+        assert_eq!(names(&tomorrow, 9), ["t1", "t2"], "a budget is no limit of the account");
         records.push(ended(3, 1, Next::Failed));
         assert_eq!(names(&records, 8), ["t1", "t2"], "a later attempt met no limit");
     }

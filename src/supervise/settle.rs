@@ -7,6 +7,7 @@
 use fs_err as fs;
 
 use super::recovery;
+use super::siblings::{self, Standing};
 use crate::git::{LinkedWorktree, status};
 use crate::model::{Event, State, Task, Workspace};
 use crate::process::{boot, sweep};
@@ -24,6 +25,10 @@ pub fn settle(site: &Site<'_>, journal: &mut Journal, task: &Task, _lock: &Lock)
     let now = site.clock.now();
     let folder = site.layout.task(&task.id);
     super::order::forget(&folder);
+    // Since a restart of the machine a person may have worked everywhere.
+    if let Some(beside) = Standing::take(&folder, *attempt).filter(|_| !rebooted) {
+        drop(siblings::record(site, journal, task, beside));
+    }
     if let Some(record) = exit::load(&folder, *attempt) {
         // It ended, but could not tell the journal (a full disk, a kill in between).
         return journal.append(now, vec![(Some(task.id.clone()), record.event)]);

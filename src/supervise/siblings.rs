@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use fs_err as fs;
+use serde::{Deserialize, Serialize};
 
 use crate::git::shared::{self, Stash};
 use crate::git::{GitError, LinkedWorktree};
@@ -17,13 +18,15 @@ use crate::model::event::WaitReason;
 use crate::model::text::one_line;
 use crate::model::{Event, Oid, Record, Roster, State, Task, TaskId, Workspace};
 use crate::store::journal::Entry;
-use crate::store::tail::Tail;
+use crate::store::layout::TaskFolder;
+use crate::store::tail::{Place, Tail};
 use crate::store::{Journal, JournalError, Lock};
 use crate::workspace::Site;
 
 /// How things stood when an attempt began.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Standing {
-    tail: Tail,
+    place: Place,
     running: BTreeSet<TaskId>,
     main: Option<String>,
     target: (String, Option<Oid>),
@@ -32,6 +35,7 @@ pub(super) struct Standing {
 }
 
 /// The workspace of another task.
+#[derive(Serialize, Deserialize)]
 struct Sibling {
     id: TaskId,
     workspace: Workspace,
@@ -44,7 +48,7 @@ struct Sibling {
 /// Looks at everything that the attempt of `task` must not touch.
 pub(super) fn look(site: &Site<'_>, roster: &Roster, task: &Task) -> Result<Standing, GitError> {
     // First, so that whatever is recorded from now on counts.
-    let tail = Tail::from_now(site.layout);
+    let place = Tail::from_now(site.layout).place();
     let others = roster.live().filter(|other| other.id != task.id);
     let mut siblings = Vec::new();
     for other in others {
@@ -56,13 +60,35 @@ pub(super) fn look(site: &Site<'_>, roster: &Roster, task: &Task) -> Result<Stan
     }
     let target = task.spec.target.clone();
     Ok(Standing {
-        tail,
+        place,
         running: running(roster).chain([task.id.clone()]).collect(),
         main: main_head(site),
         target: (target.clone(), site.repo.branch_tip(&target)?),
         stashes: shared::stashes(site.repo),
         siblings,
     })
+}
+
+impl Standing {
+    /// Keeps it where the attempt's logs are, for whoever finds that its runner was killed; only a convenience, so that what
+    /// goes wrong says nothing.
+    pub(super) fn keep(&self, folder: &TaskFolder, attempt: u32) {
+        if let Ok(text) = serde_json::to_vec(self) {
+            drop(fs::write(folder.standing(attempt), text));
+        }
+    }
+
+    /// Takes up what the runner of an attempt kept, if it did not compare it itself.
+    pub(super) fn take(folder: &TaskFolder, attempt: u32) -> Option<Self> {
+        let kept = fs::read(folder.standing(attempt)).ok()?;
+        Self::forget(folder, attempt);
+        serde_json::from_slice(&kept).ok()
+    }
+
+    /// Removes it: it is compared.
+    pub(super) fn forget(folder: &TaskFolder, attempt: u32) {
+        drop(fs::remove_file(folder.standing(attempt)));
+    }
 }
 
 /// Records what moved since and no event explains, once for all agents that ran.
@@ -98,8 +124,12 @@ fn compare(
 ) -> Result<Vec<Found>, JournalError> {
     // What git has is read before what the journal says of it, or an explanation would come too late.
     let now = Now::read(site, &before);
-    let records: Vec<Record> =
-        before.tail.records().unwrap_or_default().into_iter().map(|(record, _)| record).collect();
+    let records: Vec<Record> = Tail::at(site.layout, before.place)
+        .records()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(record, _)| record)
+        .collect();
     let roster = journal.read()?;
     let explained: BTreeSet<&TaskId> =
         records.iter().filter(|record| explains(&record.event)).filter_map(|r| r.task.as_ref()).collect();

@@ -12,7 +12,7 @@ pub fn line(event: &EventView) -> String {
     let style = match event.kind {
         "done" | "landed" | "published" => AnsiColor::Green.on_default(),
         "failed" | "dead" | "lost" | "rejected" => AnsiColor::Red.on_default(),
-        "conflict" | "review" | "parked" | "budget" => AnsiColor::Yellow.on_default(),
+        "conflict" | "review" | "parked" | "budget" | "breaker" => AnsiColor::Yellow.on_default(),
         _ => Style::new(),
     };
     let task = event.task.as_deref().unwrap_or("-");

@@ -109,7 +109,10 @@ fn told(task: &TaskView) -> String {
         ("waiting", Some(reason)) if reason == "after" => format!("after {}", parents(task)),
         ("waiting", Some(reason)) => {
             let timed = ["rate_limit", "breaker"].contains(&reason.as_str());
-            let until = task.until.filter(|_| timed).map(|until| format!(" until {}", clock(until)));
+            let until = task.until.filter(|_| timed).map(|until| match reason.as_str() {
+                "breaker" if until <= Timestamp::now() => " while one task tries".to_owned(),
+                _ => format!(" until {}", clock(until)),
+            });
             let why = task.outcome.as_ref().map(|why| format!(": {why}"));
             format!("{reason}{}{}", until.unwrap_or_default(), why.unwrap_or_default())
         }

@@ -8,7 +8,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use crate::model::budget;
 use crate::model::event::ConflictedPath;
 use crate::model::text::{bytes, count, duration, neutralised};
-use crate::model::view::{GcView, TaskView};
+use crate::model::view::{GcView, HeartbeatView, TaskView};
 
 /// How many files of one conflict are named.
 const NAMED: usize = 5;
@@ -90,6 +90,15 @@ fn files(files: &[ConflictedPath]) -> String {
     }
 }
 
+/// Returns how full a context is: "12000 tokens, 6% of 200000".
+fn context(tokens: u64, beat: &HeartbeatView) -> String {
+    let used = count(usize::try_from(tokens).unwrap_or(usize::MAX), "token");
+    match beat.context_window.zip(beat.context_share) {
+        Some((window, share)) => format!("{used}, {:.0}% of {window}", share * 100.0),
+        None => used,
+    }
+}
+
 /// Returns everything known of one task, for people.
 pub fn task(task: &TaskView) -> String {
     let mut table = plain(&[]);
@@ -142,7 +151,7 @@ pub fn task(task: &TaskView) -> String {
         row("tool", beat.tool.clone());
         row("fault", beat.fault.clone());
         row("errors", (beat.errors > 0).then(|| beat.errors.to_string()));
-        row("context", beat.context_tokens.map(|n| count(usize::try_from(n).unwrap_or(usize::MAX), "token")));
+        row("context", beat.context_tokens.map(|n| context(n, beat)));
         let processes = beat.processes.map(|n| count(n as usize, "process"));
         row("memory", beat.memory_bytes.zip(processes).map(|(n, held)| format!("{} in {held}", bytes(n))));
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::program::Program;
+use crate::program::{Program, kill_together};
 
 /// A repository whose agent is a shell that runs its prompt.
 fn shells() -> Program {
@@ -176,4 +176,29 @@ fn what_two_saw_is_told_once() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("`wt/b` of `b` went from ") && told[0].ends_with("(beside `c`)"), "{told:?}");
     assert_eq!(strays(&program, "c"), Vec::<String>::new());
+}
+
+#[test]
+fn what_moved_while_a_lost_attempt_ran_is_told_by_whoever_finds_it() {
+    let program = shells();
+    run(&program, "b", "echo x > b");
+    let (main, tip, there) =
+        (program.repo.rev("main"), program.repo.rev("wt/b"), program.repo.path().display());
+    let moves = format!(
+        "git update-ref refs/heads/wt/b {main}\ngit -C '{there}' checkout -q -b elsewhere\ntouch ready\nsleep 1000\n"
+    );
+    program.wt(&["spawn", "a", "--agent", "sh", "--retries", "0", &moves]).ok();
+    program.until("its moves", || program.worktree("a").join("ready").exists().then_some(()));
+    let standing = program.state().join("tasks/a@1/attempts/1/standing.json");
+    assert!(standing.exists());
+    kill_together(&["__run", "__guard"].map(|role| program.role(role)[0]));
+    program.until("that it is lost", || (program.state_of("a") == "dead").then_some(()));
+    let told = strays(&program, "a");
+    let has = |word: &str| told.iter().any(|stray| stray.contains(word));
+    assert!(told.len() == 2 && has(&tip[..7]) && has("from `main` to `elsewhere`"), "{told:?}");
+    assert!(!standing.exists(), "it is compared");
+    let told = program.told("a@1");
+    assert_eq!(told[told.len() - 4..], ["stray", "stray", "lost", "exhausted"], "{told:?}");
+    run(&program, "c", "echo x > c");
+    assert!(!program.state().join("tasks/c@1/attempts/1/standing.json").exists());
 }

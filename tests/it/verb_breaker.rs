@@ -149,14 +149,26 @@ fn a_running_agent_tells_what_it_is_about() {
     let program = claude();
     let root = program.env.root();
     let gate = |name: &str| format!("wait-for:{}", root.join(name).display());
+    let init = r#"say:{"type":"system","subtype":"init","session_id":"s1","model":"claude-big"}"#;
     let calls = r#"say:{"type":"assistant","parent_tool_use_id":null,"message":{"id":"m1","model":"big","usage":{"input_tokens":10,"cache_read_input_tokens":900,"cache_creation_input_tokens":90,"output_tokens":7},"content":[{"type":"tool_use","id":"t1","name":"Bash","input":{"command":"make"}}]}}"#;
     let failed = r#"say:{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t1","is_error":true,"content":"no rule"}]}}"#;
     let fault =
         r#"say:{"type":"system","subtype":"api_retry","attempt":1,"error_status":529,"error":"overloaded"}"#;
     let limit =
         r#"say:{"type":"system","subtype":"api_retry","attempt":1,"error_status":429,"error":"rate_limit"}"#;
-    let script =
-        [calls, &gate("1"), failed, fault, &gate("2"), limit, &gate("3"), "write:x=y", "commit:x", RESULT];
+    let script = [
+        init,
+        calls,
+        &gate("1"),
+        failed,
+        fault,
+        &gate("2"),
+        limit,
+        &gate("3"),
+        "write:x=y",
+        "commit:x",
+        RESULT,
+    ];
     program.spawn("a", &script, &["--agent", "claude"]).ok();
     let heard = |what: &str, is: &dyn Fn(&Value) -> bool| {
         program.until(what, || Some(program.task("a")).filter(|task| is(task)))
@@ -164,12 +176,16 @@ fn a_running_agent_tells_what_it_is_about() {
     let task = heard("its tool", &|task| task["heartbeat"]["tool"] == "Bash");
     let beat = &task["heartbeat"];
     assert_eq!((&task["pace"], &beat["context_tokens"]), (&"working".into(), &1000.into()), "{task}");
+    assert_eq!((&beat["context_window"], &beat["context_share"]), (&200_000.into(), &0.005.into()), "{task}");
     assert_eq!((&beat["errors"], &beat["fault"]), (&0.into(), &Value::Null), "{task}");
     assert_eq!(beat["tokens"]["cache_read"], 900, "{task}");
     assert!(beat["memory_bytes"].as_u64().unwrap() > 100_000 && beat["processes"].as_u64().unwrap() > 0);
     assert!(task["silent_ms"].is_number(), "{task}");
     let shown = program.wt(&["status", "a"]).ok();
-    assert!(shown.contains("working") && shown.contains("Bash") && shown.contains("1000 tokens"), "{shown}");
+    assert!(
+        shown.contains("working") && shown.contains("Bash") && shown.contains("1000 tokens, 0% of 200000"),
+        "{shown}"
+    );
 
     std::fs::write(root.join("1"), "").unwrap();
     let task = heard("its fault", &|task| task["heartbeat"]["fault"] == "overloaded (529)");

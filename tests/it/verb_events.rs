@@ -92,6 +92,8 @@ fn a_follower_hears_each_event_once_though_the_journal_is_rolled() {
     assert_eq!(rest, all[21..]);
     assert!(!tail.has_more() && Tail::at(&field.layout(), *place).has_more());
     assert_eq!(Tail::at_end(&field.layout()).unwrap().place(), tail.place());
+    assert_eq!(tail.roster().unwrap(), *journal.read().unwrap(), "as it stands there");
+    assert_eq!(Tail::at(&field.layout(), all[2].1).roster().unwrap().tasks().count(), 2);
 }
 
 /// Puts a key before all tables of the user's configuration.
@@ -184,6 +186,47 @@ fn a_command_that_hangs_is_given_up_and_hears_the_rest_later() {
     std::fs::write(&path, text).unwrap();
     status("2030-01-01T00:21:10Z");
     assert_eq!(count(), 9);
+}
+
+#[test]
+fn a_breaker_that_opens_and_closes_is_told_of_though_no_record_says_so() {
+    let program = Program::new();
+    let heard = program.env.root().join("heard");
+    configure_first(&program, &format!("on_event = \"cat >> '{}'\"", heard.display()));
+    program.wt(&["status"]).ok();
+    for name in ["a", "b", "c"] {
+        program.spawn(name, &["err:boom", "exit:1"], &["--retries", "0", "--wait"]).fails(1);
+    }
+    let events = || -> Vec<Value> {
+        let said = program.wt(&["events", "--json", "--type", "breaker"]).ok();
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let open = events();
+    assert_eq!(open.len(), 1, "{open:?}");
+    let event = &open[0]["event"];
+    assert_eq!((&open[0]["task"], &event["type"]), (&"c".into(), &"breaker".into()), "{event}");
+    assert_eq!((&event["kind"], &event["name"]), (&"agent".into(), &"fake".into()), "{event}");
+    assert_eq!((&event["state"], &event["failures"]), (&"open".into(), &3.into()), "{event}");
+    assert!(event["until"].is_string(), "{event}");
+    let told = program.wt(&["events", "c"]).ok();
+    assert!(told.contains("breaker     agent `fake` failed 3 times in a row and rests for 5m"), "{told}");
+    // Whoever begins to listen here knows how things stood.
+    let said = || std::fs::read_to_string(&heard).unwrap_or_default();
+    program.until("what opened", || said().contains("\"state\":\"open\"").then_some(()));
+    program.until("the end of the role", || program.role("__notify").is_empty().then_some(()));
+    program.spawn("d", &["write:d=d", "commit:d"], &[]).ok();
+    program.wt(&["retry", "d"]).ok();
+    program.wt(&["wait", "d", "--timeout", "30s"]).ok();
+    program.until("what closed", || said().contains("\"state\":\"closed\"").then_some(()));
+    program.until("the end of the role", || program.role("__notify").is_empty().then_some(()));
+    let kinds: Vec<String> = said()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, ["dead", "dead", "dead", "breaker", "breaker", "done"], "{}", said());
+    let closed = events();
+    assert_eq!((closed.len(), &closed[1]["event"]["state"]), (2, &"closed".into()), "{closed:?}");
+    assert_eq!(closed[1]["reason"], "agent `fake` may start again: closed by hand");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! `wt resume`: what was alive goes on, once, after `wt stop --all`, after a reboot, and where it is named.
 
+use std::process::Stdio;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::program::{Program, Ran, gone_within, kill_together, ran};
@@ -115,7 +117,7 @@ fn a_reboot_is_gone_on_from() {
     assert_eq!(program.state_of("a"), "done");
     assert_eq!(in_boot(&["resume"]).ok(), "");
     let told = program.told("a@1");
-    assert_eq!(told.iter().filter(|event| *event == "retried").count(), 1, "{told:?}");
+    assert_eq!(told.iter().filter(|event| *event == "resumed").count(), 1, "{told:?}");
 }
 
 #[test]
@@ -130,4 +132,83 @@ fn what_waits_is_told_and_has_somebody_who_rests_for_it() {
     assert!(told.starts_with("a was waiting: goes on by itself at "), "{told}");
     program.until("the next attempt", || (program.task("a")["attempt"].as_u64() >= Some(2)).then_some(()));
     program.wt(&["stop", "a"]).ok();
+}
+
+/// The scripted agent meets a limit when it exits with 1 or 42.
+const LIMIT: &str = r#"
+[[agents.fake.outcome]]
+when = { exit = [1, 42] }
+class = "park"
+reason = "{text}"
+"#;
+
+#[test]
+fn what_was_stopped_while_its_account_rested_goes_on_when_the_limit_ends() {
+    let program = Program::new();
+    program.configure(LIMIT);
+    let until = Timestamp::now() + Duration::from_secs(6);
+    let limit = format!("say:usage limit reached, resets at {until}");
+    let once = format!("fail-first:1:{}", program.env.root().join("n").display());
+    program.spawn("a", &[&limit, &once, "write:x=y", "commit:x"], &[]).ok();
+    program.until("the limit", || (program.task("a")["reason"] == "rate_limit").then_some(()));
+    program.spawn("b", &["write:b=y", "commit:b"], &[]).ok();
+    program.until("one who waits", || (program.role("__pass").len() == 1).then_some(()));
+    program.wt(&["stop", "--all"]).ok();
+    program.until("nobody waits", || program.role("__pass").is_empty().then_some(()));
+    let told = program.wt(&["resume", "--dry-run"]).ok();
+    let (a, b) = told.split_once('\n').unwrap();
+    assert!(a.starts_with("a was waiting: begins afresh in its workspace at "), "{told}");
+    assert!(b.starts_with("b was queued: is queued again until ") && b.contains("`wt resume b`"), "{told}");
+    let resumed = program.wt(&["resume", "--json"]).json();
+    for task in resumed["tasks"].as_array().unwrap() {
+        let told: Timestamp = task["until"].as_str().unwrap().parse().unwrap();
+        assert!(told >= until && told < until + Duration::from_secs(60), "{task}");
+    }
+    for name in ["a", "b"] {
+        assert_eq!(program.task(name)["reason"], "rate_limit", "it waits for the end of the limit");
+    }
+    // Nobody of theirs rests, and no command looks.
+    program.until("their end", || {
+        let over = |id: &&str| program.told(id).last().is_some_and(|event| event == "ended");
+        ["a@1", "b@1"].iter().all(over).then_some(())
+    });
+    assert_eq!((program.state_of("a"), program.state_of("b")), ("done".to_owned(), "done".to_owned()));
+    let journal = program.journal();
+    let begun = journal.iter().filter(|record| record["event"]["type"] == "started").skip(1);
+    let begun: Vec<Timestamp> = begun.map(|record| record["at"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(begun.len() == 2 && begun.iter().all(|at| *at >= until), "{begun:?} {until}");
+}
+
+#[test]
+fn a_limit_outlives_the_task_that_met_it_and_a_person_may_know_better() {
+    let program = Program::new();
+    program.configure(LIMIT);
+    program.spawn("a", &["say:limit", "exit:42"], &[]).ok();
+    program.until("the limit", || (program.task("a")["reason"] == "rate_limit").then_some(()));
+    program.wt(&["stop", "a"]).ok();
+    program.spawn("b", &["write:b=y", "commit:b"], &[]).ok();
+    assert_eq!(program.task("b")["reason"], "rate_limit", "the account rests whoever waits for it");
+    assert_eq!(program.told("b@1"), ["queued"]);
+    program.wt(&["retry", "b"]).ok();
+    program.wt(&["wait", "b", "--timeout", "30s"]).ok();
+}
+
+#[test]
+fn two_who_stop_all_at_once_both_succeed() {
+    let program = Program::new();
+    program.configure("[limits]\nslots = 1\n");
+    let gate = format!("wait-for:{}", program.env.root().join("gate").display());
+    for n in 0..12 {
+        program.spawn(&format!("t{n}"), &[&gate], &[]).ok();
+    }
+    let stop =
+        || program.command(&["stop", "--all"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let both = [stop(), stop()].map(|child| ran(child.wait_with_output().unwrap()));
+    for stopped in both {
+        stopped.ok();
+    }
+    for n in 0..12 {
+        assert_eq!(program.state_of(&format!("t{n}")), "stopped");
+    }
+    assert_eq!(program.wt(&["resume", "--dry-run"]).ok().lines().count(), 12, "nobody is forgotten");
 }

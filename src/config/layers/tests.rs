@@ -69,6 +69,7 @@ args = { model = ["-m", "{model}"] }
 env = { A = "b" }
 env_if_root = { C = "d" }
 sum = { cost_usd = "/cost" }
+windows = [{ model = "big", tokens = 9 }]
 event = [{ when = { "/t" = "x" }, take = { text = "/x" }, append = {}, note = {}, tool = {}, result = {}, final = true, then = "retry", reason = "full" }]
 outcome = [{ when = { exit = 0 }, class = "ok", reason = "fine" }]
 [profiles.fast]

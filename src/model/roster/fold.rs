@@ -82,6 +82,7 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
             task.ended_at = None;
             task.outcome = None;
             task.lap_over = false;
+            task.at_once = false;
         }
         Event::Session { session, model } => {
             if task.session.as_ref() != Some(session) {
@@ -126,7 +127,11 @@ pub(super) fn advance(task: &mut Task, record: &Record) -> Result<(), BadTransit
             task.outcome = Some(format!("brought back to {checkpoint}; {kept} has how it was"));
         }
         Event::Stray { what, running } => task.heed_stray(what, running),
-        Event::Retried => task.retried(),
+        Event::Retried => {
+            task.retried();
+            task.at_once = true;
+        }
+        Event::Resumed => task.retried(),
         Event::Rebudgeted { budget } => {
             let spec = &mut task.spec;
             (spec.budget_usd, spec.budget_tokens, spec.budget_ms) =

@@ -45,6 +45,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::ReviewNeeded { reason: String::new(), paths: vec![], onto: oid(), candidate: None }),
         Just(Event::Approved { head: None }),
         Just(Event::Retried),
+        Just(Event::Resumed),
         Just(Event::OverBudget { reason: String::new(), until: None }),
         Just(Event::OverBudget { reason: String::new(), until: Some(Timestamp::UNIX_EPOCH) }),
         Just(Event::MarkedDone { head: oid(), skipped: false }),

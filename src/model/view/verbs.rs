@@ -274,12 +274,12 @@ pub struct EventView {
     pub at: Timestamp,
     /// What came of it, in a word (`done`, `conflict`).
     pub kind: &'static str,
-    /// The task; `None`: the repository.
+    /// The task; `None`: the repository. Of a breaker: the one whose attempt, or whose person, turned it.
     pub task: Option<String>,
     /// Which task of that name, from 1.
     pub generation: Option<u32>,
     /// Why, for people.
     pub reason: Option<String>,
-    /// The event as the journal has it.
+    /// The event as the journal has it; a breaker that opens or closes (`breaker`) follows from the one before it.
     pub event: serde_json::Value,
 }
