@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use super::merge::{self, How};
 use crate::error::{self, CommandError};
 use crate::land::Wanted;
@@ -114,11 +114,4 @@ fn land(common: &Path, layout: &Layout) {
     let CommandError { message, causes, hints, .. } = refusal;
     // Nobody is left to tell; the log has it too.
     drop(auto::keep(layout, &Trouble { message, causes, hints }));
-}
-
-/// Starts a landing after a runner's end, in whose long life the configuration may have changed.
-pub fn begin_anew(common: &Path) {
-    if let Ok(mut context) = Context::open(&Global::within(common), Trust::NotNeeded) {
-        begin(&mut context);
-    }
 }

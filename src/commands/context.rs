@@ -83,6 +83,17 @@ pub struct Context {
 impl Context {
     /// Opens the repository at the verb's folder, with its state and settings.
     pub fn open(global: &Global, trust: Trust) -> Result<Self, CommandError> {
+        Self::open_with(global, trust, None)
+    }
+
+    /// Opens the same repository once more, with the settings of now, and goes on in the journal where it was read to. What
+    /// cannot be opened any more stays as it was.
+    pub fn anew(mut self, global: &Global) -> Self {
+        let journal = std::mem::replace(&mut self.journal, Journal::new(&self.layout));
+        Self::open_with(global, Trust::NotNeeded, Some(journal)).unwrap_or(self)
+    }
+
+    fn open_with(global: &Global, trust: Trust, journal: Option<Journal>) -> Result<Self, CommandError> {
         let repo = Repo::discover(&global.cwd()?).map_err(|error| unusable(&error))?;
         let layout = Layout::below(repo.common_dir());
         if layout.root().exists() {
@@ -93,7 +104,7 @@ impl Context {
         let committed = Committed::read(&repo, home.as_deref())?;
         let settings = committed.settings()?;
         let target = settings.target.clone().map_or(target, Ok);
-        let journal = Journal::new(&layout);
+        let journal = journal.unwrap_or_else(|| Journal::new(&layout));
         let narration = if global.quiet { Narration::Quiet } else { Narration::Full };
         let template = committed.template.clone();
         let iteration = committed.iteration.clone();

@@ -1,13 +1,14 @@
 //! What all worktrees of a repository share or could reach of each other, read from git's files: the stash, who is on what,
 //! and whether a branch was moved by its own worktree.
 //!
-//! Invariant: reads only, and starts no git: it is asked before and after every attempt.
+//! Invariant: reads only, and starts no git: it is asked before and after every attempt, of every workspace.
 
 use std::path::Path;
 
 use fs_err as fs;
 
-use super::{Checkout, Repo};
+use super::repo::oid;
+use super::{Checkout, GitError, Repo};
 use crate::model::Oid;
 
 /// How much of the end of a log is read, in bytes: some hundred moves.
@@ -27,6 +28,33 @@ impl Stash {
     pub fn branch(&self) -> Option<&str> {
         let rest = self.about.strip_prefix("WIP on ").or_else(|| self.about.strip_prefix("On "))?;
         rest.split_once(": ").map(|(branch, _)| branch)
+    }
+}
+
+/// Where the branches of many tasks are, asked one after another.
+pub struct Tips<'a> {
+    repo: &'a Repo,
+    local: gix::Repository,
+}
+
+impl<'a> Tips<'a> {
+    /// Begins to ask.
+    pub fn of(repo: &'a Repo) -> Self {
+        Self { repo, local: repo.local() }
+    }
+
+    /// Returns the commit that a local branch, named short, names; `None` if there is no such branch. The commit itself is
+    /// not looked at, unlike by [`Repo::branch_tip`]: each of many lies in a file of its own.
+    pub fn tip(&self, branch: &str) -> Result<Option<Oid>, GitError> {
+        let Ok(full) = gix::refs::FullName::try_from(format!("refs/heads/{branch}")) else { return Ok(None) };
+        let found = self.local.try_find_reference(full.as_ref());
+        let Some(found) = found.map_err(|cause| GitError::unreadable(branch, cause))? else {
+            return Ok(None);
+        };
+        match found.try_id() {
+            Some(id) => Ok(Some(oid(id.detach()))),
+            None => self.repo.branch_tip(branch),
+        }
     }
 }
 
