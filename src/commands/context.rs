@@ -88,6 +88,7 @@ impl Context {
 
     /// Opens the same repository once more, with the settings of now, and goes on in the journal where it was read to. What
     /// cannot be opened any more stays as it was.
+    #[must_use = "the old one is gone"]
     pub fn anew(mut self, global: &Global) -> Self {
         let journal = std::mem::replace(&mut self.journal, Journal::new(&self.layout));
         Self::open_with(global, Trust::NotNeeded, Some(journal)).unwrap_or(self)
