@@ -7,8 +7,7 @@ use std::path::Path;
 
 use fs_err as fs;
 
-use super::repo::oid;
-use super::{Checkout, GitError, Repo};
+use super::{Checkout, GitError, Repo, worktree};
 use crate::model::Oid;
 
 /// How much of the end of a log is read, in bytes: some hundred moves.
@@ -46,15 +45,7 @@ impl<'a> Tips<'a> {
     /// Returns the commit that a local branch, named short, names; `None` if there is no such branch. The commit itself is
     /// not looked at, unlike by [`Repo::branch_tip`]: each of many lies in a file of its own.
     pub fn tip(&self, branch: &str) -> Result<Option<Oid>, GitError> {
-        let Ok(full) = gix::refs::FullName::try_from(format!("refs/heads/{branch}")) else { return Ok(None) };
-        let found = self.local.try_find_reference(full.as_ref());
-        let Some(found) = found.map_err(|cause| GitError::unreadable(branch, cause))? else {
-            return Ok(None);
-        };
-        match found.try_id() {
-            Some(id) => Ok(Some(oid(id.detach()))),
-            None => self.repo.branch_tip(branch),
-        }
+        worktree::tip(self.repo, &self.local, &format!("refs/heads/{branch}"))
     }
 }
 
