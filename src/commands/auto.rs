@@ -10,6 +10,7 @@
 //! for again after it is free, so none is lost; the mark of a role that was killed stays, and the next command starts another.
 //! Nobody polls: a landing that is under way, a person's too, is waited for in the kernel. What lands is asked for by whatever
 //! makes a task done: the end of its runner, `wt done`, `wt approve`, `wt resolve`.
+//! `wt stop --all` takes both marks away and ends the role's landing; `wt resume` wishes for one anew.
 //! What a person took back with `wt undo` stays out of it until somebody works on it again or lands it by hand.
 //! Why a landing did not go through is kept until one does, for `wt status` and `wt doctor`; what it decided about a task is in
 //! that task's state.
@@ -21,10 +22,10 @@ use fs_err as fs;
 
 use super::context::{Context, Global};
 use super::merge::{self, How};
-use crate::error::{self, CommandError};
-use crate::land::Wanted;
+use crate::error::{self, CommandError, During as _};
+use crate::land::{self, Wanted};
 use crate::model::clock::SystemClock;
-use crate::model::{Clock as _, State};
+use crate::model::{Clock as _, Roster, State, TaskId};
 use crate::process::launch;
 use crate::store::auto::{self, Trouble};
 use crate::store::{Layout, Lock};
@@ -89,7 +90,7 @@ pub fn role(arguments: &[String]) -> u8 {
         if fs::rename(&wanted, &begun).is_err() && !begun.exists() {
             return error::DONE;
         }
-        land(common, &layout);
+        land_all(common, &layout);
         drop(fs::remove_file(&begun));
         drop(lock);
         if !wanted.exists() {
@@ -98,15 +99,20 @@ pub fn role(arguments: &[String]) -> u8 {
     }
 }
 
-fn land(common: &Path, layout: &Layout) {
+fn land_all(common: &Path, layout: &Layout) {
     let global = Global { folder: Some(common.to_owned()), quiet: false };
-    let how = How { command: NAME, patience: PATIENCE, all: Wanted::ByItself };
+    let begun = layout.auto_begun();
+    let how = How { command: NAME, patience: PATIENCE, all: Wanted::ByItself, mark: Some(&begun) };
     message::note(&format!("== {}", SystemClock.now()));
     let landed = merge::run_as(&global, &merge::Args::all_done(), &how);
     let Err(refusal) = landed else {
         return auto::settle(layout);
     };
     message::error(&refusal.message, &refusal.causes, &refusal.hints);
+    if !begun.exists() {
+        // Nobody wants it any more.
+        return;
+    }
     if matches!(refusal.code, error::DECISION | error::VERIFICATION) {
         // The states of the tasks tell.
         return auto::settle(layout);
@@ -114,4 +120,31 @@ fn land(common: &Path, layout: &Layout) {
     let CommandError { message, causes, hints, .. } = refusal;
     // Nobody is left to tell; the log has it too.
     drop(auto::keep(layout, &Trouble { message, causes, hints }));
+}
+
+/// Ends a landing that goes on by itself, with its checks and agents, and takes back the wish for one; a person's is left
+/// alone. Returns whether one was under way, or waited for its turn.
+pub fn end(context: &mut Context) -> Result<bool, CommandError> {
+    let layout = context.layout();
+    for mark in [layout.auto_wanted(), layout.auto_begun()] {
+        // Usually there is none.
+        drop(fs::remove_file(mark));
+    }
+    if !Lock::is_held(&layout.lock("auto")) {
+        return Ok(false);
+    }
+    if Lock::holder(&layout.lock("land")).is_some_and(|holder| holder.command == NAME) {
+        let (site, journal) = context.parts();
+        land::abort(site.repo, site.layout, site.clock, journal)
+            .during(|| "the landing that goes on by itself was not ended".to_owned())?;
+    }
+    Ok(true)
+}
+
+/// Starts a landing after the end of a task's runner. The end of one that a person stopped is no reason for it.
+pub fn begin_after(context: &mut Context, id: &TaskId) {
+    let stopped = |roster: &Roster| roster.get(id).is_some_and(|task| task.state == State::Stopped);
+    if !context.roster().is_ok_and(stopped) {
+        begin(context);
+    }
 }

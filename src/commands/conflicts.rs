@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use crate::error::{self, CommandError, During as _};
 use crate::model::view::SCHEMA;
 use crate::model::view::conflicts::ConflictsView;
@@ -34,7 +34,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
     let now = context.clock().now();
     let roster = context.roster()?.clone();

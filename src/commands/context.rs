@@ -5,8 +5,8 @@ mod committed;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use self::committed::Committed;
 pub use self::committed::config_fault;
+use self::committed::{Committed, Fault};
 use super::hooks::{self, Found};
 use crate::config::{self, Approvals, Executable};
 use crate::error::{CommandError, During as _};
@@ -78,12 +78,29 @@ pub struct Context {
     narration: Narration,
     /// Whether a person was told that the queue is barred.
     barred_told: bool,
+    /// Whether the repository's own configuration cannot be read: nothing is started by what is left of the settings.
+    faulty: bool,
+}
+
+/// What a verb does where the repository's own configuration cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AtFault {
+    /// It is refused.
+    Ends,
+    /// It goes on by the built-in and the user's own settings.
+    GoesOn,
 }
 
 impl Context {
     /// Opens the repository at the verb's folder, with its state and settings.
     pub fn open(global: &Global, trust: Trust) -> Result<Self, CommandError> {
-        Self::open_with(global, trust, None)
+        Self::opened(global, trust, AtFault::Ends, None)
+    }
+
+    /// The same for verbs that only look, or end something: where the repository's own configuration cannot be read that is
+    /// told, the built-in and the user's own settings count, and nothing is started.
+    pub fn open_anyway(global: &Global) -> Result<Self, CommandError> {
+        Self::opened(global, Trust::NotNeeded, AtFault::GoesOn, None)
     }
 
     /// Opens the same repository once more, with the settings of now, and goes on in the journal where it was read to. What
@@ -91,10 +108,15 @@ impl Context {
     #[must_use = "the old one is gone"]
     pub fn anew(mut self, global: &Global) -> Self {
         let journal = std::mem::replace(&mut self.journal, Journal::new(&self.layout));
-        Self::open_with(global, Trust::NotNeeded, Some(journal)).unwrap_or(self)
+        Self::opened(global, Trust::NotNeeded, AtFault::Ends, Some(journal)).unwrap_or(self)
     }
 
-    fn open_with(global: &Global, trust: Trust, journal: Option<Journal>) -> Result<Self, CommandError> {
+    fn opened(
+        global: &Global,
+        trust: Trust,
+        at_fault: AtFault,
+        journal: Option<Journal>,
+    ) -> Result<Self, CommandError> {
         let repo = Repo::discover(&global.cwd()?).map_err(|error| unusable(&error))?;
         let layout = Layout::below(repo.common_dir());
         if layout.root().exists() {
@@ -103,7 +125,14 @@ impl Context {
         let target = first_target(&repo);
         let home = target.as_deref().ok().map(str::to_owned);
         let committed = Committed::read(&repo, home.as_deref())?;
-        let settings = committed.settings()?;
+        let (settings, faulty) = match committed.settings(&repo, home.as_deref()).map_err(|fault| *fault) {
+            Ok(settings) => (settings, false),
+            Err(Fault { refusal, without: Some(settings) }) if at_fault == AtFault::GoesOn => {
+                tell_fault(&refusal);
+                (settings, true)
+            }
+            Err(Fault { refusal, .. }) => return Err(refusal),
+        };
         let target = settings.target.clone().map_or(target, Ok);
         let journal = journal.unwrap_or_else(|| Journal::new(&layout));
         let narration = if global.quiet { Narration::Quiet } else { Narration::Full };
@@ -123,6 +152,7 @@ impl Context {
             clock: SystemClock,
             narration,
             barred_told: false,
+            faulty,
         };
         // What cannot be read is approved by nobody, and stops no command.
         context.settings.workspace.hooks = match context.hooks() {
@@ -147,6 +177,11 @@ impl Context {
     /// Returns its state folder.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Tells whether the repository's own configuration cannot be read, and does not count.
+    pub fn is_faulty(&self) -> bool {
+        self.faulty
     }
 
     /// Returns the settings in force.
@@ -253,6 +288,9 @@ impl Context {
 
     /// Runs a scheduling pass; what goes wrong is told, since the verb itself has done its work.
     pub fn pass(&mut self) {
+        if self.faulty {
+            return;
+        }
         let starts = self.starts();
         if starts == Starts::Nothing && !self.barred_told {
             self.barred_told = true;
@@ -282,11 +320,15 @@ impl Context {
             }
         }
         super::notify::begin(self);
+        super::notify::tell_trouble(self);
         super::auto::resume(self);
     }
 
     /// Runs a scheduling pass where nobody reads.
     pub fn pass_quietly(&mut self) {
+        if self.faulty {
+            return;
+        }
         let starts = self.starts();
         if starts == Starts::Ready {
             super::room::make_for_queue(self);
@@ -361,6 +403,15 @@ impl Context {
     pub fn executable(&self) -> Result<Option<Executable>, CommandError> {
         Committed::read(&self.repo, self.home.as_deref())?.executable(&self.repo)
     }
+}
+
+/// Tells that the repository's own configuration cannot be read, where the verb goes on without it.
+fn tell_fault(refusal: &CommandError) {
+    let why = refusal.causes.join("; ");
+    message::warning(&format!(
+        "`.wt.toml` does not count, and until it is mended nothing is started or landed: {why}"
+    ));
+    refusal.hints.iter().for_each(|hint| message::hint(hint));
 }
 
 /// Returns where this user's approvals are kept.

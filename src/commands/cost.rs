@@ -5,7 +5,7 @@ use clap_complete::engine::ArgValueCandidates;
 use jiff::tz::TimeZone;
 
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use crate::error::{self, CommandError, During as _};
 use crate::model::{Clock as _, TaskName, duration};
 use crate::observe::cost::{By, Question, cost};
@@ -41,7 +41,7 @@ enum Rows {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let since = match &args.since {
         Some(text) => {
             let ago = duration::parse(text).map_err(|error| CommandError::usage(error.to_string()))?;

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use crate::error::{self, CommandError, During as _};
 use crate::git::diff::{Form, diff};
 use crate::git::replay::{Replayer, Stop};
@@ -69,7 +69,7 @@ pub(super) struct DiffView {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let task = context.task(&args.name)?;
     let repo = context.repo();
     let what = || format!("`{}` cannot be compared", args.name);

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Trust, approvals};
+use super::context::{Context, Global, approvals};
 use crate::error::{self, CommandError, During as _};
 use crate::model::view::{DoctorView, SCHEMA};
 use crate::store::Journal;
@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let around = Surroundings {
         path: std::env::var_os("PATH"),
         program: std::env::current_exe().ok(),
@@ -66,6 +66,9 @@ fn with_grounds<T>(
 
 /// A repository may name programs in `.wt.toml`; none of them runs before a person has approved it.
 fn versions(context: &Context) -> Result<Versions, CommandError> {
+    if context.is_faulty() {
+        return Ok(Versions::Ask);
+    }
     let Some(executable) = context.executable()? else { return Ok(Versions::Ask) };
     let approved = approvals()?.approved(&executable.hash);
     let approved = approved.during(|| "approvals cannot be read".to_owned())?;

@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
 
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use super::wait::Changes;
 use crate::error::{self, CommandError, During as _};
 use crate::model::happening::KINDS;
@@ -45,7 +45,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let names: BTreeSet<TaskName> =
         args.names.iter().map(|name| Ok(context.task(name)?.id.name)).collect::<Result<_, CommandError>>()?;
     let since = (!args.all).then(|| context.clock().now().as_second() - RECENT);

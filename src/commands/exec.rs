@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use super::path::require_workspace;
 use crate::error::{self, CommandError};
 use crate::git::command::REDIRECTING;
@@ -26,7 +26,7 @@ pub struct Args {
 
 /// Runs the verb; its exit code is the command's.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let task = context.task(&args.name)?;
     let workspace = require_workspace(&task)?;
     let (program, arguments) = args.command.split_first().expect("clap demands one");

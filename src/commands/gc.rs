@@ -54,7 +54,9 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    // What is removed depends on the settings; what would be is only shown.
+    let mut context =
+        if args.dry_run { Context::open_anyway(global)? } else { Context::open(global, Trust::NotNeeded)? };
     if !args.dry_run {
         context.layout().prepare()?;
         context.pass();

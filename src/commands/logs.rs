@@ -9,7 +9,7 @@ use clap_complete::engine::ArgValueCandidates;
 use fs_err as fs;
 
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use super::wait::Changes;
 use crate::agent::{Adapter, Transcript};
 use crate::error::{self, CommandError, During as _};
@@ -70,7 +70,7 @@ impl Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let task = context.task(&args.name)?;
     let folder = context.layout().task(&task.id);
     if args.landing {

@@ -6,6 +6,7 @@ mod remote;
 pub(super) use advice::hinted;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -171,6 +172,8 @@ pub(super) struct How<'a> {
     pub(super) patience: Duration,
     /// What it takes of each branch where all is asked for.
     pub(super) all: Wanted,
+    /// A mark that is taken away by who no longer wants it to land.
+    pub(super) mark: Option<&'a Path>,
 }
 
 /// Runs the verb.
@@ -178,7 +181,8 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     if args.abort {
         return abort(global, args);
     }
-    run_as(global, args, &How { command: &args.command(), patience: lock::DEADLINE, all: Wanted::Ready })
+    let (command, patience) = (args.command(), lock::DEADLINE);
+    run_as(global, args, &How { command: &command, patience, all: Wanted::Ready, mark: None })
 }
 
 /// Runs the verb for somebody.
@@ -268,6 +272,7 @@ fn land(
     let is_home = context.is_home(&share.target);
     let (site, journal) = context.parts();
     let config_fault = |old: &Oid, new: &Oid| is_home.then(|| config_fault(site.repo, old, new)).flatten();
+    let withdrawn = || how.mark.is_some_and(|mark| !mark.exists());
     let landing = Landing {
         site: &site,
         observer: &progress,
@@ -282,13 +287,14 @@ fn land(
         template: template.as_deref(),
         config_fault: &config_fault,
         halt,
+        withdrawn: &withdrawn,
     };
     land::land(&landing, journal).map_err(|error| advice::refusal(&error))
 }
 
 /// Ends the landing of another process.
 fn abort(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     context.layout().prepare()?;
     let (site, journal) = context.parts();
     let aborted = land::abort(site.repo, site.layout, site.clock, journal);

@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use crate::error::{self, CommandError};
 use crate::model::{Task, Workspace};
 use crate::ui;
@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let task = context.task(&args.name)?;
     ui::answer(&require_workspace(&task)?.path);
     Ok(error::DONE)

@@ -68,6 +68,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     if !args.dry_run {
         context.pass();
         wake_the_waiting(&mut context)?;
+        if super::auto::begin(&mut context) && !args.json {
+            context.note("what is done lands by itself");
+        }
     }
     if !args.json && tasks.is_empty() {
         context.note("nothing was alive that is not alive now");

@@ -38,7 +38,7 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     let mut context = context.anew(&Global::within(common));
     if let Ok(After::Wait(until)) = after {
         context.pass_quietly();
-        begin_others(&mut context);
+        begin_others(&mut context, &id);
         drop(runner::rest(&context.site(), &id, until));
         context = context.anew(&Global::within(common));
         drop(lock);
@@ -47,15 +47,15 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
         // One pass for the slot and for the task, which may be queued again.
         drop(lock);
         context.pass_quietly();
-        begin_others(&mut context);
+        begin_others(&mut context, &id);
     }
     Ok(())
 }
 
 /// Starts what the end of an attempt calls for besides a pass.
-fn begin_others(context: &mut Context) {
+fn begin_others(context: &mut Context, id: &TaskId) {
     super::tend::begin(context);
-    super::auto::begin(context);
+    super::auto::begin_after(context, id);
     super::foresee::begin(context);
 }
 

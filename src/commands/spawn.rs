@@ -2,6 +2,7 @@
 
 mod looping;
 mod making;
+mod names;
 mod wish;
 
 use std::collections::BTreeSet;
@@ -11,7 +12,7 @@ use clap::Args as ClapArgs;
 
 use self::looping::Iterations;
 use self::making::{Intent, Spawned};
-use self::wish::{Wish, check_names, read_lines, wish};
+use self::wish::{Wish, read_lines, wish};
 use super::budget::BudgetArgs;
 use super::context::{Context, Global, Trust};
 use crate::error::{self, CommandError};
@@ -123,7 +124,7 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut bases = BTreeSet::new();
     let wishes: Vec<Wish> =
         lines.iter().map(|line| wish(&context, line, &mut bases)).collect::<Result<_, _>>()?;
-    check_names(&mut context, &wishes)?;
+    names::check(&mut context, &wishes)?;
     if args.dry_run {
         making::check(&mut context, &wishes, Intent::Look)?;
         let would: Vec<SpawnedView> = wishes.iter().map(|wish| planned(&context, wish)).collect();

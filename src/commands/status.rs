@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use self::bell::Bell;
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use super::{foresee, question};
 use crate::error::{self, CommandError, During as _};
 use crate::git::clean::{Memory, PATIENCE};
@@ -64,7 +64,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     if args.watch {
         let mut bell = Bell::default();
         return super::wait::watch(&mut context, |context| {

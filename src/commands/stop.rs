@@ -3,15 +3,21 @@
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 
+use super::auto;
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use super::several;
 use crate::error::{CommandError, During as _};
 use crate::model::{Clock as _, Event};
+use crate::store::Lock;
 use crate::supervise::by_hand;
 use crate::ui::message;
 
 /// End the agents of tasks, with all their descendants; their work stays.
+///
+/// With `--all`, a landing that goes on by itself (`[merge] auto`) is ended too, with its checks and agents: what it has not
+/// landed is as it was, and lands after `wt resume` or with `wt merge --all`. A landing that a person began goes on. So does the
+/// look for conflicts between branches, which starts no agent and ends by itself.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// Tasks to stop.
@@ -27,7 +33,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let names: Vec<String> = if args.all {
         context
             .roster()?
@@ -47,8 +53,19 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     }
     // The last in line first, so that stopping one does not start another that is to be stopped too.
     let code = several::each(&mut context, names.iter().rev(), args.json, stop)?;
-    if args.all && !names.is_empty() {
-        message::hint("go on with all of them: `wt resume`");
+    if args.all {
+        // After the runners, whose end may begin one.
+        let landing = auto::end(&mut context)?;
+        if landing {
+            context.note("the landing that went on by itself was ended; what it had not landed is as it was");
+        }
+        if landing || !names.is_empty() {
+            message::hint("go on with all of them: `wt resume`");
+        }
+        if let Some(other) = Lock::holder(&context.layout().lock("land")) {
+            context.note(&format!("a landing goes on: {other}"));
+            message::hint("end that with `wt merge --abort`");
+        }
     }
     Ok(code)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use crate::error::{self, CommandError};
 use crate::land::undo::{self, Pushed, Undo, UndoError};
 use crate::model::observer::Observer as _;
@@ -43,7 +43,7 @@ impl Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let into = args.into.as_deref();
     let progress = context.progress();
     if args.dry_run {

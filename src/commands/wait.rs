@@ -9,7 +9,7 @@ use clap_complete::engine::ArgValueCandidates;
 use notify::{RecursiveMode, Watcher as _};
 
 use super::completions::task_names;
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use super::question;
 use crate::error::{self, CommandError, During as _};
 use crate::model::account::{account, stopped_with_account};
@@ -48,7 +48,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
-    let mut context = Context::open(global, Trust::NotNeeded)?;
+    let mut context = Context::open_anyway(global)?;
     let limit = args.timeout.as_deref().map(duration::parse).transpose();
     let limit = limit.map_err(|error| CommandError::usage(error.to_string()))?;
     let ids = chosen(&mut context, &args.names)?;

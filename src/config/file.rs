@@ -51,7 +51,8 @@ pub(super) struct File {
     #[schemars(regex(pattern = r"\{name\}"))]
     branch: Option<String>,
     /// A shell command that gets, as JSON on standard input, each event that a person waits for: done, failed, dead, conflict,
-    /// review, rejected, landed, budget, parked; empty: none.
+    /// review, rejected, landed, budget, parked; empty: none. One that does not end within a minute, three times in a row, is
+    /// given up and tried again every ten minutes; what happened meanwhile is told then.
     on_event: Option<String>,
     /// Limits of the fleet and of one attempt.
     limits: Limits,

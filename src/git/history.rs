@@ -110,6 +110,16 @@ pub fn commits(
     Ok(told.split('\0').filter_map(read).collect())
 }
 
+/// Returns the last commit in the history of `head` that changed the file at `path`, with the first line of its message.
+pub fn last_change(repo: &Repo, head: &Oid, path: &str) -> Result<Option<Told>, GitError> {
+    let call = Git::on(repo, "log").args(["-1", "--format=%H%n%an%n%s", "--no-show-signature"]);
+    let text = call.args([head.as_str(), "--", &format!(":(top,literal){path}")]).line()?;
+    let mut lines = text.splitn(3, '\n');
+    let mut next = || lines.next().unwrap_or_default().to_owned();
+    let (oid, author, message) = (Oid::parse(&next()), next(), next());
+    Ok(oid.map(|oid| Told { oid, author, message }))
+}
+
 /// A commit with everything that it says of itself, in UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {

@@ -149,6 +149,22 @@ impl<'a> Comparer<'a> {
     }
 }
 
+impl Comparer<'_> {
+    /// Merges one pair from a base that is named; the rest is as in [`Comparer::merge`].
+    pub fn merge_from(
+        &self,
+        base: &Oid,
+        ours: &Side,
+        theirs: &Side,
+        attributes: &Oid,
+        limit: Duration,
+    ) -> Result<Verdict, GitError> {
+        self.repo.require_git()?;
+        let question = Question { base: Some(base), ours: &ours.commit, theirs: &theirs.commit };
+        Ok(by_git(self.repo, self.scratch, &[question], attributes, limit)?.pop().flatten())
+    }
+}
+
 /// Merges one pair from a base that is named, as [`Comparer::merge`] does; attributes are those of `ours`.
 pub fn merge_from(
     repo: &Repo,

@@ -91,6 +91,8 @@ pub struct Landing<'a> {
     pub config_fault: &'a dyn Fn(&Oid, &Oid) -> Option<String>,
     /// Whether it is to end before its time.
     pub halt: &'a Halt,
+    /// Tells, once it is its turn, whether somebody took the wish for it back while it waited.
+    pub withdrawn: &'a dyn Fn() -> bool,
 }
 
 /// Who is asked to resolve a conflict that was not resolved before.
@@ -163,7 +165,7 @@ pub enum LandError {
     #[error("another landing is under way")]
     Busy(#[source] LockError),
     /// Somebody asked it to end.
-    #[error("{}", match .0 { Cause::Person => "it was ended by `wt merge --abort`", Cause::Signal(_) => "it was interrupted" })]
+    #[error("{}", match .0 { Cause::Person => "it was ended by `wt merge --abort` or `wt stop --all`", Cause::Signal(_) => "it was interrupted" })]
     Halted(Cause),
     /// It cannot listen whether it is to end.
     #[error("the landing cannot be made to listen")]
@@ -196,6 +198,10 @@ pub fn land(landing: &Landing<'_>, journal: &mut Journal) -> Result<Report, Land
     }
     let heeding = held.is_some().then(|| landing.halt.heed(&site.layout.landing_control()));
     let _heeding = heeding.transpose().map_err(LandError::Deaf)?;
+    // Only now: who takes it back later asks at the FIFO.
+    if (landing.withdrawn)() {
+        return Err(LandError::Halted(Cause::Person));
+    }
     let no_target = || LandError::NoTarget { target: landing.target.to_owned() };
     let before = site.repo.branch_tip(landing.target)?.ok_or_else(no_target)?;
     Way::to(site.repo, landing.target)?;

@@ -251,6 +251,9 @@ impl<'a> Course<'a> {
         if let Err(cause) = remembered::keep(repo, new).and_then(|()| review::drop_candidate(repo, task)) {
             self.landing.observer.warn(&format!("the resolution is not remembered: {cause}"));
         }
+        if let Err(cause) = resolver.give_to_memory() {
+            self.landing.observer.warn(&format!("the resolution is not given to git's memory: {cause}"));
+        }
     }
 
     fn round(

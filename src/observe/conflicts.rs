@@ -5,6 +5,9 @@
 //! target. What was merged before is known by commits, trees and all that a merge depends on ([`Merged`]); so is the tree of a
 //! workspace that is as it was. Such a tree is only a name: where it must be read after all, it is made again.
 //!
+//! What a branch has from a parent that came onto the other side as other commits (squashed) is not merged again: a landing
+//! would not bring it either.
+//!
 //! Invariant: a workspace is only read, and no ref, index or object of the repository is written; what is found is kept in
 //! [`Clashes`], for `wt status` and for telling the tasks.
 
@@ -17,6 +20,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use self::stand::{Memories, Sides, Stand, Standing};
+use super::look::brought_base;
 use crate::git::pairs::{self, Comparer, Side, Verdict};
 use crate::git::scratch::Scratch;
 use crate::git::{GitError, Repo};
@@ -61,7 +65,9 @@ pub fn look(
     let scratch = Scratch::beside(repo)?;
     let comparer = Comparer::new(repo, &scratch)?;
     let known = Merged::load(layout);
-    let mut asking = Asking { comparer, known, fresh: Merged::default(), merged: 0, unread: false, observer };
+    let landings = roster.landings();
+    let fresh = Merged::default();
+    let mut asking = Asking { repo, landings, comparer, known, fresh, merged: 0, unread: false, observer };
     let seen = stand::look(repo, layout, roster, now)?;
     let (mut standing, mut found) = all(repo, &scratch, &seen, Memories::Trusted, &mut asking)?;
     if asking.unread {
@@ -206,6 +212,9 @@ fn compare(
 
 /// Merges what is not known, and takes note of it.
 struct Asking<'a> {
+    repo: &'a Repo,
+    /// What has landed: each task's own commit, and the one that it became.
+    landings: Vec<(Oid, Oid)>,
     comparer: Comparer<'a>,
     known: Merged,
     /// What this look needed, known before or not.
@@ -252,7 +261,48 @@ impl Asking<'_> {
                 self.fresh.learn(key, files.clone());
             }
         }
+        for ((a, b), verdict) in wanted.iter().zip(&mut verdicts) {
+            if verdict.as_ref().is_some_and(|files| !files.is_empty())
+                && let Some(files) = self.without_brought(rules, attributes, a, b)?
+            {
+                *verdict = Some(files);
+            }
+        }
         Ok(verdicts)
+    }
+
+    /// Merges two that do not merge once more, without what one has from a parent that is on the other side as other commits;
+    /// `None`: there is nothing of that kind, or git cannot say.
+    fn without_brought(
+        &mut self,
+        rules: Option<&str>,
+        attributes: &Oid,
+        a: &Stand,
+        b: &Stand,
+    ) -> Result<Verdict, GitError> {
+        let brought = |(ours, theirs): (&'_ Stand, &'_ Stand)| {
+            theirs.stacked.then(|| brought_base(self.repo, &ours.commit, &theirs.commit, &self.landings))?
+        };
+        let (base, ours, theirs) = match (brought((a, b)), brought((b, a))) {
+            (Some(base), _) => (base, a, b),
+            (None, Some(base)) => (base, b, a),
+            (None, None) => return Ok(None),
+        };
+        let parts = [&base, &ours.commit, &ours.side.tree, &theirs.commit, &theirs.side.tree];
+        let key = rules.map(|rules| merged::name([rules, "from"].into_iter().chain(parts.map(Oid::as_str))));
+        let known = key.as_deref().and_then(|key| self.known.verdict(key)).map(<[_]>::to_vec);
+        let verdict = match known {
+            None if !(ours.read && theirs.read) => {
+                self.unread = true;
+                None
+            }
+            None => self.comparer.merge_from(&base, &ours.side, &theirs.side, attributes, LIMIT)?,
+            known => known,
+        };
+        if let (Some(key), Some(files)) = (key, &verdict) {
+            self.fresh.learn(key, files.clone());
+        }
+        Ok(verdict)
     }
 }
 

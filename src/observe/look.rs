@@ -288,7 +288,7 @@ pub fn would_conflict(
 }
 
 /// Returns the last commit of a branch that came onto `target` as another one, with a landing.
-fn brought_base(repo: &Repo, target: &Oid, head: &Oid, landings: &[(Oid, Oid)]) -> Option<Oid> {
+pub(super) fn brought_base(repo: &Repo, target: &Oid, head: &Oid, landings: &[(Oid, Oid)]) -> Option<Oid> {
     let rewritten = landings.iter().filter(|(head, tip)| head != tip).take(LOOK_BACK);
     rewritten
         .filter(|(_, tip)| repo.is_ancestor(tip, target).unwrap_or(false))

@@ -222,6 +222,11 @@ impl Layout {
         self.root.join("landings").join(id)
     }
 
+    /// Returns the folder that remembers resolved conflicts in git's own form, where git itself keeps none.
+    pub fn resolutions(&self) -> PathBuf {
+        self.root.join("rr-cache")
+    }
+
     /// Returns the folder that remembers which checks have passed.
     pub fn passed(&self) -> PathBuf {
         self.root.join("passed")

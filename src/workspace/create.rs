@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use super::apply::{ApplyError, apply_creation};
+use super::apply::apply_creation;
 use super::briefing;
 use super::hook::{self, Choice, Ended, Hooks};
 use super::instructions::{self, Briefing, InstructionsError};
@@ -11,6 +11,7 @@ use super::notes;
 use super::plan::{Creation, PlanError, Survey, plan_creation};
 use super::ports::{self, PortsError};
 use super::room::NoRoom;
+use super::step::ApplyError;
 use super::{Site, briefing::Place};
 use crate::git::{GitError, Repo};
 use crate::model::{Event, Roster, Settings, Task, TaskId, TaskSpec, Workspace};

@@ -24,13 +24,15 @@ pub mod remove;
 pub mod restore;
 pub mod room;
 pub mod shared;
+pub mod step;
 pub mod trash;
 
-pub use apply::{ApplyError, Made, Step, apply_creation};
+pub use apply::{Made, apply_creation};
 pub use plan::{Begun, Creation, PlanError, Survey, plan_creation};
 pub use remove::{Removal, RemoveError, Removed, apply_removal, apply_removal_as_seen, plan_removal};
 pub use restore::{Restoration, RestoreError, apply_restoration, plan_restoration, plan_restoration_onto};
 pub use room::NoRoom;
+pub use step::{ApplyError, Step};
 
 use crate::git::Repo;
 use crate::model::{Clock, Settings};

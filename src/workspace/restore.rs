@@ -8,13 +8,14 @@ use std::path::PathBuf;
 
 use fs_err as fs;
 
-use super::apply::{Made, StepError, base_ref, clear};
+use super::apply::{Made, base_ref, clear};
 use super::environment;
 use super::instructions::{self, InstructionsError};
 use super::plan::{Begun, PlanError, Record, begun, place};
 use super::ports;
 use super::remove::branch_ref;
 use super::shared::{self, INSTRUCTIONS, SharedError};
+use super::step::StepError;
 use super::{GitLock, Site};
 use crate::git::refs::{self, Expected, RefEdit};
 use crate::git::worktree;

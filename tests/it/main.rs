@@ -13,6 +13,7 @@ mod agent_verdict;
 mod architecture;
 mod artifacts;
 mod bad_input;
+mod broken_config;
 mod checkout;
 mod clash_told;
 mod config;

@@ -10,7 +10,7 @@ use wt::store::Journal;
 use wt::store::tail::{Place, Tail};
 
 use crate::land::field::Field;
-use crate::program::Program;
+use crate::program::{Program, ran};
 
 fn kinds(program: &Program, args: &[&str]) -> Vec<String> {
     let all: Vec<&str> = ["events", "--json"].into_iter().chain(args.iter().copied()).collect();
@@ -128,6 +128,62 @@ fn a_command_hears_of_what_a_person_waits_for_once() {
         })
         .collect();
     assert_eq!(told, ["a done", "b done", "c dead", "a landed", "b conflict"]);
+}
+
+#[test]
+fn a_command_that_hangs_is_given_up_and_hears_the_rest_later() {
+    let field = Field::new();
+    let program = &field.program;
+    let (heard, go) = (program.env.root().join("heard"), program.env.root().join("go"));
+    let (heard_at, go_at) = (heard.display(), go.display());
+    let command = format!("cat >> '{heard_at}'; test -e '{go_at}' || exec sleep 1000");
+    configure_first(program, &format!("on_event = \"{command}\""));
+    let count = || std::fs::read_to_string(&heard).map_or(0, |text| text.lines().count());
+    let status = |then: &str| {
+        let mut status = program.command(&["status"]);
+        let said = ran(status.env("WT_TEST_EVENT_LIMIT", "1").env("WT_TEST_NOW", then).output().unwrap());
+        program.until("the end of the role", || program.role("__notify").is_empty().then_some(()));
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.err
+    };
+    status("2030-01-01T00:00:00Z");
+    // What begins them is heard by nobody, and their ends only in the time of a test.
+    let done = |names: &[&str]| {
+        for name in names {
+            field.open(name, &[]).commit(name, "x\n");
+        }
+        program.until("the end of the role", || program.role("__notify").is_empty().then_some(()));
+        for name in names {
+            field.finish(name);
+        }
+    };
+    done(&["a", "b", "c", "d", "e"]);
+    status("2030-01-01T00:00:10Z");
+    assert_eq!(count(), 3, "after three it is given up");
+    let said = status("2030-01-01T00:00:20Z");
+    let warning = "warning: `on_event` did not end within 1s, 3 times in a row: ";
+    assert!(said.contains(warning), "{said}");
+    assert!(!status("2030-01-01T00:00:30Z").contains("on_event"), "it is said once");
+    assert_eq!(count(), 3);
+    assert!(!status("2030-01-01T00:10:30Z").contains("on_event"));
+    assert_eq!(count(), 4, "it is tried with one");
+    std::fs::write(&go, "").unwrap();
+    status("2030-01-01T00:10:40Z");
+    assert_eq!(count(), 4);
+    status("2030-01-01T00:20:50Z");
+    assert_eq!(count(), 5, "and hears the rest when it ends again");
+    // Another command begins anew.
+    std::fs::remove_file(&go).unwrap();
+    done(&["f", "g", "h", "i"]);
+    status("2030-01-01T00:21:00Z");
+    assert_eq!(count(), 8);
+    configure_first(program, &format!("on_event = \"cat >> '{heard_at}'\""));
+    let path = program.env.root().join("home/.config/wt/config.toml");
+    let text =
+        std::fs::read_to_string(&path).unwrap().replacen(&format!("on_event = \"{command}\"\n"), "", 1);
+    std::fs::write(&path, text).unwrap();
+    status("2030-01-01T00:21:10Z");
+    assert_eq!(count(), 9);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use super::INSTRUCTIONS;
 use crate::agent::BUILT_IN;
 use crate::config::{self, Executable, Layers};
 use crate::error::{CommandError, During as _};
-use crate::git::Repo;
+use crate::git::{Repo, history};
 use crate::land;
+use crate::model::text::one_line;
 use crate::model::{Oid, Settings};
 use crate::supervise;
 use crate::ui::message;
@@ -41,8 +42,16 @@ pub fn config_fault(repo: &Repo, old: &Oid, new: &Oid) -> Option<String> {
     load(file.as_deref()).err().map(|error| error.to_string())
 }
 
+/// Why there are no settings, and what there is without the repository's own file.
+pub(super) struct Fault {
+    pub(super) refusal: CommandError,
+    /// `None`: it is not that file's fault.
+    pub(super) without: Option<Settings>,
+}
+
 /// The repository's own configuration, as committed on the target.
 pub(super) struct Committed {
+    tip: Option<Oid>,
     file: Option<Vec<u8>>,
     pub(super) template: Option<Vec<u8>>,
     pub(super) iteration: Option<Vec<u8>>,
@@ -53,7 +62,13 @@ impl Committed {
     pub(super) fn read(repo: &Repo, target: Option<&str>) -> Result<Self, CommandError> {
         let tip = target.and_then(|target| repo.branch_tip(target).transpose()).transpose();
         let Some(tip) = tip.during(|| "the target cannot be read".to_owned())? else {
-            return Ok(Self { file: None, template: None, iteration: None, resolver_template: None });
+            return Ok(Self {
+                tip: None,
+                file: None,
+                template: None,
+                iteration: None,
+                resolver_template: None,
+            });
         };
         let blob =
             |path: &str| repo.blob_at(&tip, path).during(|| format!("`{path}` on the target cannot be read"));
@@ -63,17 +78,36 @@ impl Committed {
             template: template(INSTRUCTIONS)?,
             iteration: template(ITERATION)?,
             resolver_template: template(land::resolve::TEMPLATE_NAME)?,
+            tip: Some(tip.clone()),
         })
     }
 
-    pub(super) fn settings(&self) -> Result<Settings, CommandError> {
-        let loaded = load(self.file.as_deref())
-            .during(|| "the configuration is not usable; nothing was made".to_owned())?;
-        for warning in loaded.warnings {
-            let nearest = warning.nearest.map(|key| format!(", perhaps `{key}`")).unwrap_or_default();
-            message::warning(&format!("{}: unknown key `{}`{nearest}", warning.file, warning.key));
+    /// Returns the settings of all layers; `target`: the branch that this was read from.
+    pub(super) fn settings(&self, repo: &Repo, target: Option<&str>) -> Result<Settings, Box<Fault>> {
+        let refused = |error: &config::ConfigError| {
+            CommandError::caused("the configuration is not usable; nothing was made", error)
+        };
+        let loaded = load(self.file.as_deref()).map_err(|error| {
+            let without = self.file.as_ref().and_then(|_| load(None).ok());
+            let mut refusal = refused(&error);
+            if without.is_some() {
+                self.blame(repo, target, &mut refusal);
+            }
+            Box::new(Fault { refusal, without: without.map(told) })
+        })?;
+        Ok(told(loaded))
+    }
+
+    /// Adds which commit brought the file as it is, and how to see it.
+    fn blame(&self, repo: &Repo, target: Option<&str>, refusal: &mut CommandError) {
+        let (Some(tip), Some(target)) = (&self.tip, target) else { return };
+        // Without it the file and the line are still named.
+        if let Ok(Some(by)) = history::last_change(repo, tip, FILE) {
+            let (author, subject) = (one_line(&by.author, 60), one_line(&by.message, 80));
+            let short = by.oid.short();
+            refusal.causes.push(format!("it is so on `{target}` since {short}, `{subject}`, by {author}"));
         }
-        Ok(loaded.settings)
+        refusal.hints.push(format!("see what changed it with `git log -p -1 {target} -- {FILE}`"));
     }
 
     pub(super) fn executable(&self, repo: &Repo) -> Result<Option<Executable>, CommandError> {
@@ -87,4 +121,13 @@ impl Committed {
         config::executable(repo.common_dir(), self.file.as_deref(), &templates)
             .during(|| "the configuration is not usable".to_owned())
     }
+}
+
+/// Tells the keys that nobody reads, and returns the settings.
+fn told(loaded: config::Loaded) -> Settings {
+    for warning in loaded.warnings {
+        let nearest = warning.nearest.map(|key| format!(", perhaps `{key}`")).unwrap_or_default();
+        message::warning(&format!("{}: unknown key `{}`{nearest}", warning.file, warning.key));
+    }
+    loaded.settings
 }

@@ -2,7 +2,7 @@
 
 use crate::error::{self, CommandError};
 use crate::git::GitError;
-use crate::land::{Fate, LandError, Landed, LeftOut, Refusal, Report};
+use crate::land::{Fate, LandError, Landed, LeftOut, Mode, Refusal, Report};
 use crate::model::TaskName;
 use crate::model::event::ConflictKind;
 use crate::model::text::count;
@@ -72,6 +72,7 @@ pub(super) fn joined(
 pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
     let mut failed: Vec<(Landed, String)> = Vec::new();
     let (mut landed, mut stopped, mut waiting) = (0, None, Vec::new());
+    let mode = reports.first().map_or(Mode::Real, |report| report.mode);
     for mut report in reports {
         stopped = report.stopped.take().or(stopped);
         waiting.append(&mut report.unchanged);
@@ -112,18 +113,24 @@ pub(super) fn verdict(reports: Vec<Report>) -> Result<u8, CommandError> {
             said
         }
         (None, [(task, _)]) => {
-            let mut said = CommandError::refused(format!("`{}` was not landed", task.id.name));
+            let not = if mode == Mode::DryRun { "would not be landed" } else { "was not landed" };
+            let mut said = CommandError::refused(format!("`{}` {not}", task.id.name));
             said.causes.push(why(task));
             said
         }
         (None, several) => {
             let all = count(several.len() + landed, "task");
-            let mut said = CommandError::refused(format!("{} of {all} were not landed", several.len()));
+            let not = if mode == Mode::DryRun { "would not be landed" } else { "were not landed" };
+            let mut said = CommandError::refused(format!("{} of {all} {not}", several.len()));
             said.causes.extend(each());
             said
         }
     };
-    for hint in failed.iter().take(TOLD).filter_map(|(task, target)| advice(task, target)) {
+    let advice = |(task, target): &(Landed, String)| match mode {
+        Mode::Real => advice(task, target),
+        Mode::DryRun => foretold(task).or_else(|| advice(task, target)),
+    };
+    for hint in failed.iter().take(TOLD).filter_map(advice) {
         said = said.hint(hint);
     }
     Err(match signal.or(code) {
@@ -153,6 +160,20 @@ fn why(task: &Landed) -> String {
     }
 }
 
+/// Returns what helps where nothing was decided yet: nothing is there to be approved or resolved.
+fn foretold(task: &Landed) -> Option<String> {
+    let name = &task.id.name;
+    match &task.fate {
+        Fate::Conflict { paths, .. } if paths.iter().all(|path| path.kind.is_text()) => Some(format!(
+            "land it with `wt merge {name}`: what nobody merges is then for `wt resolve {name}`"
+        )),
+        Fate::Review { .. } => {
+            Some(format!("put it into review with `wt merge {name}`; then see it with `wt diff {name}`"))
+        }
+        _ => None,
+    }
+}
+
 fn advice(task: &Landed, target: &str) -> Option<String> {
     let name = &task.id.name;
     match &task.fate {
@@ -169,6 +190,9 @@ fn advice(task: &Landed, target: &str) -> Option<String> {
         Fate::Conflict { .. } => Some(format!(
             "resolve it with `wt exec {name} -- git rebase {target}`, then `wt done {name}` and `wt merge {name}`"
         )),
+        Fate::Review { paths, .. } if paths.is_empty() => {
+            Some(format!("see it with `wt diff {name}`; then `wt approve {name}`, and `wt merge {name}`"))
+        }
         Fate::Review { .. } => Some(format!(
             "see it with `wt diff {name}`; then `wt approve {name}` or `wt resolve {name}`, and `wt merge {name}`"
         )),

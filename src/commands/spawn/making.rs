@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::wish::{self, Wish};
+use super::names;
+use super::wish::Wish;
 use crate::commands::context::Context;
 use crate::commands::room;
 use crate::error::{CommandError, During as _};
@@ -42,7 +43,7 @@ pub(super) fn check(context: &mut Context, wishes: &[Wish], intent: Intent) -> R
     if let Some((name, error)) = failed {
         if intent == Intent::Make {
             // What stands in the way may be the same task, which somebody else asked for in this very moment.
-            wish::check_free(context, name)?;
+            names::free_now(context, name)?;
         }
         return Err(no_room(nothing(name), &error.into()));
     }

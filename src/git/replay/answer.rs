@@ -144,8 +144,12 @@ impl Answer {
     pub(in crate::git) fn conflicts(&self) -> Vec<ConflictedPath> {
         let mut paths: Vec<&String> = self.stages.iter().map(|stage| &stage.path).collect();
         let told = self.messages.iter().filter(|(_, kind, _)| kind.starts_with("CONFLICT"));
-        // git also stops where no path has stages: it cannot tell where a folder was moved.
-        let placed = |told: &[String]| self.stages.iter().any(|stage| told.contains(&stage.path));
+        // git also stops where no path has stages: it cannot tell where a folder was moved. What was moved aside has them by
+        // another name, which stands beside its own.
+        let staged = |path: &String| self.stages.iter().any(|stage| stage.path == *path);
+        let beside =
+            |path: &String| told.clone().any(|(paths, ..)| paths.contains(path) && paths.iter().any(staged));
+        let placed = |told: &[String]| told.iter().any(|path| staged(path) || beside(path));
         paths.extend(told.clone().filter(|(told, ..)| !placed(told)).filter_map(|(told, ..)| told.first()));
         paths.sort();
         paths.dedup();
@@ -219,6 +223,19 @@ mod tests {
         assert_eq!(answer.kind("f", "CONFLICT (contents)"), ConflictKind::Content);
         assert_eq!(answer.kind("f", "CONFLICT (submodule lacks merge base)"), ConflictKind::Submodule);
     }
+
+    #[test]
+    fn what_was_moved_aside_is_told_once() {
+        let text = "aaaa|100644 1 1\tc/five|100644 2 3\tc/five|100644 3 1\tc~A|100644 3 2\tc~A||\
+            2|c|b/three|CONFLICT (rename/delete)|x|1|c/five|CONFLICT (modify/delete)|x|\
+            2|c~A|c|CONFLICT (file/directory)|x||"
+            .replace('|', "\0");
+        let answer = Answer::read(&mut text.as_bytes().split(|b| *b == 0)).unwrap();
+        let kinds: Vec<_> = answer.conflicts().into_iter().map(|c| (c.path, c.kind)).collect();
+        let (five, aside) = (ConflictKind::ModifyDelete, ConflictKind::FileDirectory);
+        assert_eq!(kinds, [("c/five".into(), five), ("c~A".into(), aside)]);
+    }
+
     #[test]
     fn answers_about_many_are_read_up_to_the_one_that_was_cut_short() {
         let conflict = "0|aaaa|100644 2 2\tf|100644 3 3\tf||1|f|CONFLICT (contents)|x\n||";

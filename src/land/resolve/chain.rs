@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::ask::{Asked, Conflicted, keep_sides};
 use super::open::{Labels, Open, put, read};
 use super::result::kept_file;
-use super::{AskError, Found, Resolver, Steps, with_causes};
+use super::{AskError, Found, Resolver, Settled, Steps, with_causes};
 use crate::git::conflict::Conflict;
 use crate::git::replay::{self, Replayer};
 use crate::git::{GitError, Repo, conflict, tree};
@@ -40,17 +40,23 @@ impl Resolver<'_> {
                 return Ok(None);
             }
         };
-        let (mut settled, mut open) = (Vec::new(), Vec::new());
+        let (mut settled, mut open, mut fresh) = (Vec::new(), Vec::new(), Vec::new());
+        let of = |file: &Open, blob: &Oid| (file.text.path.clone(), blob.clone());
         for mut file in files {
             let known = self.known.get(&file.key).cloned();
             if let Some(found) = known.clone().filter(|_| self.failed.is_none()) {
                 self.take(&file, &found);
+                if found.by != ResolvedBy::Rerere {
+                    fresh.push(of(&file, &found.blob));
+                }
                 settled.push(put(&file.text, found.blob));
             } else if let Some((blob, by)) = remembered::recall(repo, &file.key)? {
                 if by == ResolvedBy::Person {
                     self.tally.by_hand.insert(file.key.clone(), blob.clone());
                 }
                 self.tally.resolved.push(ResolvedPath { path: file.text.path.clone(), by });
+                // It may be known by its three sides alone: a person's, or an approved one.
+                fresh.push(of(&file, &blob));
                 settled.push(put(&file.text, blob));
             } else {
                 file.before = known;
@@ -72,6 +78,7 @@ impl Resolver<'_> {
             match self.ask(&conflicted) {
                 Ok(Asked::Results(results)) => {
                     for (file, found) in open.iter().zip(results) {
+                        fresh.push(of(file, &found.blob));
                         settled.push(put(&file.text, found.blob.clone()));
                         self.accept(file, found);
                     }
@@ -92,8 +99,12 @@ impl Resolver<'_> {
             return Ok(None);
         }
         for (file, found) in made {
+            if found.by != ResolvedBy::Rerere {
+                fresh.push(of(&file, &found.blob));
+            }
             self.accept(&file, found);
         }
+        self.tally.settled.push(Settled { tip: tip.clone(), commit: commit.clone(), files: fresh });
         Ok(Some(tree::with(repo, &conflict.tree, &settled)?))
     }
 

@@ -43,8 +43,8 @@ use super::place::PlaceError;
 use super::replay::Replay;
 use super::{Conflicts, LandError, Landing};
 use crate::agent::AdapterError;
-use crate::git::GitError;
 use crate::git::replay::{self, Replayer};
+use crate::git::{GitError, rerere};
 use crate::model::event::{ConflictKind, ConflictedPath, ResolvedBy, ResolvedPath};
 use crate::model::text::one_line;
 use crate::model::{Event, Oid, Roster, Task, Usage};
@@ -112,8 +112,18 @@ pub(super) struct Tally {
     pub(super) fresh: BTreeMap<String, Oid>,
     /// The same of what a person resolved for this landing.
     pub(super) by_hand: BTreeMap<String, Oid>,
+    /// What was resolved otherwise than by git's memory, commit by commit: for that memory, once it has landed.
+    settled: Vec<Settled>,
     /// How many files git's memory or a tool resolved.
     unasked: usize,
+}
+
+/// What the files of one commit became.
+#[derive(Debug)]
+struct Settled {
+    tip: Oid,
+    commit: Oid,
+    files: Vec<(String, Oid)>,
 }
 
 /// Resolves the conflicts of one task in one landing; what it learnt stays when the replay begins again.
@@ -204,6 +214,16 @@ impl<'a> Resolver<'a> {
             models: std::mem::take(&mut self.models),
             kept: (self.folders > 0).then(|| self.folder.to_string_lossy().into_owned()),
         })
+    }
+
+    /// Gives what was resolved to git's memory, so that the like of it needs nobody; it has landed.
+    pub(super) fn give_to_memory(&self) -> Result<(), GitError> {
+        let (repo, beside) = (self.landing.site.repo, self.landing.site.layout.resolutions());
+        for Settled { tip, commit, files } in &self.tally.settled {
+            let files: Vec<(&str, &Oid)> = files.iter().map(|(path, blob)| (path.as_str(), blob)).collect();
+            rerere::record(repo, &beside, tip, commit, &files)?;
+        }
+        Ok(())
     }
 
     /// Takes a failed check to whoever made the results, or to an agent where git's memory or a tool did; `false`: nobody did,

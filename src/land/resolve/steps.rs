@@ -86,7 +86,8 @@ impl<'a> Steps<'a> {
         open: &[Open],
     ) -> Result<Vec<Option<Vec<u8>>>, GitError> {
         let paths: Vec<&str> = open.iter().map(|file| file.text.path.as_str()).collect();
-        match rerere::recorded(self.landing.site.repo, tip, commit, conflict, &paths) {
+        let beside = self.landing.site.layout.resolutions();
+        match rerere::recorded(self.landing.site.repo, &beside, tip, commit, conflict, &paths) {
             Err(cause @ GitError::Unusable(_)) => Err(cause),
             Err(cause) => {
                 let why = one_line(&cause.to_string(), 200);

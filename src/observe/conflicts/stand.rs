@@ -36,11 +36,14 @@ pub(super) struct Stand {
     pub(super) side: Side,
     /// Whether there is more of it than the names.
     pub(super) read: bool,
+    /// Whether it began on the work of another task, which may have come onto the target as other commits.
+    pub(super) stacked: bool,
 }
 
 impl Stand {
     pub(super) fn at(commit: &Oid, tree: Oid) -> Self {
-        Self { commit: commit.clone(), side: Side { commit: commit.clone(), tree }, read: true }
+        let side = Side { commit: commit.clone(), tree };
+        Self { commit: commit.clone(), side, read: true, stacked: false }
     }
 }
 
@@ -95,7 +98,8 @@ pub(super) fn look<'a>(
             (None, _) => Err(gone("target", name)),
             (_, None) => Err(gone("branch", &workspace.branch)),
             (Some(target), Some(head)) => {
-                let head = Stand::at(&head, repo.tree_of(&head)?);
+                let stacked = !task.spec.after.is_empty() || task.spec.base.is_some();
+                let head = Stand { stacked, ..Stand::at(&head, repo.tree_of(&head)?) };
                 Ok(Sides { target, now: head.clone(), head })
             }
         };

@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use super::Site;
-use super::apply::StepError;
 use super::hook::{self, Ended, Hooks};
 use super::plan::Creation;
 use super::shared::POOL;
+use super::step::StepError;
 use super::trash::{SPARE, free_place, trash_folder};
 use crate::failpoint;
 use crate::git::spare::{self, Condition, Spare};

@@ -2,6 +2,7 @@
 
 mod kinds;
 mod memory;
+mod stacked;
 mod verdicts;
 
 use fs_err as fs;

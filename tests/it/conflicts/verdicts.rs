@@ -72,7 +72,18 @@ proptest! {
             .flat_map(|(n, a)| last[n + 1..].iter().map(|b| (a.clone(), b.clone()))).collect();
         for ((a, b), verdict) in pairs.iter().zip(compared(&repo, &pairs, &ids[1])) {
             let found = verdict.map(|files| files.into_iter().map(|file| file.path).collect::<BTreeSet<_>>());
-            prop_assert_eq!(found, by_git(&repo, a, b), "{} {}", a, b);
+            let told = by_git(&repo, a, b);
+            if let (Some(found), Some(told)) = (&found, &told) {
+                // What git moved aside without a conflict of its own it names in words alone.
+                let words = repo.try_git(&["merge-tree", "--allow-unrelated-histories", a.as_str(), b.as_str()]);
+                let words = String::from_utf8_lossy(&words.stdout).into_owned();
+                let aside = |path: &&String| path.contains('~') && words.contains(&format!("moving it to {path} "));
+                let more: Vec<&String> = found.difference(told).filter(|path| !aside(path)).collect();
+                prop_assert!(told.is_subset(found) && more.is_empty(), "{} {}: {:?} {:?}", a, b, found, told);
+                prop_assert_eq!(found.is_empty(), told.is_empty(), "{} {}", a, b);
+            } else {
+                prop_assert_eq!(found, told, "{} {}", a, b);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod abort;
 mod auto;
+mod auto_stopped;
 mod batch;
 mod chain;
 mod checks;
@@ -13,6 +14,7 @@ mod messages;
 mod owned;
 mod processes;
 mod publish;
+mod recorded;
 mod remote;
 pub mod resolve;
 mod resolve_life;

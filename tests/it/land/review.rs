@@ -131,3 +131,26 @@ fn what_a_person_resolves_lands() {
     assert_eq!((said.code(), said.result("b"), scene.calls()), (0, "landed", calls), "{}", said.ran.out);
     assert_eq!(scene.field.repo().read("code.py"), mine);
 }
+
+#[test]
+fn what_is_only_foretold_is_not_there_to_be_approved_or_resolved() {
+    let field = Field::with("[merge]\nreview = [\"guarded/**\"]\n");
+    field.repo().commit("f", "1\n");
+    field.done("guarded", &[("guarded/a", "x\n")]);
+    let told = field.program.wt(&["merge", "--all", "--dry-run"]).fails(4);
+    assert!(told.contains("error: `guarded` would not be landed\n"), "{told}");
+    let hint = "hint: put it into review with `wt merge guarded`; then see it with `wt diff guarded`";
+    assert!(told.contains(hint) && !told.contains("approve"), "{told}");
+    field.done("one", &[("f", "one\n")]);
+    field.done("two", &[("f", "two\n")]);
+    let told = field.program.wt(&["merge", "--all", "--dry-run", "--no-agent"]).fails(4);
+    assert!(told.contains("error: 2 of 3 tasks would not be landed\n"), "{told}");
+    assert!(
+        told.contains("hint: land it with `wt merge two`: what nobody merges is then for `wt resolve two`")
+    );
+    let told = field.program.wt(&["merge", "guarded"]).fails(4);
+    assert!(
+        told.contains("then `wt approve guarded`, and `wt merge guarded`"),
+        "there is no conflict: {told}"
+    );
+}

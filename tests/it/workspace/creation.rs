@@ -10,9 +10,9 @@ use wt::git::GitError;
 use wt::model::clock::SystemClock;
 use wt::model::{Event, TaskId, TaskSpec};
 use wt::store::Journal;
-use wt::workspace::apply::StepError;
 use wt::workspace::create;
 use wt::workspace::hook::Hooks;
+use wt::workspace::step::StepError;
 use wt::workspace::{Begun, PlanError, Site, Step, apply_creation, plan_creation};
 
 use crate::env::{Env, TestRepo};
