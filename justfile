@@ -37,7 +37,7 @@ green:
 night:
     cargo test --test it at_length -- --ignored --nocapture
 
-# Side by side with git, in one run, as ratios; never fails a build. `just bench workspaces -- --quick`, `conflicts -- REPO…`, `-- --help`
+# Side by side with git, in one run, as ratios; never fails a build. `just bench workspaces -- --quick`, `fleet`, `conflicts -- REPO…`, `-- --help`
 bench *args:
     cargo bench --bench {{ if args == "" { "life" } else { args } }}
 

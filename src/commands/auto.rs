@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::context::{Context, Global, Trust};
+use super::context::{Context, Global};
 use super::merge::{self, How};
 use crate::error::{self, CommandError, During as _};
 use crate::land::{self, Wanted};
@@ -141,12 +141,10 @@ pub fn end(context: &mut Context) -> Result<bool, CommandError> {
     Ok(true)
 }
 
-/// Starts a landing after the end of a task's runner, in whose long life the configuration may have changed. The end of one
-/// that a person stopped is no reason for it.
-pub fn begin_anew(common: &Path, id: &TaskId) {
-    let Ok(mut context) = Context::open(&Global::within(common), Trust::NotNeeded) else { return };
+/// Starts a landing after the end of a task's runner. The end of one that a person stopped is no reason for it.
+pub fn begin_after(context: &mut Context, id: &TaskId) {
     let stopped = |roster: &Roster| roster.get(id).is_some_and(|task| task.state == State::Stopped);
     if !context.roster().is_ok_and(stopped) {
-        begin(&mut context);
+        begin(context);
     }
 }

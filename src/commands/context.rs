@@ -94,16 +94,29 @@ enum AtFault {
 impl Context {
     /// Opens the repository at the verb's folder, with its state and settings.
     pub fn open(global: &Global, trust: Trust) -> Result<Self, CommandError> {
-        Self::opened(global, trust, AtFault::Ends)
+        Self::opened(global, trust, AtFault::Ends, None)
     }
 
     /// The same for verbs that only look, or end something: where the repository's own configuration cannot be read that is
     /// told, the built-in and the user's own settings count, and nothing is started.
     pub fn open_anyway(global: &Global) -> Result<Self, CommandError> {
-        Self::opened(global, Trust::NotNeeded, AtFault::GoesOn)
+        Self::opened(global, Trust::NotNeeded, AtFault::GoesOn, None)
     }
 
-    fn opened(global: &Global, trust: Trust, at_fault: AtFault) -> Result<Self, CommandError> {
+    /// Opens the same repository once more, with the settings of now, and goes on in the journal where it was read to. What
+    /// cannot be opened any more stays as it was.
+    #[must_use = "the old one is gone"]
+    pub fn anew(mut self, global: &Global) -> Self {
+        let journal = std::mem::replace(&mut self.journal, Journal::new(&self.layout));
+        Self::opened(global, Trust::NotNeeded, AtFault::Ends, Some(journal)).unwrap_or(self)
+    }
+
+    fn opened(
+        global: &Global,
+        trust: Trust,
+        at_fault: AtFault,
+        journal: Option<Journal>,
+    ) -> Result<Self, CommandError> {
         let repo = Repo::discover(&global.cwd()?).map_err(|error| unusable(&error))?;
         let layout = Layout::below(repo.common_dir());
         if layout.root().exists() {
@@ -121,7 +134,7 @@ impl Context {
             Err(Fault { refusal, .. }) => return Err(refusal),
         };
         let target = settings.target.clone().map_or(target, Ok);
-        let journal = Journal::new(&layout);
+        let journal = journal.unwrap_or_else(|| Journal::new(&layout));
         let narration = if global.quiet { Narration::Quiet } else { Narration::Full };
         let template = committed.template.clone();
         let iteration = committed.iteration.clone();

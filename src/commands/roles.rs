@@ -35,26 +35,31 @@ fn run_task(arguments: &[String]) -> Result<(), CommandError> {
     let lock = Lock::adopt(lock, &folder.lock());
     let slot = Lock::adopt(slot, context.layout().root());
     // An error is in the journal or in the exit record by now; the pass below sees to the rest.
-    let after = runner::run(&context.site(), &id, &lock, slot);
-    pass_anew(common, &mut context);
-    super::tend::begin(&context);
-    super::auto::begin_anew(common, &id);
-    super::foresee::begin(&mut context);
+    let (site, journal) = context.parts();
+    let after = runner::run(&site, journal, &id, &lock, slot);
+    // The limits may be lower than when the attempt began.
+    let mut context = context.anew(&Global::within(common));
     if let Ok(After::Wait(until)) = after {
+        context.pass_quietly();
+        begin_others(&mut context, &id);
         drop(runner::rest(&context.site(), &id, until));
+        context = context.anew(&Global::within(common));
+        drop(lock);
+        context.pass_quietly();
+    } else {
+        // One pass for the slot and for the task, which may be queued again.
+        drop(lock);
+        context.pass_quietly();
+        begin_others(&mut context, &id);
     }
-    drop(lock);
-    pass_anew(common, &mut context);
     Ok(())
 }
 
-/// Runs a pass by the limits of now: `context` was opened when the attempt began, and they may be lower since. Where they
-/// cannot be read, those of then hold.
-fn pass_anew(common: &Path, context: &mut Context) {
-    match Context::open(&Global::within(common), Trust::NotNeeded) {
-        Ok(mut fresh) => fresh.pass_quietly(),
-        Err(_) => context.pass_quietly(),
-    }
+/// Starts what the end of an attempt calls for besides a pass.
+fn begin_others(context: &mut Context, id: &TaskId) {
+    super::tend::begin(context);
+    super::auto::begin_after(context, id);
+    super::foresee::begin(context);
 }
 
 /// The longest sleep of who waits for breakers and accounts, whom a change of the journal wakes: a wall clock may be set.
@@ -85,7 +90,7 @@ fn pass_for(arguments: &[String]) -> Result<(), CommandError> {
     {
         drop(runner::rest(&context.site(), &id, until));
         drop(lock);
-        pass_anew(common, &mut context);
+        context.anew(&Global::within(common)).pass_quietly();
     }
     Ok(())
 }

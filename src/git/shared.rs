@@ -1,14 +1,14 @@
 //! What all worktrees of a repository share or could reach of each other, read from git's files: the stash, who is on what,
 //! and whether a branch was moved by its own worktree.
 //!
-//! Invariant: reads only, and starts no git: it is asked before and after every attempt.
+//! Invariant: reads only, and starts no git: it is asked before and after every attempt, of every workspace.
 
 use std::path::Path;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::{Checkout, Repo};
+use super::{Checkout, GitError, Repo, worktree};
 use crate::model::Oid;
 
 /// How much of the end of a log is read, in bytes: some hundred moves.
@@ -28,6 +28,25 @@ impl Stash {
     pub fn branch(&self) -> Option<&str> {
         let rest = self.about.strip_prefix("WIP on ").or_else(|| self.about.strip_prefix("On "))?;
         rest.split_once(": ").map(|(branch, _)| branch)
+    }
+}
+
+/// Where the branches of many tasks are, asked one after another.
+pub struct Tips<'a> {
+    repo: &'a Repo,
+    local: gix::Repository,
+}
+
+impl<'a> Tips<'a> {
+    /// Begins to ask.
+    pub fn of(repo: &'a Repo) -> Self {
+        Self { repo, local: repo.local() }
+    }
+
+    /// Returns the commit that a local branch, named short, names; `None` if there is no such branch. The commit itself is
+    /// not looked at, unlike by [`Repo::branch_tip`]: each of many lies in a file of its own.
+    pub fn tip(&self, branch: &str) -> Result<Option<Oid>, GitError> {
+        worktree::tip(self.repo, &self.local, &format!("refs/heads/{branch}"))
     }
 }
 

@@ -217,7 +217,7 @@ fn named(head: &str) -> Option<&str> {
 }
 
 /// Returns the commit of a ref. A branch is at a commit: nothing needs to be looked up to find one behind a tag.
-fn tip(repo: &Repo, local: &gix::Repository, full: &str) -> Result<Option<Oid>, GitError> {
+pub(super) fn tip(repo: &Repo, local: &gix::Repository, full: &str) -> Result<Option<Oid>, GitError> {
     let branch = gix::refs::FullName::try_from(full).ok().filter(|_| full.starts_with("refs/heads/"));
     let found = branch.and_then(|name| local.try_find_reference(name.as_ref()).ok().flatten());
     match found.as_ref().and_then(gix::Reference::try_id) {

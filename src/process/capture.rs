@@ -63,7 +63,11 @@ impl Capped {
             if self.room() == 0 {
                 self.segment = if self.segment == 1 { 2 } else { 1 };
                 self.dropped += std::mem::take(&mut self.sizes[self.segment]);
-                self.file = fresh(&segment(&self.path, self.segment)).ok();
+                let next = segment(&self.path, self.segment);
+                // A file that is cut to nothing and written anew is brought to the disk when it is closed: a flood would be as
+                // slow as the disk. One that is removed never gets there.
+                drop(fs::remove_file(&next));
+                self.file = fresh(&next).ok();
             }
             let n = usize::try_from(self.room()).map_or(bytes.len(), |room| room.min(bytes.len()));
             let (now, later) = bytes.split_at(n);

@@ -87,9 +87,14 @@ pub enum After {
 }
 
 /// Runs one attempt of `id`. `lock` is the task's; `slot` is let go when the attempt is recorded.
-pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<After, RunError> {
+pub fn run(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    id: &TaskId,
+    lock: &Lock,
+    slot: Lock,
+) -> Result<After, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut journal = Journal::new(site.layout);
     let Some(task) = journal.read()?.get(id).cloned() else { return Ok(After::Pass) };
     if !matches!(task.state, State::Queued | State::Waiting { .. }) {
         return Ok(After::Pass); // Somebody stopped it between the pass and this moment.
@@ -97,12 +102,12 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
     match governor::before_start(site, journal.roster(), &task) {
         Judgement::Within | Judgement::Warn { .. } => {}
         Judgement::Spent { reason } => {
-            hold_back(site, &mut journal, id, reason, None)?;
+            hold_back(site, journal, id, reason, None)?;
             return Ok(After::Pass);
         }
         Judgement::DaySpent { reason } => {
             let until = governor::tomorrow(site);
-            hold_back(site, &mut journal, id, reason, Some(until))?;
+            hold_back(site, journal, id, reason, Some(until))?;
             drop(slot);
             return Ok(After::Wait(until));
         }
@@ -114,7 +119,7 @@ pub fn run(site: &Site<'_>, id: &TaskId, lock: &Lock, slot: Lock) -> Result<Afte
         drop(slot);
         return Ok(After::Wait(until));
     }
-    let ran = runtime.block_on(Attempt::new(site, &task, lock, &slot).run(&mut journal));
+    let ran = runtime.block_on(Attempt::new(site, &task, lock, &slot).run(journal));
     if ran.is_err() {
         std::thread::sleep(PAUSE);
     }

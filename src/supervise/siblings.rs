@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::git::shared::{self, Stash};
+use crate::git::shared::{self, Stash, Tips};
 use crate::git::{GitError, LinkedWorktree};
 use crate::model::event::WaitReason;
 use crate::model::text::one_line;
@@ -50,10 +50,11 @@ pub(super) fn look(site: &Site<'_>, roster: &Roster, task: &Task) -> Result<Stan
     // First, so that whatever is recorded from now on counts.
     let place = Tail::from_now(site.layout).place();
     let others = roster.live().filter(|other| other.id != task.id);
+    let tips = Tips::of(site.repo);
     let mut siblings = Vec::new();
     for other in others {
         let Some(workspace) = other.workspace.clone() else { continue };
-        let tip = site.repo.branch_tip(&workspace.branch)?;
+        let tip = tips.tip(&workspace.branch)?;
         let head = shared::head(&entry(site, &workspace));
         let free = free(site, &other.id);
         siblings.push(Sibling { id: other.id.clone(), workspace, tip, head, free });
@@ -63,7 +64,7 @@ pub(super) fn look(site: &Site<'_>, roster: &Roster, task: &Task) -> Result<Stan
         place,
         running: running(roster).chain([task.id.clone()]).collect(),
         main: main_head(site),
-        target: (target.clone(), site.repo.branch_tip(&target)?),
+        target: (target.clone(), tips.tip(&target)?),
         stashes: shared::stashes(site.repo),
         siblings,
     })
@@ -195,8 +196,8 @@ struct Now {
 impl Now {
     /// What cannot be read counts as it was before.
     fn read(site: &Site<'_>, before: &Standing) -> Self {
-        let tip =
-            |branch: &str, old: &Option<Oid>| site.repo.branch_tip(branch).unwrap_or_else(|_| old.clone());
+        let tips = Tips::of(site.repo);
+        let tip = |branch: &str, old: &Option<Oid>| tips.tip(branch).unwrap_or_else(|_| old.clone());
         let sibling = |sibling: &Sibling| {
             let head = shared::head(&entry(site, &sibling.workspace));
             (tip(&sibling.workspace.branch, &sibling.tip), head)

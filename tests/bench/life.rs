@@ -24,7 +24,7 @@ const TASKS: usize = 20;
 const FILES: usize = 500;
 
 const CONFIG: &str = "[agent]\ndefault = \"clock\"\n[limits]\nslots = 4\n\
-    [agents.clock]\ncommand = [\"date\", \"+%s%N\"]\n[agents.sleeper]\ncommand = [\"sleep\", \"1000\"]\n";
+    [agents.clock]\ncommand = [\"date\", \"+%s%N\"]\n";
 
 /// A small repository, made file by file.
 fn small(folder: &Path) -> Place {
@@ -60,7 +60,6 @@ fn main() {
     creation(&place);
     first_byte(&place);
     status(&place);
-    memory(&place);
 }
 
 fn start_up(place: &Place) {
@@ -122,45 +121,4 @@ fn status(place: &Place) {
         theirs.add(begun.elapsed());
     }
     line(&format!("`wt status` of {TASKS} tasks"), &ours, "git status each", &theirs, "< 50 ms");
-}
-
-/// The proportional set size of a process, in KiB.
-fn pss(pid: &str) -> f64 {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = text.lines().find(|line| line.starts_with("Pss:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
-fn memory(place: &Place) {
-    place.run(&wt(), &["spawn", "sleeper", "sleep", "--agent", "sleeper"]);
-    let begun = Instant::now();
-    let roles = loop {
-        let found: Vec<(String, String)> = std::fs::read_dir("/proc")
-            .unwrap()
-            .flatten()
-            .filter_map(|entry| role_of(&entry.path(), &place.repo()))
-            .collect();
-        if found.len() == 2 && begun.elapsed() > Duration::from_secs(1) {
-            break found;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(20), "no runner and guard: {found:?}");
-        std::thread::yield_now();
-    };
-    let mut sum = 0.0;
-    for (role, pid) in &roles {
-        let size = pss(pid);
-        sum += size;
-        println!("{:<40}    {size:>8.0} KiB", format!("PSS of {role}"));
-    }
-    println!("{:<40}    {:>8.2} MiB   aim < 2 MiB", "PSS of the pair", sum / 1024.0);
-    place.run(&wt(), &["stop", "sleeper"]);
-}
-
-/// The role and number of a process of `wt` that works for this repository.
-fn role_of(process: &Path, repo: &Path) -> Option<(String, String)> {
-    let line = std::fs::read(process.join("cmdline")).ok()?;
-    let line = String::from_utf8_lossy(&line).into_owned();
-    let role = line.split('\0').nth(1)?.to_owned();
-    let ours = ["__run", "__guard"].contains(&role.as_str()) && line.contains(&*repo.to_string_lossy());
-    ours.then(|| (role, process.file_name().unwrap().to_string_lossy().into_owned()))
 }

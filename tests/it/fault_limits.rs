@@ -60,9 +60,47 @@ fn random_kills(tasks: usize, slots: usize, kills: usize) {
         assert_eq!(of("started"), of("ended") + of("lost"), "t{n}: {told:?}");
         assert!(begun <= of("started") as u64, "t{n}: no agent without a record");
         assert_eq!(program.repo.git(&["show", &format!("wt/t{n}:f{n}")]), "x");
+        let done = program.events(&format!("t{n}@1"));
+        let done = done.iter().filter(|event| event["next"]["to"] == "done").count();
+        assert_eq!((done, program.state_of(&format!("t{n}")).as_str()), (1, "done"), "t{n}: one result");
     }
+    in_order(&program, slots);
     assert_eq!(program.repo.git(&["fsck", "--no-progress", "--no-dangling"]), "");
-    assert_eq!((program.role("__run").len(), program.role("__guard").len()), (0, 0));
+    nothing_is_left(&program);
+}
+
+/// Whoever was never tried starts in the order of the list. When one starts, only those may be missing of what stands before
+/// it whose runners were launched before: they have not said so yet, or were killed before they could.
+fn in_order(program: &Program, slots: usize) {
+    let mut begun: Vec<usize> = Vec::new();
+    for record in program.journal() {
+        if record["event"]["type"] == "started" && record["event"]["attempt"] == 1 {
+            let id = record["task"].as_str().unwrap();
+            let n: usize = id[1..id.len() - 2].parse().unwrap();
+            let missing = (0..n).filter(|earlier| !begun.contains(earlier)).count();
+            assert!(missing < 2 * slots, "t{n} started before {missing} others: {begun:?}");
+            begun.push(n);
+        }
+    }
+}
+
+/// No process carries a token of any attempt, no runner and no guard is there, and every line of the journal is whole and
+/// fits the others.
+fn nothing_is_left(program: &Program) {
+    let tokens: Vec<String> = program
+        .journal()
+        .iter()
+        .filter_map(|record| Some(record["event"]["token"].as_str()?.to_owned()))
+        .collect();
+    assert!(!tokens.is_empty());
+    program.until("every process to end", || {
+        let of_tokens = wt::process::sweep::carried().iter().any(|(token, _)| tokens.contains(token));
+        let roles = program.role("__run").len() + program.role("__guard").len();
+        (!of_tokens && roles == 0).then_some(())
+    });
+    let layout = wt::store::Layout::below(&program.repo.path().join(".git"));
+    let history = wt::store::Journal::new(&layout).history().unwrap();
+    assert_eq!((history.bad, history.roster.misfits()), (0, 0), "bad lines and misfits");
 }
 
 #[test]

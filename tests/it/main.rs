@@ -56,6 +56,7 @@ mod program;
 mod readme;
 mod real_claude;
 mod real_claude_faults;
+mod real_claude_fleet;
 mod real_claude_loop;
 mod real_claude_resolve;
 mod real_codex;
