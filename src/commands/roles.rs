@@ -99,7 +99,7 @@ fn wake(common: &Path) -> Result<(), CommandError> {
     let mut context = Context::open(&Global::within(common), Trust::NotNeeded)?;
     loop {
         let Ok(Some(alone)) = Lock::try_take(&context.layout().lock(scheduling::WAKE)) else { return Ok(()) };
-        wait_for_the_kept(common, &mut context)?;
+        context = wait_for_the_kept(common, context)?;
         drop(alone);
         // Who needed it in this very moment found it held.
         if kept_until(&mut context)?.is_none() {
@@ -109,13 +109,14 @@ fn wake(common: &Path) -> Result<(), CommandError> {
 }
 
 /// Runs a pass whenever one of those who are kept may start, until nobody is kept or the repository is gone.
-fn wait_for_the_kept(common: &Path, context: &mut Context) -> Result<(), CommandError> {
+fn wait_for_the_kept(common: &Path, mut context: Context) -> Result<Context, CommandError> {
     // Before the first reading, or what happens in between would wake nobody.
-    let mut changes = Changes::of(context).ok();
+    let mut changes = Changes::of(&context).ok();
     while context.layout().root().is_dir() {
-        pass_anew(common, context);
-        let Some(until) = kept_until(context)? else { return Ok(()) };
-        while kept_until(context)? == Some(until) && context.layout().root().is_dir() {
+        context = context.anew(&Global::within(common));
+        context.pass_quietly();
+        let Some(until) = kept_until(&mut context)? else { return Ok(context) };
+        while kept_until(&mut context)? == Some(until) && context.layout().root().is_dir() {
             let left = Duration::try_from(until.duration_since(context.clock().now())).unwrap_or_default();
             match &mut changes {
                 Some(changes) => changes.pause(left.min(NAP)),
@@ -123,7 +124,7 @@ fn wait_for_the_kept(common: &Path, context: &mut Context) -> Result<(), Command
             }
         }
     }
-    Ok(())
+    Ok(context)
 }
 
 fn kept_until(context: &mut Context) -> Result<Option<Timestamp>, CommandError> {
