@@ -1,8 +1,11 @@
 //! A folder for objects that nobody keeps: trees of uncommitted work, and what trial merges write.
 //!
 //! It is a repository of its own without refs that reads the objects of another one, so git and this process see both and
-//! write only here. Invariant: nothing is left behind once it is dropped, and the other repository gains no object; one that git
+//! write only here. Invariant: nothing is left behind once it is dropped (what a
+//! killed process leaves, [`place`] clears away), and the other repository gains no object; one that git
 //! would write and finds there gets a new time, no more.
+
+mod place;
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -29,7 +32,7 @@ pub struct Scratch {
 impl Scratch {
     /// Makes one that reads the objects of `repo`.
     pub fn beside(repo: &Repo) -> Result<Self, GitError> {
-        let folder = tempfile::Builder::new().prefix("wt-merged-").tempdir()?;
+        let folder = place::fresh()?;
         let at = |name: &str| folder.path().join(name);
         fs::create_dir_all(at("objects/info"))?;
         fs::create_dir(at("refs"))?;

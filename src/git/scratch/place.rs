@@ -1,0 +1,88 @@
+//! Where scratch folders stand: a folder of this user's in the folder of temporary files. A process that is killed leaves
+//! its own there; the next one that needs one clears it away.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fs_err as fs;
+use tempfile::TempDir;
+
+use crate::model::clock::{Clock as _, SystemClock};
+
+/// Nobody needs one for that long: what is older was left behind.
+const OLD: Duration = Duration::from_secs(24 * 3600);
+
+/// Makes a folder that is gone once it is dropped.
+pub(super) fn fresh() -> io::Result<TempDir> {
+    let root = std::env::temp_dir();
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("wt-merged-");
+    // Where somebody else has the name, theirs is left alone.
+    let Ok(own) = own(&root) else { return builder.tempdir_in(root) };
+    drop(sweep(&own));
+    builder.tempdir_in(own)
+}
+
+/// Returns the folder below `root` that only this user can enter.
+fn own(root: &Path) -> io::Result<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let folder = root.join(format!("wt-{user}"));
+    match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let about = fs::symlink_metadata(&folder)?;
+    let ours = about.is_dir() && about.uid() == user && about.mode() & 0o777 == 0o700;
+    if ours { Ok(folder) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+fn sweep(folder: &Path) -> io::Result<()> {
+    let now = SystemClock.now();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let made = jiff::Timestamp::try_from(entry.metadata()?.modified()?).map_err(io::Error::other)?;
+        if Duration::try_from(now.duration_since(made)).is_ok_and(|age| age > OLD) {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_was_left_behind_goes_and_what_is_in_use_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let own = own(root.path()).unwrap();
+        assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
+        let (left, used) = (own.join("left"), own.join("used"));
+        for folder in [&left, &used] {
+            fs::create_dir(folder).unwrap();
+            fs::write(folder.join("object"), "x").unwrap();
+        }
+        let long_ago = SystemTime::from(SystemClock.now()) - OLD - Duration::from_secs(60);
+        fs::File::open(&left).unwrap().file().set_modified(long_ago).unwrap();
+        sweep(&own).unwrap();
+        assert!(!left.exists());
+        assert!(used.join("object").exists());
+    }
+
+    #[test]
+    fn a_folder_that_others_can_enter_or_that_is_a_link_is_not_used() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = own(root.path()).unwrap();
+        assert_eq!(own(root.path()).unwrap(), folder, "a second time it is there");
+        fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+        own(root.path()).unwrap_err();
+        fs::remove_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(root.path(), &folder).unwrap();
+        own(root.path()).unwrap_err();
+    }
+}
