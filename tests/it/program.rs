@@ -260,8 +260,16 @@ pub fn asleep(pid: u32) -> bool {
 
 /// Ends a process as `kill -9` does.
 pub fn kill(pid: u32) {
+    assert!(kill_if_alive(pid), "{pid} was gone before it was killed");
+}
+
+/// The same of one that may end by itself; returns whether it was there.
+pub fn kill_if_alive(pid: u32) -> bool {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    match rustix::process::kill_process(pid, rustix::process::Signal::KILL) {
+        Err(rustix::io::Errno::SRCH) => false,
+        killed => killed.map(|()| true).unwrap(),
+    }
 }
 
 /// Ends several processes as if in one instant: none of them sees another one's death, and all are gone, with what they

@@ -31,10 +31,9 @@ impl Said {
 
     /// Returns what was said of a task.
     pub fn of(&self, name: &str) -> &Value {
-        let tasks = self.view["tasks"].as_array().unwrap();
+        let tasks = self.view["tasks"].as_array();
         tasks
-            .iter()
-            .find(|task| task["name"] == name)
+            .and_then(|tasks| tasks.iter().find(|task| task["name"] == name))
             .unwrap_or_else(|| panic!("nothing of {name}: {}\n{}", self.ran.out, self.ran.err))
     }
 
