@@ -319,7 +319,8 @@ fn abort(global: &Global, args: &Args) -> Result<u8, CommandError> {
 /// Sorts what is asked for by the branch that it lands on.
 fn shares(context: &mut Context, args: &Args, how: &How<'_>) -> Result<Vec<Share>, CommandError> {
     let named: Vec<Task> = args.names.iter().map(|name| context.task(name)).collect::<Result<_, _>>()?;
-    for task in &named {
+    // One that another process lands is for the queue to judge, once that one has ended or was settled.
+    for task in named.iter().filter(|task| !matches!(task.state, State::Landing { .. })) {
         land::queue::require_landable(task).map_err(|error| advice::refusal(&error.into()))?;
     }
     if let Some(target) = &args.into {

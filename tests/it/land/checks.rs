@@ -1,10 +1,13 @@
 //! Checks: on the exact merged commit, in `wt`'s own worktree, under guards of their own.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use rustix::process::{Pid, Signal, kill_process};
 use wt::model::State;
 
 use super::field::Field;
-use crate::program::alive;
+use crate::program::{alive, ran};
 
 fn verify(run: &str, more: &str) -> String {
     format!("[[verify]]\nname = \"check\"\nrun = '''{run}'''\n{more}\n")
@@ -175,6 +178,30 @@ fn variables_that_redirect_git_do_not_reach_a_check() {
     let mut merge = field.program.command(&["merge", "a"]);
     merge.env("GIT_INDEX_FILE", "/nonexistent").env("WT_TASK", "other");
     crate::program::ran(merge.output().unwrap()).ok();
+}
+
+#[test]
+fn who_waits_for_a_landing_that_is_killed_lands_its_task() {
+    let field = Field::new();
+    let script =
+        field.script("check", "test -e \"$HOME/go\" || { echo $$ > \"$HOME/pid\"; exec sleep 1000; }");
+    field.program.configure(&verify(&script, ""));
+    field.done("a", &[("a", "a\n")]);
+    let home = field.program.env.root().join("home");
+    let mut first = field.program.command(&["merge", "a", "--quiet"]).spawn().unwrap();
+    field.program.file(&home.join("pid"));
+    let mut second = field.program.command(&["merge", "a", "--json"]);
+    let mut second = second.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(second.stderr.take().unwrap()).lines();
+    let waits = told.find(|line| line.as_ref().unwrap().contains("waiting for `wt merge a`"));
+    assert!(waits.is_some(), "{:?}", ran(second.wait_with_output().unwrap()));
+    std::fs::write(home.join("go"), "").unwrap();
+    kill_process(Pid::from_child(&first), Signal::KILL).unwrap();
+    first.wait().unwrap();
+    let rest: Vec<String> = told.map(Result::unwrap).collect();
+    let second = ran(second.wait_with_output().unwrap());
+    assert_eq!((second.code, &second.json()["tasks"][0]["result"]), (0, &"landed".into()), "{rest:?}");
+    field.is_whole();
 }
 
 #[test]
