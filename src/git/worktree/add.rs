@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::{LinkedWorktree, list, unlock};
+use super::{LinkedWorktree, at, unlock};
 use crate::failpoint;
 use crate::git::command::Git;
 use crate::git::refs::{self, RefEdit};
@@ -180,7 +180,7 @@ fn real_parent(path: &Path) -> Result<PathBuf, GitError> {
 
 /// Returns the name of the entry whose folder is `path`.
 fn entry_of(repo: &Repo, path: &Path) -> Result<Option<String>, GitError> {
-    Ok(list(repo)?.into_iter().find(|entry| entry.path == path).and_then(|entry| entry.entry))
+    Ok(at(repo, path)?.and_then(|entry| entry.entry))
 }
 
 #[cfg(test)]
