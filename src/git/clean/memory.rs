@@ -28,9 +28,9 @@ const MOST: u64 = 256 << 20;
 /// How many worktrees are remembered.
 const WORKTREES: usize = 10_000;
 
-/// What a folder was: its inode, and its times in nanoseconds. All zero: it is not remembered.
+/// What a folder or a file was: its inode, and its times in nanoseconds. All zero: it is not remembered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Stamp([u64; 3]);
+pub(in crate::git) struct Stamp([u64; 3]);
 
 impl Stamp {
     pub(super) fn of(about: &Stat) -> Option<Self> {
@@ -44,12 +44,17 @@ impl Stamp {
 
     /// Returns what the index in a git folder is; `None`: there is none that is a file.
     pub(super) fn of_index(git_dir: &Path) -> Option<Self> {
-        let about = lstat(git_dir.join("index")).ok()?;
+        Self::of_file(&git_dir.join("index"))
+    }
+
+    /// Returns what the file at `path` is; `None`: there is none, or no regular one.
+    pub(in crate::git) fn of_file(path: &Path) -> Option<Self> {
+        let about = lstat(path).ok()?;
         FileType::from_raw_mode(about.st_mode).is_file().then(|| Self::of(&about)).flatten()
     }
 
     /// Tells whether it was so long before `now`, in nanoseconds, that a later change shows.
-    fn is_settled(self, now: u64) -> bool {
+    pub(in crate::git) fn is_settled(self, now: u64) -> bool {
         let [_, modified, changed] = self.0;
         [modified, changed].into_iter().all(|at| {
             let step = if at % 1_000_000_000 == 0 { WHOLE } else { STEP };
