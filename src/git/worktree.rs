@@ -227,7 +227,14 @@ pub struct Places {
 }
 
 impl Places {
-    /// Reads the books; of entries that were read before, only whether they are still there.
+    /// Reads git's books.
+    pub fn of(repo: &Repo) -> Result<Self, GitError> {
+        let mut places = Self::default();
+        places.read(repo)?;
+        Ok(places)
+    }
+
+    /// Reads them again; of entries that were read before, only whether they are still there.
     pub fn read(&mut self, repo: &Repo) -> Result<(), GitError> {
         let mut before = std::mem::take(&mut self.by_name);
         let folder = repo.common_dir().join("worktrees");
@@ -248,6 +255,11 @@ impl Places {
     pub fn count(&self) -> usize {
         self.by_name.len()
     }
+}
+
+/// Returns how many linked worktrees git has entries of, as far as that can be told.
+pub fn count(repo: &Repo) -> usize {
+    names(repo).map_or(0, |names| names.len())
 }
 
 /// Returns the names of the entries, in their order.

@@ -164,22 +164,20 @@ pub(super) fn place(repo: &Repo, settings: &Settings, name: &TaskName) -> (PathB
 pub struct Survey<'a> {
     repo: &'a Repo,
     settings: &'a Settings,
-    places: Places,
+    places: Option<Places>,
     bases: HashMap<(Option<String>, String), Oid>,
 }
 
 impl<'a> Survey<'a> {
-    /// Reads git's books.
-    pub fn of(repo: &'a Repo, settings: &'a Settings) -> Result<Self, GitError> {
-        let mut survey = Self { repo, settings, places: Places::default(), bases: HashMap::new() };
-        survey.again()?;
-        Ok(survey)
+    /// Returns one that has read nothing yet.
+    pub fn of(repo: &'a Repo, settings: &'a Settings) -> Self {
+        Self { repo, settings, places: None, bases: HashMap::new() }
     }
 
-    /// Reads git's books again, for time has passed.
+    /// Reads git's books again when they are needed, for time has passed.
     pub(super) fn again(&mut self) -> Result<(), GitError> {
         self.bases.clear();
-        self.places.read(self.repo)
+        self.places.as_mut().map_or(Ok(()), |places| places.read(self.repo))
     }
 
     /// Returns the commit that a new workspace would start from, or what stands in its way.
@@ -196,7 +194,11 @@ impl<'a> Survey<'a> {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(PlanError::FolderExists { path });
         }
-        if self.places.name(&path) {
+        let places = match &self.places {
+            Some(places) => places,
+            None => self.places.insert(Places::of(repo)?),
+        };
+        if places.name(&path) {
             return Err(PlanError::Registered { path });
         }
         Ok(base)
@@ -204,11 +206,16 @@ impl<'a> Survey<'a> {
 
     /// Makes sure that the disk has room for a workspace from each of `bases`.
     pub fn require_disk(&self, bases: &[Oid]) -> Result<(), NoRoom> {
-        room::require_disk(self.repo, self.settings, self.places.count(), bases)
+        room::require_disk(self.repo, self.settings, self.worktrees(), bases)
+    }
+
+    /// Returns how many worktrees there are at most.
+    fn worktrees(&self) -> usize {
+        self.places.as_ref().map_or_else(|| worktree::count(self.repo), Places::count)
     }
 
     fn require_one(&self, base: &Oid) -> Result<(), PlanError> {
-        room::require_bound(self.repo, self.settings, self.places.count())?;
+        room::require_bound(self.repo, self.settings, self.worktrees())?;
         Ok(self.require_disk(std::slice::from_ref(base))?)
     }
 
@@ -234,7 +241,7 @@ impl<'a> Survey<'a> {
 
 /// Returns how the workspace of a task will be made, or why it cannot. Changes nothing.
 pub fn plan_creation(site: &Site, id: &TaskId, spec: &TaskSpec) -> Result<Creation, PlanError> {
-    plan_with(&mut Survey::of(site.repo, site.settings)?, site, id, spec)
+    plan_with(&mut Survey::of(site.repo, site.settings), site, id, spec)
 }
 
 /// Does what [`plan_creation`] does, with books that were read a moment ago.

@@ -43,10 +43,9 @@ fn one_worktree_is_found_as_the_list_has_it() {
     repo.git(&["worktree", "lock", "--reason", "mine", &word(&tree("trees/b"))]);
     fs::remove_dir_all(tree("trees/gone")).unwrap();
     fs::write(repo.path().join(".git/worktrees/b/gitdir"), "../../../../trees/b/.git\n").unwrap();
-    let mut places = worktree::Places::default();
-    places.read(&found).unwrap();
+    let mut places = worktree::Places::of(&found).unwrap();
     let all = worktree::list(&found).unwrap();
-    assert_eq!((all.len(), places.count()), (5, 4));
+    assert_eq!((all.len(), places.count(), worktree::count(&found)), (5, 4, 4));
     for entry in all {
         assert_eq!(worktree::at(&found, &entry.path).unwrap().as_ref(), Some(&entry));
         if let Some(name) = &entry.entry {
