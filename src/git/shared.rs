@@ -3,16 +3,23 @@
 //!
 //! Invariant: reads only, and starts no git: it is asked before and after every attempt, of every workspace.
 
-use std::path::Path;
+use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::clean::{Stamp, keeps_its_word};
 use super::{Checkout, GitError, Repo, worktree};
 use crate::model::Oid;
 
 /// How much of the end of a log is read, in bytes: some hundred moves.
 const END: usize = 64 << 10;
+
+/// The most bytes that a ref or a `HEAD` has, but for an odd one.
+const SMALL: usize = 512;
 
 /// An entry of the stash, which is one for all worktrees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,16 +38,71 @@ impl Stash {
     }
 }
 
-/// Where the branches of many tasks are, asked one after another.
+/// A small file as it was when it was read, so that it need not be read again. Empty: it is always read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark(Option<Stamp>);
+
+impl Mark {
+    /// Tells whether the file at `path` is as it was.
+    fn holds(&self, path: &Path) -> bool {
+        self.0.is_some() && self.0 == Stamp::of_file(path)
+    }
+}
+
+/// Where the branches of many tasks are, and what is checked out in their worktrees, asked one after another.
 pub struct Tips<'a> {
     repo: &'a Repo,
     local: gix::Repository,
+    /// When it was begun, in nanoseconds; `None`: the file system does not always tell that a file was written.
+    now: Option<u64>,
 }
 
 impl<'a> Tips<'a> {
-    /// Begins to ask.
-    pub fn of(repo: &'a Repo) -> Self {
-        Self { repo, local: repo.local() }
+    /// Begins to ask; `now` is not after that.
+    pub fn of(repo: &'a Repo, now: Timestamp) -> Self {
+        let told =
+            fs::File::open(repo.common_dir()).is_ok_and(|folder| keeps_its_word(folder.file().as_fd()));
+        let now = u64::try_from(now.as_nanosecond()).ok().filter(|_| told);
+        Self { repo, local: repo.local(), now }
+    }
+
+    /// Does what [`Tips::tip`] does, and returns by what it is known that the branch was not moved since.
+    pub fn marked_tip(&self, branch: &str) -> Result<(Option<Oid>, Mark), GitError> {
+        let place = self.place(branch);
+        // A name that leads elsewhere is no branch's.
+        let sound = gix::refs::FullName::try_from(format!("refs/heads/{branch}")).is_ok();
+        let mark = if sound { self.mark(&place) } else { Mark::default() };
+        let loose = mark.0.and_then(|_| Oid::parse(read(&place)?.trim_end()));
+        match loose {
+            Some(tip) => Ok((Some(tip), mark)),
+            None => Ok((self.tip(branch)?, Mark::default())),
+        }
+    }
+
+    /// Tells whether a branch is where it was, without a look at where; `false`: it is to be asked.
+    pub fn is_there(&self, branch: &str, mark: &Mark) -> bool {
+        mark.holds(&self.place(branch))
+    }
+
+    /// Does what [`head`] does, and returns by what it is known that it says the same still.
+    pub fn marked_head(&self, git_dir: &Path) -> (Option<String>, Mark) {
+        let mark = self.mark(&git_dir.join("HEAD"));
+        (head(git_dir), mark)
+    }
+
+    /// Tells whether the `HEAD` of a worktree is as it was; `false`: it is to be read.
+    pub fn is_on(&self, git_dir: &Path, mark: &Mark) -> bool {
+        mark.holds(&git_dir.join("HEAD"))
+    }
+
+    fn place(&self, branch: &str) -> PathBuf {
+        self.repo.common_dir().join("refs/heads").join(branch)
+    }
+
+    /// What was written so shortly before that it could be written again unseen has none.
+    fn mark(&self, path: &Path) -> Mark {
+        let Some(now) = self.now else { return Mark::default() };
+        Mark(Stamp::of_file(path).filter(|stamp| stamp.is_settled(now)))
     }
 
     /// Returns the commit that a local branch, named short, names; `None` if there is no such branch. The commit itself is
@@ -59,7 +121,7 @@ pub fn stashes(repo: &Repo) -> Vec<Stash> {
 
 /// Returns what `HEAD` of a worktree says: `refs/heads/…` or a commit; `None`: there is no such worktree any more.
 pub fn head(git_dir: &Path) -> Option<String> {
-    let text = fs::read_to_string(git_dir.join("HEAD")).ok()?;
+    let text = read(&git_dir.join("HEAD"))?;
     let text = text.trim_end();
     Some(text.strip_prefix("ref: ").unwrap_or(text).to_owned())
 }
@@ -72,6 +134,18 @@ pub fn was_at(checkout: &Checkout, old: &Oid, tip: &Oid) -> bool {
     let places: Vec<Oid> = end.lines().filter_map(moved).map(|(at, _)| at).collect();
     let since = places.iter().rposition(|at| at == old).map_or(0, |last| last + 1);
     places[since..].contains(tip)
+}
+
+/// Reads a small file, one of many, with as few calls as can be.
+fn read(path: &Path) -> Option<String> {
+    let mut file = fs::File::open(path).ok()?.into_parts().0;
+    let mut text = vec![0; SMALL];
+    let length = file.read(&mut text).ok()?;
+    text.truncate(length);
+    if length == SMALL {
+        file.read_to_end(&mut text).ok()?;
+    }
+    String::from_utf8(text).ok()
 }
 
 /// Reads a line of a log: where to, and why.

@@ -170,8 +170,7 @@ pub fn unfit(repo: &Repo, worktree: &LinkedWorktree, pool: &Path) -> Option<Unfi
 /// the trash that takes what is cleared out of it. It is on no branch any more.
 pub fn retire(repo: &Repo, worktree: &LinkedWorktree, place: &Path, rest: &str) -> Result<(), GitError> {
     let git_dir = worktree.checkout().git_dir();
-    let head =
-        worktree::list(repo)?.into_iter().find(|entry| entry.entry.as_deref() == Some(worktree.entry()));
+    let head = worktree::named_entry(repo, worktree.entry())?;
     let head = head.and_then(|entry| entry.head).ok_or_else(|| GitError::Worktree {
         path: worktree.path().to_owned(),
         reason: WorktreeTrouble::NoEntry(worktree.entry().to_owned()),

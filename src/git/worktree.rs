@@ -6,7 +6,8 @@
 
 mod add;
 
-use std::io::Write as _;
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
@@ -17,6 +18,9 @@ use super::{GitError, Repo, WorktreeTrouble};
 use crate::model::Oid;
 
 pub use add::{MAKING, Start, add, add_detached, add_existing, begin, complete};
+
+/// The most bytes that the link of an entry has, but for an odd one.
+const LINK: usize = 1024;
 
 /// One worktree, to be asked and worked in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -170,23 +174,117 @@ pub fn list(repo: &Repo) -> Result<Vec<Entry>, GitError> {
     if let Some(main) = repo.main_checkout() {
         found.extend(read_entry(repo, &local, repo.common_dir(), None, main.to_owned())?);
     }
-    let folder = repo.common_dir().join("worktrees");
-    let mut names: Vec<String> = match fs::read_dir(&folder) {
+    for name in names(repo)? {
+        let git_dir = repo.common_dir().join("worktrees").join(&name);
+        let Some(path) = linked(&git_dir) else { continue };
+        // With relative links (git 2.48) the folder is written from the entry's point of view.
+        let path = fs::canonicalize(&path).unwrap_or(path);
+        found.extend(read_entry(repo, &local, &git_dir, Some(name), path)?);
+    }
+    Ok(found)
+}
+
+/// Returns the worktree whose folder is `path` (absolute, links resolved) as [`list`] has it, without a look at the others
+/// where its entry has the name of its folder, as those have that `wt` makes.
+pub fn at(repo: &Repo, path: &Path) -> Result<Option<Entry>, GitError> {
+    let local = repo.local();
+    if repo.main_checkout() == Some(path) {
+        return read_entry(repo, &local, repo.common_dir(), None, path.to_owned());
+    }
+    let entry = |name: &str| -> Option<PathBuf> {
+        let git_dir = repo.common_dir().join("worktrees").join(name);
+        let told = linked(&git_dir)?;
+        (told == path || fs::canonicalize(&told).is_ok_and(|real| real == path)).then_some(git_dir)
+    };
+    let likely = path.file_name().and_then(|name| name.to_str());
+    if let Some((name, git_dir)) = likely.and_then(|name| Some((name, entry(name)?))) {
+        return read_entry(repo, &local, &git_dir, Some(name.to_owned()), path.to_owned());
+    }
+    // What is not there has no links to resolve.
+    let there = fs::symlink_metadata(path).is_ok();
+    for name in names(repo)? {
+        let git_dir = repo.common_dir().join("worktrees").join(&name);
+        let found = if there { entry(&name).is_some() } else { linked(&git_dir).as_deref() == Some(path) };
+        if found {
+            return read_entry(repo, &local, &git_dir, Some(name), path.to_owned());
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the worktree with the entry of that name; `None` where [`list`] has none.
+pub fn named_entry(repo: &Repo, name: &str) -> Result<Option<Entry>, GitError> {
+    let git_dir = repo.common_dir().join("worktrees").join(name);
+    let Some(path) = linked(&git_dir) else { return Ok(None) };
+    let path = fs::canonicalize(&path).unwrap_or(path);
+    read_entry(repo, &repo.local(), &git_dir, Some(name.to_owned()), path)
+}
+
+/// Where git's books have linked worktrees, by the words of their entries: links are not resolved, and no worktree is looked at.
+#[derive(Debug, Default)]
+pub struct Places {
+    by_name: BTreeMap<String, Option<PathBuf>>,
+}
+
+impl Places {
+    /// Reads git's books.
+    pub fn of(repo: &Repo) -> Result<Self, GitError> {
+        let mut places = Self::default();
+        places.read(repo)?;
+        Ok(places)
+    }
+
+    /// Reads them again; of entries that were read before, only whether they are still there.
+    pub fn read(&mut self, repo: &Repo) -> Result<(), GitError> {
+        let mut before = std::mem::take(&mut self.by_name);
+        let folder = repo.common_dir().join("worktrees");
+        for name in names(repo)? {
+            // One that git is just making tells its place a moment later.
+            let path = before.remove(&name).flatten().or_else(|| linked(&folder.join(&name)));
+            self.by_name.insert(name, path);
+        }
+        Ok(())
+    }
+
+    /// Tells whether an entry names this folder. Where nothing stands there, that is all there is to it.
+    pub fn name(&self, path: &Path) -> bool {
+        self.by_name.values().flatten().any(|there| there == path)
+    }
+
+    /// Returns how many entries there are.
+    pub fn count(&self) -> usize {
+        self.by_name.len()
+    }
+}
+
+/// Returns how many linked worktrees git has entries of, as far as that can be told.
+pub fn count(repo: &Repo) -> usize {
+    names(repo).map_or(0, |names| names.len())
+}
+
+/// Returns the names of the entries, in their order.
+fn names(repo: &Repo) -> Result<Vec<String>, GitError> {
+    let mut names: Vec<String> = match fs::read_dir(repo.common_dir().join("worktrees")) {
         Ok(entries) => entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect(),
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(cause) => return Err(cause.into()),
     };
     names.sort();
-    for name in names {
-        let git_dir = folder.join(&name);
-        let Ok(link) = fs::read_to_string(git_dir.join("gitdir")) else { continue };
-        let link = git_dir.join(link.trim_end_matches('\n'));
-        let Some(path) = link.parent().filter(|_| link.ends_with(".git")) else { continue };
-        // With relative links (git 2.48) the folder is written from the entry's point of view.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        found.extend(read_entry(repo, &local, &git_dir, Some(name), path)?);
+    Ok(names)
+}
+
+/// Returns the folder that an entry names, as it is written there. Of many it is read with as few calls as can be.
+fn linked(git_dir: &Path) -> Option<PathBuf> {
+    let mut file = fs::File::open(git_dir.join("gitdir")).ok()?.into_parts().0;
+    let mut text = vec![0; LINK];
+    let length = file.read(&mut text).ok()?;
+    text.truncate(length);
+    if length == LINK {
+        file.read_to_end(&mut text).ok()?;
     }
-    Ok(found)
+    let text = String::from_utf8(text).ok()?;
+    let link = git_dir.join(text.trim_end_matches('\n'));
+    link.parent().filter(|_| link.ends_with(".git")).map(Path::to_owned)
 }
 
 fn read_entry(

@@ -6,13 +6,13 @@
 //! put back here; where something was lost from sight, it is said where it still is. It costs a few files, and no git.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::git::shared::{self, Stash, Tips};
+use crate::git::shared::{self, Mark, Stash, Tips};
 use crate::git::{GitError, LinkedWorktree};
 use crate::model::event::WaitReason;
 use crate::model::text::one_line;
@@ -34,13 +34,17 @@ pub(super) struct Standing {
     siblings: Vec<Sibling>,
 }
 
-/// The workspace of another task.
+/// The workspace of another task. There may be thousands: what is as it was is known by two looks at files' times.
 #[derive(Serialize, Deserialize)]
 struct Sibling {
     id: TaskId,
-    workspace: Workspace,
+    branch: String,
+    entry: String,
     tip: Option<Oid>,
     head: Option<String>,
+    /// By what branch and `HEAD` are known to be as they were; of no use to whoever takes it up after a kill.
+    #[serde(skip)]
+    marks: (Mark, Mark),
     /// Since when nobody has had it in hand.
     free: Option<SystemTime>,
 }
@@ -50,14 +54,14 @@ pub(super) fn look(site: &Site<'_>, roster: &Roster, task: &Task) -> Result<Stan
     // First, so that whatever is recorded from now on counts.
     let place = Tail::from_now(site.layout).place();
     let others = roster.live().filter(|other| other.id != task.id);
-    let tips = Tips::of(site.repo);
+    let tips = Tips::of(site.repo, site.clock.now());
     let mut siblings = Vec::new();
     for other in others {
-        let Some(workspace) = other.workspace.clone() else { continue };
-        let tip = tips.tip(&workspace.branch)?;
-        let head = shared::head(&entry(site, &workspace));
+        let Some(Workspace { branch, entry, .. }) = other.workspace.clone() else { continue };
+        let (tip, at) = tips.marked_tip(&branch)?;
+        let (head, on) = tips.marked_head(&git_dir(site, &entry));
         let free = free(site, &other.id);
-        siblings.push(Sibling { id: other.id.clone(), workspace, tip, head, free });
+        siblings.push(Sibling { id: other.id.clone(), branch, entry, tip, head, marks: (at, on), free });
     }
     let target = task.spec.target.clone();
     Ok(Standing {
@@ -196,11 +200,16 @@ struct Now {
 impl Now {
     /// What cannot be read counts as it was before.
     fn read(site: &Site<'_>, before: &Standing) -> Self {
-        let tips = Tips::of(site.repo);
+        let tips = Tips::of(site.repo, site.clock.now());
         let tip = |branch: &str, old: &Option<Oid>| tips.tip(branch).unwrap_or_else(|_| old.clone());
         let sibling = |sibling: &Sibling| {
-            let head = shared::head(&entry(site, &sibling.workspace));
-            (tip(&sibling.workspace.branch, &sibling.tip), head)
+            let Sibling { branch, marks: (at, on), .. } = sibling;
+            let git_dir = git_dir(site, &sibling.entry);
+            let there = tips.is_there(branch, at);
+            (
+                if there { sibling.tip.clone() } else { tip(branch, &sibling.tip) },
+                if tips.is_on(&git_dir, on) { sibling.head.clone() } else { shared::head(&git_dir) },
+            )
         };
         Self {
             main: main_head(site),
@@ -219,12 +228,11 @@ fn strayed(
     tip: Option<&Oid>,
     head: Option<&str>,
 ) -> Option<String> {
-    let (name, workspace) = (task.name(), &sibling.workspace);
-    let branch = &workspace.branch;
+    let (name, branch) = (task.name(), &sibling.branch);
     if tip == sibling.tip.as_ref() && head == sibling.head.as_deref() || in_hand(site, task, sibling) {
         return None;
     }
-    let old = sibling.tip.as_ref()?;
+    let (old, workspace) = (sibling.tip.as_ref()?, task.workspace.as_ref()?);
     // A removal, or a landing that clears up after itself, tells of it when it is done.
     let clearing = || ["land", "git"].iter().any(|name| Lock::is_held(&site.layout.lock(name)));
     if (tip.is_none() || head.is_none()) && clearing() {
@@ -236,7 +244,7 @@ fn strayed(
     if sibling.head.is_some() && head.is_none() {
         return Some(format!("git does not know the worktree of `{name}` any more ({})", workspace.path));
     }
-    let worktree = LinkedWorktree::open(site.repo, &workspace.entry, Path::new(&workspace.path)).ok()?;
+    let worktree = LinkedWorktree::open(site.repo, &sibling.entry, Path::new(&workspace.path)).ok()?;
     let (from, to) = (old.short(), tip.short());
     if tip != old && !shared::was_at(worktree.checkout(), old, tip) {
         return Some(format!(
@@ -300,8 +308,8 @@ fn main_head(site: &Site<'_>) -> Option<String> {
     shared::head(site.repo.main_worktree()?.git_dir())
 }
 
-fn entry(site: &Site<'_>, workspace: &Workspace) -> std::path::PathBuf {
-    site.repo.common_dir().join("worktrees").join(&workspace.entry)
+fn git_dir(site: &Site<'_>, entry: &str) -> PathBuf {
+    site.repo.common_dir().join("worktrees").join(entry)
 }
 
 /// Returns what a `HEAD` says, for people.

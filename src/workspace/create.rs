@@ -8,7 +8,7 @@ use super::briefing;
 use super::hook::{self, Choice, Ended, Hooks};
 use super::instructions::{self, Briefing, InstructionsError};
 use super::notes;
-use super::plan::{Creation, PlanError, Survey, plan_creation};
+use super::plan::{Creation, PlanError, Survey, plan_with};
 use super::ports::{self, PortsError};
 use super::room::NoRoom;
 use super::step::ApplyError;
@@ -70,7 +70,7 @@ impl CreateError {
 
 /// Checks whether the workspace of `spec` could be made; makes nothing.
 pub fn check(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result<(), CreateError> {
-    Survey::of(repo, settings).map_err(PlanError::from)?.require_place(spec)?;
+    Survey::of(repo, settings).require_place(spec)?;
     Ok(())
 }
 
@@ -79,10 +79,12 @@ pub fn check(repo: &Repo, settings: &Settings, spec: &TaskSpec) -> Result<(), Cr
 pub fn create(site: &Site<'_>, journal: &mut Journal, task: &Task) -> Result<Workspace, CreateError> {
     let spec = based(site, journal.read()?, task)?;
     // Whatever takes time is done before the git lock; under it, what was found is looked at again.
-    let foreseen = plan_creation(site, &task.id, &spec)?;
+    let mut survey = Survey::of(site.repo, site.settings);
+    let foreseen = plan_with(&mut survey, site, &task.id, &spec)?;
     let mut hooks = hook::choose(site, &foreseen.base).map_err(PlanError::from)?;
     let lock = Lock::take(&site.layout.lock("git"), DEADLINE, "creating a workspace")?;
-    let mut creation = plan_creation(site, &task.id, &spec)?;
+    survey.again().map_err(PlanError::from)?;
+    let mut creation = plan_with(&mut survey, site, &task.id, &spec)?;
     if (&creation.path, &creation.base) != (&foreseen.path, &foreseen.base) {
         hooks = hook::choose(site, &creation.base).map_err(PlanError::from)?;
     }

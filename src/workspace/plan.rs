@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Site;
 use super::room::{self, NoRoom};
 use super::shared::{self, SHARED};
-use crate::git::worktree::{self, Entry, MAKING};
+use crate::git::worktree::{self, MAKING, Places};
 use crate::git::{GitError, Repo};
 use crate::model::{Oid, Settings, TaskId, TaskName, TaskSpec};
 
@@ -159,18 +159,25 @@ pub(super) fn place(repo: &Repo, settings: &Settings, name: &TaskName) -> (PathB
     (path, settings.branch.replace("{name}", name.as_str()))
 }
 
-/// What was read of a repository once, to look at many wishes: its worktrees, and the commits that were asked for.
+/// What was read of a repository once, to look at many wishes: where its worktrees are, and the commits that were asked for.
+/// No worktree is looked at unless disk or bound could be too small for all of them: there may be thousands.
 pub struct Survey<'a> {
     repo: &'a Repo,
     settings: &'a Settings,
-    entries: Vec<Entry>,
+    places: Option<Places>,
     bases: HashMap<(Option<String>, String), Oid>,
 }
 
 impl<'a> Survey<'a> {
-    /// Reads git's books.
-    pub fn of(repo: &'a Repo, settings: &'a Settings) -> Result<Self, GitError> {
-        Ok(Self { repo, settings, entries: worktree::list(repo)?, bases: HashMap::new() })
+    /// Returns one that has read nothing yet.
+    pub fn of(repo: &'a Repo, settings: &'a Settings) -> Self {
+        Self { repo, settings, places: None, bases: HashMap::new() }
+    }
+
+    /// Reads git's books again when they are needed, for time has passed.
+    pub(super) fn again(&mut self) -> Result<(), GitError> {
+        self.bases.clear();
+        self.places.as_mut().map_or(Ok(()), |places| places.read(self.repo))
     }
 
     /// Returns the commit that a new workspace would start from, or what stands in its way.
@@ -187,7 +194,11 @@ impl<'a> Survey<'a> {
         if fs::symlink_metadata(&path).is_ok() {
             return Err(PlanError::FolderExists { path });
         }
-        if self.entries.iter().any(|entry| entry.path == path) {
+        let places = match &self.places {
+            Some(places) => places,
+            None => self.places.insert(Places::of(repo)?),
+        };
+        if places.name(&path) {
             return Err(PlanError::Registered { path });
         }
         Ok(base)
@@ -195,18 +206,17 @@ impl<'a> Survey<'a> {
 
     /// Makes sure that the disk has room for a workspace from each of `bases`.
     pub fn require_disk(&self, bases: &[Oid]) -> Result<(), NoRoom> {
-        room::require_disk(self.repo, self.settings, &self.entries, bases)
+        room::require_disk(self.repo, self.settings, self.worktrees(), bases)
     }
 
-    /// Returns how many more workspaces may be made; `None`: as many as one likes.
-    pub fn left(&self) -> Option<usize> {
-        let most = self.settings.limits.worktrees as usize;
-        (most > 0).then(|| most.saturating_sub(room::standing(self.repo, &self.entries)))
+    /// Returns how many worktrees there are at most.
+    fn worktrees(&self) -> usize {
+        self.places.as_ref().map_or_else(|| worktree::count(self.repo), Places::count)
     }
 
-    fn require_one(&self, base: &Oid) -> Result<(), NoRoom> {
-        room::require_bound(self.repo, self.settings, &self.entries)?;
-        self.require_disk(std::slice::from_ref(base))
+    fn require_one(&self, base: &Oid) -> Result<(), PlanError> {
+        room::require_bound(self.repo, self.settings, self.worktrees())?;
+        Ok(self.require_disk(std::slice::from_ref(base))?)
     }
 
     fn base(&mut self, spec: &TaskSpec) -> Result<Oid, PlanError> {
@@ -231,6 +241,16 @@ impl<'a> Survey<'a> {
 
 /// Returns how the workspace of a task will be made, or why it cannot. Changes nothing.
 pub fn plan_creation(site: &Site, id: &TaskId, spec: &TaskSpec) -> Result<Creation, PlanError> {
+    plan_with(&mut Survey::of(site.repo, site.settings), site, id, spec)
+}
+
+/// Does what [`plan_creation`] does, with books that were read a moment ago.
+pub(super) fn plan_with(
+    survey: &mut Survey<'_>,
+    site: &Site,
+    id: &TaskId,
+    spec: &TaskSpec,
+) -> Result<Creation, PlanError> {
     let (path, branch) = place(site.repo, site.settings, &id.name);
     let record = Record::read(&site.layout.task(id).making()).map_err(PlanError::Record)?;
     let ours = record.filter(|record| Path::new(&record.path) == path && record.branch == branch);
@@ -238,7 +258,7 @@ pub fn plan_creation(site: &Site, id: &TaskId, spec: &TaskSpec) -> Result<Creati
         let begun = begun(site.repo, &path, &record)?;
         if begun != Begun::Nothing {
             if !matches!(begun, Begun::Worktree { .. }) {
-                Survey::of(site.repo, site.settings)?.require_disk(std::slice::from_ref(&record.base))?;
+                survey.require_disk(std::slice::from_ref(&record.base))?;
             }
             return Ok(Creation {
                 id: id.clone(),
@@ -250,7 +270,6 @@ pub fn plan_creation(site: &Site, id: &TaskId, spec: &TaskSpec) -> Result<Creati
             });
         }
     }
-    let mut survey = Survey::of(site.repo, site.settings)?;
     let base = survey.require_place(spec)?;
     survey.require_one(&base)?;
     Ok(Creation { id: id.clone(), path, branch, base, begun: Begun::Nothing, ports: Vec::new() })
@@ -291,7 +310,7 @@ pub(super) fn begun(repo: &Repo, path: &Path, record: &Record) -> Result<Begun, 
 fn settled(repo: &Repo, path: &Path) -> Result<Option<worktree::Entry>, GitError> {
     let start = Instant::now();
     loop {
-        let found = worktree::list(repo)?.into_iter().find(|entry| entry.path == path);
+        let found = worktree::at(repo, path)?;
         // A git that makes a worktree locks its entry; one that fills a worktree of ours, whose entry is locked until it is
         // whole, locks the index.
         let lock = found.as_ref().and_then(|entry| {

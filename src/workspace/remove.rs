@@ -108,7 +108,7 @@ pub fn plan_removal(repo: &Repo, id: &TaskId, workspace: &Workspace) -> Result<R
 
 /// Returns the worktree at `path`; a recorded name of an entry may belong to somebody else's worktree by now.
 fn known(repo: &Repo, path: &Path) -> Result<Option<LinkedWorktree>, RemoveError> {
-    match worktree::list(repo)?.into_iter().find(|entry| entry.path == path) {
+    match worktree::at(repo, path)? {
         Some(Entry { locked: Some(reason), path, .. }) => Err(RemoveError::Locked { path, reason }),
         Some(entry) => {
             Ok(Some(LinkedWorktree::open(repo, entry.entry.as_deref().unwrap_or_default(), path)?))

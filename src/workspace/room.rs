@@ -14,6 +14,8 @@ use crate::model::text::{bytes, count};
 use crate::model::{Oid, Settings, TaskName};
 use crate::store::{Layout, Space};
 
+use super::plan::PlanError;
+
 /// Why there is no room.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoom {
@@ -95,23 +97,19 @@ pub fn left<'a>(
     Ok(Some(most.saturating_sub(standing(repo, &entries) + more)))
 }
 
-/// Makes sure that one more workspace is within the bound.
-pub(super) fn require_bound(repo: &Repo, settings: &Settings, entries: &[Entry]) -> Result<(), NoRoom> {
+/// Makes sure that one more workspace is within the bound. `worktrees`: at most so many are there.
+pub(super) fn require_bound(repo: &Repo, settings: &Settings, worktrees: usize) -> Result<(), PlanError> {
     let most = settings.limits.worktrees as usize;
-    if most == 0 {
+    if most == 0 || worktrees < most {
         return Ok(());
     }
-    let there = standing(repo, entries);
-    if there < most { Ok(()) } else { Err(NoRoom::Bound { there, most }) }
+    let there = standing(repo, &worktree::list(repo)?);
+    if there < most { Ok(()) } else { Err(NoRoom::Bound { there, most }.into()) }
 }
 
 /// Makes sure that the disk has room for a workspace from each of `bases`, beside those that are being made already.
-pub fn require_disk(
-    repo: &Repo,
-    settings: &Settings,
-    entries: &[Entry],
-    bases: &[Oid],
-) -> Result<(), NoRoom> {
+/// `worktrees`: at most so many are; which ones is looked for only where it matters.
+pub fn require_disk(repo: &Repo, settings: &Settings, worktrees: usize, bases: &[Oid]) -> Result<(), NoRoom> {
     let remembered = Layout::below(repo.common_dir()).weights();
     let (mut known, mut needed): (Vec<(&Oid, Weight)>, _) = (Vec::new(), Weight::default());
     for base in bases {
@@ -122,14 +120,20 @@ pub fn require_disk(
         needed = needed.and(weight);
     }
     let root = root(repo);
-    // Others are about to write theirs, mostly from the same base: what they take is not missing on the disk yet.
-    let making = entries.iter().filter(|entry| is_workspace(entry, &root));
-    let making = making.filter(|entry| entry.locked.as_deref() == Some(MAKING)).count() as u64;
-    let beside = known.first().map(|(_, weight)| weight.times(making)).unwrap_or_default();
     let Some((place, Space { bytes: free, files })) = Space::around(&root) else { return Ok(()) };
     let place = place.to_owned();
     let reserve = settings.workspace.reserve;
-    let all = needed.and(beside);
+    // Others are about to write theirs, mostly from the same base: what they take is not missing on the disk yet.
+    let beside = |making: u64| known.first().map(|(_, weight)| weight.times(making)).unwrap_or_default();
+    let most = needed.and(beside(worktrees as u64));
+    if most.bytes.saturating_add(reserve) <= free && files.is_none_or(|files| most.files <= files) {
+        return Ok(());
+    }
+    // What git cannot tell refuses nothing.
+    let entries = worktree::list(repo).unwrap_or_default();
+    let making = entries.iter().filter(|entry| is_workspace(entry, &root));
+    let making = making.filter(|entry| entry.locked.as_deref() == Some(MAKING)).count() as u64;
+    let all = needed.and(beside(making));
     let workspaces = bases.len();
     if all.bytes.saturating_add(reserve) > free && needed != Weight::default() {
         return Err(NoRoom::Bytes { place, workspaces, needed: all.bytes, free, reserve });

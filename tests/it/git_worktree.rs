@@ -6,6 +6,8 @@ use std::path::Path;
 use std::thread;
 
 use fs_err as fs;
+use jiff::{SignedDuration, Timestamp};
+use wt::git::shared::Tips;
 use wt::git::status::{self, DiffStat, Distance, InProgress};
 use wt::git::worktree;
 use wt::git::{Checkout, GitError, LinkedWorktree, Repo, WorktreeTrouble, refs};
@@ -25,6 +27,65 @@ fn hook(repo: &TestRepo, folder: &str, text: &str) {
     repo.write(&format!("{folder}/post-checkout"), format!("#!/bin/sh\n{text}\n"));
     let path = repo.path().join(folder).join("post-checkout");
     fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn one_worktree_is_found_as_the_list_has_it() {
+    let (env, repo, found, base) = setup();
+    let tree = |name: &str| env.root().join(name);
+    for name in ["trees/a", "trees/b", "trees/gone"] {
+        worktree::add(&found, &tree(name), &format!("wt/{}", &name[6..]), &base).unwrap();
+    }
+    let word = |path: &Path| path.to_string_lossy().into_owned();
+    // Its entry has another name than its folder, and another worktree has a folder of that name.
+    repo.git(&["worktree", "move", &word(&tree("trees/a")), &word(&tree("trees/c"))]);
+    worktree::add_detached(&found, &tree("other/a"), &base).unwrap();
+    repo.git(&["worktree", "lock", "--reason", "mine", &word(&tree("trees/b"))]);
+    fs::remove_dir_all(tree("trees/gone")).unwrap();
+    fs::write(repo.path().join(".git/worktrees/b/gitdir"), "../../../../trees/b/.git\n").unwrap();
+    let mut places = worktree::Places::of(&found).unwrap();
+    let all = worktree::list(&found).unwrap();
+    assert_eq!((all.len(), places.count(), worktree::count(&found)), (5, 4, 4));
+    for entry in all {
+        assert_eq!(worktree::at(&found, &entry.path).unwrap().as_ref(), Some(&entry));
+        if let Some(name) = &entry.entry {
+            assert_eq!(worktree::named_entry(&found, name).unwrap().as_ref(), Some(&entry));
+        }
+    }
+    for nothing in ["trees/a", "trees/x", "other/c"] {
+        assert_eq!(worktree::at(&found, &tree(nothing)).unwrap(), None, "{nothing}");
+        assert!(!places.name(&tree(nothing)), "{nothing}");
+    }
+    assert!(places.name(&tree("trees/gone")), "git has it still");
+    repo.git(&["worktree", "prune"]);
+    worktree::add_detached(&found, &tree("trees/x"), &base).unwrap();
+    places.read(&found).unwrap();
+    assert!(!places.name(&tree("trees/gone")) && places.name(&tree("trees/x")), "read again");
+}
+
+#[test]
+fn what_was_not_moved_is_known_without_reading_it() {
+    let (env, repo, found, base) = setup();
+    let made = worktree::add(&found, &env.root().join("a"), "wt/a", &base).unwrap();
+    let next = oid(&repo.commit("next", "x"));
+    let now = Timestamp::now();
+    let ask = |later: i64| Tips::of(&found, now + SignedDuration::from_secs(later));
+    let later = ask(60);
+    let (tip, at) = later.marked_tip("wt/a").unwrap();
+    let (head, on) = later.marked_head(made.checkout().git_dir());
+    assert_eq!((tip.as_ref(), head.as_deref()), (Some(&base), Some("refs/heads/wt/a")));
+    assert!(later.is_there("wt/a", &at) && later.is_on(made.checkout().git_dir(), &on));
+    let (tip, just) = ask(-60).marked_tip("wt/a").unwrap();
+    assert!(tip == Some(base) && !later.is_there("wt/a", &just), "it could be written again unseen");
+    repo.git(&["update-ref", "refs/heads/wt/a", next.as_str()]);
+    repo.git(&["-C", &made.path().to_string_lossy(), "checkout", "-q", "--detach"]);
+    assert!(!later.is_there("wt/a", &at) && !later.is_on(made.checkout().git_dir(), &on));
+    let (_, at) = later.marked_tip("wt/a").unwrap();
+    repo.git(&["pack-refs", "--all"]);
+    assert!(!later.is_there("wt/a", &at), "it has no file any more");
+    let (tip, packed) = later.marked_tip("wt/a").unwrap();
+    assert!(tip == Some(next) && !later.is_there("wt/a", &packed));
+    assert_eq!(later.marked_tip("../../HEAD").unwrap().0, None);
 }
 
 #[test]

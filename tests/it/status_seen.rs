@@ -136,6 +136,30 @@ fn only_what_is_new_is_asked_of_git() {
     assert_eq!(third.iter().filter(|asked| *asked == "merge-tree").count(), 1, "{third:?}");
 }
 
+/// A workspace that `wt` has just made is like that for ever: its index is as old as its files.
+#[test]
+fn what_git_found_clean_is_asked_again_only_when_something_changed() {
+    let program = Program::new();
+    open(&program, "a");
+    settle(&program, "a");
+    let then = std::time::SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 1);
+    let age =
+        |path: &Path| fs::File::options().append(true).open(path).unwrap().file().set_modified(then).unwrap();
+    age(&program.repo.path().join(".git/worktrees/a/index"));
+    let (bin, log) = watched(&program);
+    let look = || asked(&program, &bin, &log, &["status"]).1.contains(&"status".to_owned());
+    assert!(look(), "nothing else can tell");
+    // What was written a moment ago could be written again unseen.
+    assert!((0..50).any(|_| !look()), "git is asked again and again");
+    assert!(!look());
+    let file = program.worktree("a").join("README.md");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.to_uppercase()).unwrap();
+    age(&file);
+    assert!(look(), "of the same size and time, and yet another");
+    assert_eq!(by_name(&program, &["status", "--json"])["a"]["dirty"], json!(true));
+}
+
 #[test]
 fn what_was_seen_is_told_again_without_looking() {
     let program = Program::new();

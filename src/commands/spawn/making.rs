@@ -36,7 +36,7 @@ pub(super) fn check(context: &mut Context, wishes: &[Wish], intent: Intent) -> R
     };
     let mut bases = Vec::with_capacity(wishes.len());
     let failed = {
-        let mut survey = survey(context)?;
+        let mut survey = Survey::of(context.repo(), context.settings());
         let mut check = |wish: &Wish| survey.require_place(&wish.spec).map(|base| bases.push(base));
         wishes.iter().find_map(|wish| Some((&wish.spec.name, check(wish).err()?)))
     };
@@ -62,16 +62,11 @@ pub(super) fn check(context: &mut Context, wishes: &[Wish], intent: Intent) -> R
         return Err(room::bounded(context, what(), open.len()));
     }
     let needed: Vec<Oid> = made_now(context, wishes, &open)?.into_iter().map(|n| bases[n].clone()).collect();
-    if let Err(error) = survey(context)?.require_disk(&needed) {
+    if let Err(error) = Survey::of(context.repo(), context.settings()).require_disk(&needed) {
         let refusal = CommandError::caused(what(), &error);
         return Err(room::on_full_disk(context, refusal, &error));
     }
     Ok(())
-}
-
-fn survey(context: &Context) -> Result<Survey<'_>, CommandError> {
-    Survey::of(context.repo(), context.settings())
-        .during(|| "git's worktrees cannot be read; nothing was made".to_owned())
 }
 
 /// Returns the wishes that get a workspace at once: those of persons, and of as many agents as slots are free.

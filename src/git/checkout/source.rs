@@ -150,6 +150,8 @@ fn candidates(repo: &Repo, commit: &Oid) -> Vec<Candidate> {
         owner: Owner::Main,
     });
     let entries = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
+    // A spare has such a name: of the others, there may be thousands, none is looked at.
+    let entries = entries.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"spare"));
     let mut spares: Vec<(bool, PathBuf)> = entries
         .filter_map(|entry| {
             let at = spare(&entry.path())?;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::memory::Memory;
+use super::memory::{Memory, Stamp};
 use super::plan::{Plan, Wanted};
 use super::rules::Rules;
 use super::{Checkout, Repo, Verdict};
@@ -181,7 +181,12 @@ impl Fleet {
                 Job::Begin(number) => (number, self.begin(number)),
                 Job::Part(looked, part) => (looked.number, self.part(&looked, &part)),
                 Job::Git(number) => {
-                    let dirty = status::is_dirty(&self.checkouts[number], self.patience).ok();
+                    let checkout = &self.checkouts[number];
+                    let index = Stamp::of_index(checkout.git_dir());
+                    let dirty = status::is_dirty(checkout, self.patience).ok();
+                    if let (Some(memory), Some(index), Some(false)) = (&self.memory, index, dirty) {
+                        memory.hear(checkout.git_dir(), index);
+                    }
                     (number, Step::Known(dirty))
                 }
             };

@@ -240,7 +240,7 @@ fn files(walk: &mut Walk<'_>, folder: &Folder, seen: Option<&[bool]>) -> Result<
             Is::Submodule => empty(walk.fd(), name)?,
             Is::File => match statat(walk.fd(), name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(about) => {
-                    if let Err(verdict) = compare(&about, plan.index.entry(item.entry), plan.written) {
+                    if let Err(verdict) = compare(&about, plan.index.entry(item.entry), plan) {
                         walk.differs(folder, name, Some(&about), verdict)?;
                     }
                 }
@@ -259,7 +259,7 @@ fn empty(above: BorrowedFd<'_>, name: &BStr) -> Result<(), Verdict> {
 }
 
 /// Compares a file with what the index recorded of it.
-fn compare(about: &Stat, entry: &Entry, written: (i64, i64)) -> Result<(), Verdict> {
+fn compare(about: &Stat, entry: &Entry, plan: &Plan) -> Result<(), Verdict> {
     let kind = FileType::from_raw_mode(about.st_mode);
     let as_recorded = match entry.mode {
         Recorded::SYMLINK => kind == FileType::Symlink,
@@ -296,10 +296,18 @@ fn compare(about: &Stat, entry: &Entry, written: (i64, i64)) -> Result<(), Verdi
     if same.iter().any(|(now, then)| now != then) {
         return Err(Verdict::AskGit);
     }
-    let fraction = i64::try_from(about.st_mtime_nsec).unwrap_or_default();
-    let step = if fraction == 0 || written.1 == 0 { WHOLE } else { STEP };
-    let age = (written.0 - about.st_mtime).saturating_mul(1_000_000_000).saturating_add(written.1 - fraction);
-    if age > step { Ok(()) } else { Err(Verdict::AskGit) }
+    let modified = (about.st_mtime, i64::try_from(about.st_mtime_nsec).unwrap_or_default());
+    let changed = (about.st_ctime, i64::try_from(about.st_ctime_nsec).unwrap_or_default());
+    // As old as the index itself, and yet read by git since: what was written later has other times.
+    let read = |at| is_before(modified, at) && is_before(changed, at);
+    let known = is_before(modified, plan.written) || plan.vouched.is_some_and(read);
+    if known { Ok(()) } else { Err(Verdict::AskGit) }
+}
+
+/// Tells whether one time, in seconds and nanoseconds, is so long before another that clocks do not matter.
+fn is_before(one: (i64, i64), other: (i64, i64)) -> bool {
+    let step = if one.1 == 0 || other.1 == 0 { WHOLE } else { STEP };
+    (other.0 - one.0).saturating_mul(1_000_000_000).saturating_add(other.1 - one.1) > step
 }
 
 fn is_plain(kind: FileType) -> bool {

@@ -25,7 +25,7 @@ use super::{Checkout, GitError, Repo};
 
 pub use fleet::{Answer, Answers, ask, ask_remembering, survey};
 pub use memory::Memory;
-pub(super) use memory::keeps_its_word;
+pub(super) use memory::{Stamp, keeps_its_word};
 pub(super) use rules::excludes_file;
 
 /// How long a question to git may take before the worktree counts as one that cannot be asked (a file system that hangs, a

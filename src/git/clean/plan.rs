@@ -34,6 +34,8 @@ pub(super) struct Plan {
     pub(super) index: State,
     /// When the index was written: seconds and nanoseconds.
     pub(super) written: (i64, i64),
+    /// When git found the worktree clean with this very index, if it is remembered.
+    pub(super) vouched: Option<(i64, i64)>,
     /// Every folder that should be there, each after the one that it is in.
     pub(super) folders: Vec<Folder>,
     pub(super) rules: Arc<Rules>,
@@ -136,8 +138,9 @@ impl Plan {
             staged?;
         }
         let written = (about.st_mtime, i64::try_from(about.st_mtime_nsec).unwrap_or_default());
+        let vouched = recall.as_ref().and_then(|recall| recall.vouched(&about));
         let (ignored, decided) = (Mutex::default(), AtomicBool::new(false));
-        Ok(Self { root, index, written, folders, rules, recall, survey, ignored, decided })
+        Ok(Self { root, index, written, vouched, folders, rules, recall, survey, ignored, decided })
     }
 
     /// Tells whether anything is known of what its folders were.

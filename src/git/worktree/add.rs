@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::{LinkedWorktree, list, unlock};
+use super::{LinkedWorktree, at, unlock};
 use crate::failpoint;
 use crate::git::command::Git;
 use crate::git::refs::{self, RefEdit};
+use crate::git::spare::write_over;
 use crate::git::{GitError, Repo, WorktreeTrouble, checkout};
 use crate::model::Oid;
 
@@ -101,11 +102,11 @@ fn begin_once(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktr
     let call =
         Git::on(repo, "worktree").args(["add", "--quiet", "--no-checkout", "--lock", "--reason", MAKING]);
     let call = match start {
-        Start::NewBranch(branch, base) => {
-            call.args(["--no-track", "-b", branch, "--"]).arg(path).arg(base.as_str())
+        // For a branch git would read, once more, what every other worktree is on.
+        Start::NewBranch(_, commit) | Start::Commit(commit) => {
+            call.args(["--detach", "--"]).arg(path).arg(commit.as_str())
         }
         Start::Branch(branch) => call.arg("--").arg(path).arg(branch),
-        Start::Commit(commit) => call.args(["--detach", "--"]).arg(path).arg(commit.as_str()),
     };
     call.run()?;
     let entry = entry_of(repo, path)?.ok_or_else(|| GitError::Worktree {
@@ -114,8 +115,22 @@ fn begin_once(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktr
     })?;
     let made = LinkedWorktree::open(repo, &entry, path)?;
     let whole = ["locked", "commondir"].iter().all(|file| made.checkout().git_dir().join(file).exists());
-    let taken = || GitError::Worktree { path: path.to_owned(), reason: WorktreeTrouble::NoEntry(entry) };
-    if whole { Ok(made) } else { Err(taken()) }
+    if !whole {
+        let reason = WorktreeTrouble::NoEntry(entry);
+        return Err(GitError::Worktree { path: path.to_owned(), reason });
+    }
+    if let Start::NewBranch(branch, base) = start {
+        branch_off(repo, &made, branch, base)?;
+    }
+    Ok(made)
+}
+
+/// Makes the branch and puts the worktree on it, which is at its commit already.
+fn branch_off(repo: &Repo, worktree: &LinkedWorktree, branch: &str, base: &Oid) -> Result<(), GitError> {
+    let full = format!("refs/heads/{branch}");
+    let (why, nothing) = (format!("branch: Created from {base}"), repo.hash().null().to_string());
+    Git::on(repo, "update-ref").args(["-m", &why, &full, base.as_str(), &nothing]).run()?;
+    write_over(&worktree.checkout().git_dir().join("HEAD"), &format!("ref: {full}\n"))
 }
 
 /// Fills a worktree that [`begin`] made, and unlocks it. What is to be done in between, a hook's run, is `then`; it gets the
@@ -180,7 +195,7 @@ fn real_parent(path: &Path) -> Result<PathBuf, GitError> {
 
 /// Returns the name of the entry whose folder is `path`.
 fn entry_of(repo: &Repo, path: &Path) -> Result<Option<String>, GitError> {
-    Ok(list(repo)?.into_iter().find(|entry| entry.path == path).and_then(|entry| entry.entry))
+    Ok(at(repo, path)?.and_then(|entry| entry.entry))
 }
 
 #[cfg(test)]

@@ -135,9 +135,9 @@ fn give_up(site: &Site, spare: &Spare, creation: &Creation) {
             drop(fs::rename(folder, free_place(&trash, &format!("{SPARE}{}", id()))));
         }
     }
-    for entry in worktree::list(repo).unwrap_or_default() {
-        let ours = entry.path == creation.path || entry.path == spare.worktree.path();
-        if let Some(name) = entry.entry.filter(|_| ours)
+    for path in [&creation.path, spare.worktree.path()] {
+        if let Ok(Some(entry)) = worktree::at(repo, path)
+            && let Some(name) = entry.entry
             && let Ok(half) = LinkedWorktree::open(repo, &name, &entry.path)
         {
             drop(spare::forget(&half));
