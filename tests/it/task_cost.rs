@@ -3,8 +3,10 @@
 use fs_err as fs;
 
 use wt::model::Holder;
-use wt::store::Lock;
+use wt::model::event::Event;
+use wt::store::exit::{ExitRecord, ExitSlot, load};
 use wt::store::lock::DEADLINE;
+use wt::store::{Layout, Lock};
 
 use crate::program::{Program, ran};
 
@@ -43,4 +45,19 @@ fn a_lock_is_signed_over_the_old_text_and_reads_as_the_new_one() {
     assert_eq!(holder.command, "short");
     assert_eq!(Lock::holder(&path).unwrap().command, "short");
     drop(short);
+}
+
+#[test]
+fn the_record_of_an_end_keeps_its_bytes_from_attempt_to_attempt_and_not_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::below(folder.path());
+    let task = layout.task(&"a@1".parse().unwrap());
+    fs::create_dir_all(task.root()).unwrap();
+    for attempt in 1..=2 {
+        let mut slot = ExitSlot::allocate(&task).unwrap();
+        assert_eq!(fs::metadata(task.exit()).unwrap().len(), 4096);
+        assert_eq!(load(&task, attempt - 1), None, "what an earlier attempt wrote is gone");
+        slot.fill(&ExitRecord { attempt, event: Event::Stopped }).unwrap();
+        assert!(load(&task, attempt).is_some());
+    }
 }
