@@ -388,6 +388,9 @@ impl Context {
 
     /// Returns the hooks that git's configuration names, as they are now.
     pub fn hooks(&self) -> Result<Result<Found, HooksPath>, CommandError> {
+        if self.repo.hooks_path().is_none() {
+            return Ok(Err(HooksPath::NotSet));
+        }
         let home = self.home.as_deref();
         let tip = home.and_then(|home| self.repo.branch_tip(home).transpose()).transpose();
         let found = tip.and_then(|tip| hooks::find(&self.repo, tip.as_ref()));

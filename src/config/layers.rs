@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 use fs_err as fs;
 use serde::Deserialize as _;
+use toml::de::{DeTable, Deserializer};
 use toml::{Table, Value};
 
 use super::file::File;
@@ -125,7 +126,9 @@ pub fn load(layers: &Layers) -> Result<Loaded, ConfigError> {
     let mut warnings = Vec::new();
     let mut merged = Table::new();
     for (name, text) in layers.built_in {
-        merge(&mut merged, layer(name, text, &mut warnings)?);
+        // Its types are checked with the others below. That no key of it is unknown or out of range is a test's matter, not
+        // that of every command.
+        merge(&mut merged, toml::from_str(text).map_err(|error| syntax(name, text, &error))?);
     }
     if let Some(path) = layers.user {
         let name = path.display().to_string();
@@ -177,19 +180,11 @@ pub(super) fn text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, ConfigErr
 
 /// Returns the checked table of one file.
 pub(super) fn layer(file: &str, text: &str, warnings: &mut Vec<Warning>) -> Result<Table, ConfigError> {
-    let syntax = |error: &toml::de::Error| {
-        let at = error.span().map_or(0, |span| span.start).min(text.len());
-        let before = String::from_utf8_lossy(&text.as_bytes()[..at]);
-        ConfigError::Syntax {
-            file: file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
-            message: one_line(error.message(), 200),
-        }
-    };
-    let document = toml::Deserializer::parse(text).map_err(|error| syntax(&error))?;
+    let syntax = |error: &toml::de::Error| syntax(file, text, error);
+    let document = DeTable::parse(text).map_err(|error| syntax(&error))?;
     let mut unknown = Vec::new();
-    let typed: File = serde_ignored::deserialize(document, |path| unknown.push(path.to_string()))
+    let checked = Deserializer::from(document.clone());
+    let typed: File = serde_ignored::deserialize(checked, |path| unknown.push(path.to_string()))
         .map_err(|error| syntax(&error))?;
     typed.check().map_err(|wrong| ConfigError::Range {
         file: file.to_owned(),
@@ -202,7 +197,19 @@ pub(super) fn layer(file: &str, text: &str, warnings: &mut Vec<Warning>) -> Resu
         let key = path.split('.').filter(|part| *part != "?").collect::<Vec<_>>().join(".");
         warnings.push(Warning { file: file.to_owned(), nearest: nearest_key(&key), key });
     }
-    toml::from_str(text).map_err(|error| syntax(&error))
+    Table::deserialize(Deserializer::from(document)).map_err(|error| syntax(&error))
+}
+
+/// Returns what is wrong with the text of a file, and where.
+fn syntax(file: &str, text: &str, error: &toml::de::Error) -> ConfigError {
+    let at = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = String::from_utf8_lossy(&text.as_bytes()[..at]);
+    ConfigError::Syntax {
+        file: file.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: before.rsplit('\n').next().unwrap_or_default().chars().count() + 1,
+        message: one_line(error.message(), 200),
+    }
 }
 
 /// Lays `over` on `under`: tables key by key, everything else replaced.

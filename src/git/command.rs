@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::worktree::Checkout;
@@ -194,7 +195,7 @@ impl Git {
         let argv = self.shown();
         let (full, env) = (self.line_of_arguments(), self.environment(OWN));
         // The whole environment in one piece: of several settings of one variable, duct lets the first win.
-        let mut command = duct::cmd("git", full).dir(&self.cwd).full_env(env);
+        let mut command = duct::cmd(program(), full).dir(&self.cwd).full_env(env);
         command = match self.stdin {
             Some(bytes) => command.stdin_bytes(bytes),
             None => command.stdin_null(),
@@ -228,7 +229,7 @@ impl Git {
     /// Runs the call in another folder for a person at the terminal, and returns whether it ended well. What it prints goes
     /// to standard error, where narration belongs.
     pub(super) fn on_terminal(self, cwd: &Path) -> Result<bool, GitError> {
-        let command = duct::cmd("git", self.line_of_arguments()).dir(cwd).full_env(self.environment(&[]));
+        let command = duct::cmd(program(), self.line_of_arguments()).dir(cwd).full_env(self.environment(&[]));
         let ended = command.stdout_to_stderr().unchecked().run().map_err(|cause| not_started(cause, cwd))?;
         Ok(ended.status.success())
     }
@@ -297,6 +298,13 @@ impl Git {
     pub(super) fn run(self) -> Result<(), GitError> {
         self.output().map(drop)
     }
+}
+
+/// Returns the git program by its full name, looked for once: a child whose program is still to be searched for, in an
+/// environment that is not ours, cannot be started without a copy of this whole process.
+fn program() -> &'static OsStr {
+    static PROGRAM: OnceLock<OsString> = OnceLock::new();
+    PROGRAM.get_or_init(|| which::which_global("git").map_or_else(|_| "git".into(), PathBuf::into_os_string))
 }
 
 /// Waits for a call that is killed at the limit; returns whether it ended by itself.

@@ -180,6 +180,26 @@ impl Repo {
         }
     }
 
+    /// Returns the same for several paths, with the commit and its tree read once.
+    pub fn blobs_at<const N: usize>(
+        &self,
+        commit: &Oid,
+        paths: [&str; N],
+    ) -> Result<[Option<Vec<u8>>; N], GitError> {
+        let local = self.local();
+        let tree = local.find_commit(id(commit)?).and_then(|commit| commit.tree());
+        let tree = tree.map_err(|e| GitError::unreadable(format!("commit {}", commit.short()), e))?;
+        let mut found = [const { None }; N];
+        for (found, path) in found.iter_mut().zip(paths) {
+            let entry = tree.lookup_entry_by_path(path);
+            let entry = entry.map_err(|e| GitError::unreadable(format!("{}:{path}", commit.short()), e))?;
+            if let Some(entry) = entry.filter(|entry| entry.mode().is_blob_or_symlink()) {
+                *found = Some(self.bytes_of(entry.object_id())?);
+            }
+        }
+        Ok(found)
+    }
+
     /// Returns the id of what stands at `path` in a commit: a file, a folder, the commit of a submodule.
     pub fn object_at(&self, commit: &Oid, path: &str) -> Result<Option<Oid>, GitError> {
         Ok(self.entry_at(commit, path)?.map(|(_, found)| oid(found)))

@@ -84,6 +84,14 @@ impl Checkout {
             Git::at(self, "rev-parse").args(["--verify", "--quiet", "HEAD^{commit}"]).polling().finish()?;
         Ok(Oid::parse(&String::from_utf8_lossy(&ended.stdout)))
     }
+
+    /// Returns the same, without a process where it is on a branch.
+    pub fn tip(&self, repo: &Repo) -> Result<Option<Oid>, GitError> {
+        match self.branch()? {
+            Some(branch) => repo.branch_tip(&branch),
+            None => self.head(),
+        }
+    }
 }
 
 /// A worktree that is not the main checkout: what may be removed.

@@ -17,10 +17,11 @@ use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
 use tokio::time::Instant;
 
+use super::footprint::{self, SOON};
 use super::guard::{Duty, ROLE, Report};
 use super::spawn::{Becomes, before_exec};
 use super::tree::{self, Orphans};
-use super::{footprint, launch, sweep};
+use super::{launch, sweep};
 use crate::model::verdict::Exit;
 
 /// How much output one read takes.
@@ -110,6 +111,7 @@ async fn drive(spawn: &Spawn<'_>, sink: &mut dyn Sink, stop: impl Future<Output 
     let (mut out_open, mut err_open, mut stopping) = (true, true, false);
     let mut end: Option<End> = None;
     let mut last_words: Option<Instant> = None;
+    let mut long: Option<Instant> = None;
     while end.is_none() || out_open || err_open {
         let wake = match sink.watch(Instant::now()) {
             Watch::Stop if !stopping => {
@@ -121,11 +123,13 @@ async fn drive(spawn: &Spawn<'_>, sink: &mut dyn Sink, stop: impl Future<Output 
             Watch::Stop => None,
             Watch::Until(at) => at,
         };
-        let wake = last_words.or(wake);
+        let wake = last_words.or_else(|| wake.into_iter().chain(long).min());
         tokio::select! {
             report = heard.next_line(), if end.is_none() => {
                 end = heed(report, &mut guard)?;
                 last_words = end.as_ref().map(|_| Instant::now() + LAST_WORDS);
+                // The preparation is over.
+                long = end.is_none().then(|| Instant::now() + SOON);
             }
             n = stdout.read(&mut out), if out_open => match n {
                 Ok(n) if n > 0 => sink.stdout(&out[..n]),
@@ -143,6 +147,9 @@ async fn drive(spawn: &Spawn<'_>, sink: &mut dyn Sink, stop: impl Future<Output 
                 if last_words.is_some_and(|at| at <= Instant::now()) {
                     break;
                 }
+                if long.take_if(|at| *at <= Instant::now()).is_some() {
+                    footprint::drop_code_pages();
+                }
             }
         }
     }
@@ -155,11 +162,7 @@ async fn drive(spawn: &Spawn<'_>, sink: &mut dyn Sink, stop: impl Future<Output 
 fn heed(line: io::Result<Option<String>>, guard: &mut std::process::Child) -> io::Result<Option<End>> {
     let line = line.ok().flatten();
     match line.as_deref().map(serde_json::from_str::<Report>) {
-        Some(Ok(Report::Started { .. })) => {
-            // The preparation is over, a long wait begins.
-            footprint::drop_code_pages();
-            Ok(None)
-        }
+        Some(Ok(Report::Started { .. })) => Ok(None),
         Some(Ok(Report::Failed { error })) => {
             Ok(Some(End { exit: Exit::NotStarted, swept: 0, error: Some(error) }))
         }

@@ -5,9 +5,13 @@
 //! and charged to them; dropping those costs nothing but a fault for each that is used again.
 
 use std::ffi::c_void;
+use std::time::Duration;
 
 use fs_err as fs;
 use rustix::mm::{Advice, madvise};
+
+/// Who has waited that long gives them back: an agent that ends sooner costs nobody memory, and its end needs the pages again.
+pub const SOON: Duration = Duration::from_secs(1);
 
 /// Drops the pages of code and constants of this program and its libraries; best effort.
 pub fn drop_code_pages() {

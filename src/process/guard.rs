@@ -22,6 +22,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use serde::{Deserialize, Serialize};
 
+use super::footprint::{self, SOON};
 use super::spawn::{Becomes, before_exec};
 use super::tree::{self, Orphans};
 use crate::model::verdict::Exit;
@@ -95,7 +96,6 @@ pub fn run(arguments: &[String]) -> io::Result<()> {
     // An owner that is already gone is noticed by the first wait.
     drop(tell(&mut owner, &Report::Started { pid: agent.id() }));
 
-    super::footprint::drop_code_pages();
     let (exit, owner_died) = watch(&duty, &mut agent, &mut owner)?;
     let patience = if owner_died { Duration::ZERO } else { Duration::from_millis(duty.leak_ms) };
     let swept = if tree::wait_for_all(patience) { 0 } else { tree::end_all() };
@@ -125,8 +125,9 @@ fn watch(duty: &Duty, agent: &mut Child, owner: &mut UnixStream) -> io::Result<(
     let signal = Signal::from_named_raw(duty.signal).unwrap_or(Signal::TERM);
     let mut deadline: Option<Instant> = None;
     let mut owner_died = false;
+    let mut long = Some(Instant::now() + SOON);
     loop {
-        match wait(&pin, owner, owner_died, deadline)? {
+        match wait(&pin, owner, owner_died, deadline.or(long))? {
             // Not reaped yet: the group's number is still the agent's.
             Wake::AgentEnded => {
                 let _ = kill_process_group(pid, Signal::KILL);
@@ -141,6 +142,10 @@ fn watch(duty: &Duty, agent: &mut Child, owner: &mut UnixStream) -> io::Result<(
                 deadline = Some(Instant::now() + Duration::from_millis(duty.grace_ms));
             }
             Wake::Order => {}
+            Wake::Deadline if deadline.is_none() => {
+                long = None;
+                footprint::drop_code_pages();
+            }
             Wake::Deadline => {
                 let _ = kill_process_group(pid, Signal::KILL);
                 deadline = None;

@@ -36,7 +36,13 @@ impl ExitSlot {
     /// Allocates the record of a task; what an earlier attempt wrote is gone.
     pub fn allocate(folder: &TaskFolder) -> io::Result<Self> {
         let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(folder.exit())?;
+        let mut file = options.write(true).create(true).truncate(false).mode(0o600).open(folder.exit())?;
+        if file.metadata()?.len() == SIZE as u64 {
+            // Its bytes are there, whatever the disk has left by now.
+            file.write_all(&[b' '; SIZE])?;
+            return Ok(Self { file });
+        }
+        file.set_len(0)?;
         if fallocate(&file, FallocateFlags::empty(), 0, SIZE as u64).is_err() {
             // Not every file system allocates ahead; writing the bytes comes close.
             file.write_all(&[b' '; SIZE])?;

@@ -5,8 +5,9 @@
 //! A lock can be handed to another process by passing its descriptor; it is free when the last holder of that open file
 //! description is gone. Lock files are never deleted.
 
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -153,9 +154,13 @@ impl Lock {
     pub fn write(&self, holder: &Holder) {
         let Ok(mut text) = serde_json::to_vec(holder) else { return };
         text.push(b'\n');
-        let mut file = self.file.file();
-        if file.set_len(0).is_ok() && file.rewind().is_ok() {
-            drop(file.write_all(&text));
+        let file = self.file.file();
+        // Over what stands there, and never emptied: a file that is emptied and written again is sent to the disk at once by
+        // some file systems, which a lock is not worth.
+        let before = file.metadata().map_or(u64::MAX, |about| about.len());
+        let length = text.len() as u64;
+        if file.write_all_at(&text, 0).is_ok() && before > length {
+            drop(file.set_len(length));
         }
     }
 

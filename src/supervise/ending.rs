@@ -73,7 +73,7 @@ impl Attempt<'_> {
                 };
                 let (class, next, reason) = recovery::follow(self.task, &called.verdict, signs, &work, now);
                 let by = self.cap.ended(&called, &used.usage);
-                let (next, reason) = bounded(judgement, by, (next, reason), governor::tomorrow(self.site));
+                let (next, reason) = bounded(judgement, by, (next, reason), || governor::tomorrow(self.site));
                 let reason = reason + &aside(&called);
                 (ended(called.exit, class, reason, used, called.swept, &next), next)
             }
@@ -91,7 +91,7 @@ impl Attempt<'_> {
             Err(error) => {
                 let verdict = Verdict::new(class_of(&error), chain(&error));
                 let after = after_attempt(self.task, &verdict, &Work::NotJudged, now);
-                let tomorrow = governor::tomorrow(self.site);
+                let tomorrow = || governor::tomorrow(self.site);
                 let (next, reason) = bounded(judgement, EndedBy::Itself, after, tomorrow);
                 (ended(Exit::NotStarted, verdict.class, reason, Used::default(), 0, &next), next)
             }

@@ -92,11 +92,12 @@ pub enum EndedBy {
 }
 
 /// Returns what follows an attempt once budgets are looked at: what is finished stays finished, what would go on does not.
+/// `tomorrow` is asked only where it matters: the machine's time zone is looked for among all that it knows.
 pub fn bounded(
     judgement: &Judgement,
     by: EndedBy,
     (next, told): (Next, String),
-    tomorrow: Timestamp,
+    tomorrow: impl FnOnce() -> Timestamp,
 ) -> (Next, String) {
     let with = |reason: &str| match by {
         EndedBy::Budget => reason.to_owned(),
@@ -109,10 +110,10 @@ pub fn bounded(
         }
         (Judgement::DaySpent { reason }, Next::Wait { counted, .. }) => {
             let counted = *counted && by == EndedBy::Itself;
-            (until(tomorrow, counted), with(reason))
+            (until(tomorrow(), counted), with(reason))
         }
         (Judgement::DaySpent { reason }, Next::Failed | Next::Dead) if by == EndedBy::Budget => {
-            (until(tomorrow, false), with(reason))
+            (until(tomorrow(), false), with(reason))
         }
         _ => (next, told),
     }
@@ -236,7 +237,7 @@ mod tests {
         let own = Judgement::Spent { reason: "budget used up".to_owned() };
         let day = Judgement::DaySpent { reason: "day".to_owned() };
         let after =
-            |judgement: &Judgement, by, next| bounded(judgement, by, (next, "why".to_owned()), midnight);
+            |judgement: &Judgement, by, next| bounded(judgement, by, (next, "why".to_owned()), || midnight);
         let done = Next::Done { head: Oid::parse(&"a".repeat(40)).unwrap(), skipped: false };
 
         assert_eq!(after(&own, EndedBy::Itself, done.clone()), (done.clone(), "why".to_owned()));

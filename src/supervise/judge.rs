@@ -117,7 +117,7 @@ pub fn ground(
         }
     }
     let tip = site.repo.branch_tip(&workspace.branch)?;
-    let head = checkout.head()?;
+    let head = checkout.tip(site.repo)?;
     let Some(head) = head.filter(|head| Some(head) == tip.as_ref()) else {
         return unfinished(format!("the workspace is no longer on its branch `{}`", workspace.branch));
     };

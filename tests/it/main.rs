@@ -66,6 +66,7 @@ mod status_clean;
 mod status_seen;
 mod status_survey;
 mod submodules;
+mod task_cost;
 mod tidy_cost;
 mod tidy_doctor;
 mod tidy_gc;

@@ -70,16 +70,12 @@ impl Committed {
                 resolver_template: None,
             });
         };
-        let blob =
-            |path: &str| repo.blob_at(&tip, path).during(|| format!("`{path}` on the target cannot be read"));
-        let template = |name: &str| blob(&format!(".wt/templates/{name}"));
-        Ok(Self {
-            file: blob(FILE)?,
-            template: template(INSTRUCTIONS)?,
-            iteration: template(ITERATION)?,
-            resolver_template: template(land::resolve::TEMPLATE_NAME)?,
-            tip: Some(tip.clone()),
-        })
+        let [template, iteration, resolver] = [INSTRUCTIONS, ITERATION, land::resolve::TEMPLATE_NAME]
+            .map(|name| format!(".wt/templates/{name}"));
+        let [file, template, iteration, resolver_template] = repo
+            .blobs_at(&tip, [FILE, &template, &iteration, &resolver])
+            .during(|| "the configuration on the target cannot be read".to_owned())?;
+        Ok(Self { tip: Some(tip), file, template, iteration, resolver_template })
     }
 
     /// Returns the settings of all layers; `target`: the branch that this was read from.

@@ -21,6 +21,20 @@ fn with_environment(pairs: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     load(&Layers { built_in: &BUILT_IN, environment: &environment, ..Layers::default() })
 }
 
+#[test]
+fn nothing_is_wrong_with_a_built_in_text_that_commands_do_not_look_for() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/templates/agents");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let (path, mut warnings) = (entry.unwrap().path(), Vec::new());
+        let text = fs::read_to_string(&path).unwrap();
+        layer(&path.display().to_string(), &text, &mut warnings).unwrap();
+        assert_eq!(warnings, [], "{}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}
+
 /// Every key of the contract, once.
 const FULL: &str = r#"
 target = "trunk"

@@ -136,8 +136,8 @@ fn branch_off(repo: &Repo, worktree: &LinkedWorktree, branch: &str, base: &Oid) 
 /// Fills a worktree that [`begin`] made, and unlocks it. What is to be done in between, a hook's run, is `then`; it gets the
 /// commit that the worktree is at.
 pub fn complete(repo: &Repo, worktree: &LinkedWorktree, then: impl FnOnce(&Oid)) -> Result<(), GitError> {
-    let commit =
-        worktree.checkout().head()?.ok_or_else(|| GitError::NoSuchRevision { rev: "HEAD".to_owned() })?;
+    let commit = worktree.checkout().tip(repo)?;
+    let commit = commit.ok_or_else(|| GitError::NoSuchRevision { rev: "HEAD".to_owned() })?;
     checkout::fill(repo, worktree, &commit)?;
     failpoint::hit("spawn.after_files");
     then(&commit);
