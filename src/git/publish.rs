@@ -56,7 +56,7 @@ pub fn step_back(
     let full = format!("refs/heads/{branch}");
     refs::apply(repo, &[RefEdit::swap(&full, from.clone(), to.clone())])?;
     failpoint::hit("undo.after_ref");
-    follow_back(repo, checkout, from, to).inspect_err(|_| {
+    follow_back(checkout, from, to).inspect_err(|_| {
         // Nothing of the files was touched. Where this fails too, the branch has moved on already.
         drop(refs::apply(repo, &[RefEdit::swap(full, to.clone(), from.clone())]));
     })
@@ -64,22 +64,22 @@ pub fn step_back(
 
 /// Brings files and index of a worktree whose branch went back from `from` to `to` after it; files that are there already
 /// stay as they are. [`GitError::Overlap`]: files are in the way; nothing was changed.
-pub fn follow_back(repo: &Repo, checkout: &Checkout, from: &Oid, to: &Oid) -> Result<(), GitError> {
-    // A file that was written again as it was looks changed by its times, which `read-tree` goes by. What does differ makes
-    // this end with an error, and is judged below.
+pub fn follow_back(checkout: &Checkout, from: &Oid, to: &Oid) -> Result<(), GitError> {
+    // A file that was written again as it was looks changed by its times, which `read-tree` goes by. That something does differ
+    // is for `read-tree` to say.
     Git::at(checkout, "update-index").args(["-q", "--refresh"]).finish()?;
     let call = Git::at(checkout, "read-tree").args(["-m", "-u", from.as_str(), to.as_str()]);
     let ended = call.apart().finish()?;
     if ended.code == Some(0) {
         return Ok(());
     }
-    let mut paths = Vec::new();
-    for line in ended.stderr.lines() {
-        // The branch is at `to` by now, so everything between the two would look changed to `status`: git names one.
-        let named =
-            line.strip_prefix("error: Entry '").or(line.strip_prefix("error: Untracked working tree file '"));
-        paths.extend(named.and_then(|rest| rest.split_once("' ")).map(|(path, _)| path.to_owned()));
-    }
+    // The branch is at `to` by now, so that all between the two would look changed to `status`; git names one.
+    let named = |line: &str| {
+        let of = ["Entry '", "Untracked working tree file '", "Updating '"];
+        let rest = of.iter().find_map(|head| line.strip_prefix("error: ")?.strip_prefix(head))?;
+        rest.split_once("' ").map(|(path, _)| path.to_owned())
+    };
+    let paths: Vec<String> = ended.stderr.lines().filter_map(named).collect();
     if paths.is_empty() { Err(ended.into()) } else { Err(GitError::Overlap { paths }) }
 }
 

@@ -269,7 +269,7 @@ fn finish_undoing(repo: &Repo, undoing: &Undoing) -> Result<(), LandError> {
         return Ok(());
     }
     let Ok(Way::Checkout(checkout)) = Way::to(repo, target) else { return Ok(()) };
-    match follow_back(repo, &checkout, from, to) {
+    match follow_back(&checkout, from, to) {
         // Somebody has changed these files since: git shows both, and nothing is lost.
         Ok(()) | Err(GitError::Overlap { .. }) => Ok(()),
         Err(cause) => Err(cause.into()),
