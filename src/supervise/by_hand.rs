@@ -214,7 +214,9 @@ fn resume_together(
 ) -> Result<BTreeSet<TaskId>, ByHandError> {
     let lock = |id: &TaskId| Some((id.clone(), Lock::try_take(&site.layout.task(id).lock()).ok()??));
     let locks: Vec<(TaskId, Lock)> = ids.iter().filter_map(lock).collect();
-    locks.iter().for_each(|(id, _)| order::forget(&site.layout.task(id)));
+    for (id, _) in &locks {
+        order::forget(&site.layout.task(id));
+    }
     journal.transact(site.clock.now(), |roster| {
         let tasks = locks.iter().filter_map(|(id, _)| roster.get(id));
         let fit = tasks.filter(|task| {
