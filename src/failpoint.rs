@@ -25,6 +25,7 @@ pub const POINTS: &[&str] = &[
     "runner.before_started",
     "runner.after_started",
     "runner.before_ended",
+    "stop.waiting_stopped",
     "land.after_started",
     "land.after_replay",
     "land.after_intent",

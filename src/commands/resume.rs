@@ -1,5 +1,7 @@
 //! `wt resume`.
 
+use std::collections::BTreeMap;
+
 use clap::Args as ClapArgs;
 use clap_complete::engine::ArgValueCandidates;
 use jiff::Timestamp;
@@ -15,8 +17,9 @@ use crate::model::view::verbs::{ResumeView, ResumedView};
 use crate::model::{Clock as _, Settings, State, Task, TaskId};
 use crate::process::launch;
 use crate::store::Lock;
+use crate::supervise::by_hand::{self, ByHandError};
+use crate::supervise::pass;
 use crate::supervise::resuming::{self, How, Step};
-use crate::supervise::{by_hand, pass};
 use crate::ui::{self, message};
 
 /// Go on with every task that was alive before a reboot, a crash or `wt stop --all`.
@@ -50,13 +53,11 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let plan = if args.names.is_empty() { unnamed(&mut context)? } else { named(&mut context, &args.names)? };
     let mut failures = Vec::new();
     let mut tasks = Vec::with_capacity(plan.len());
+    let mut refusals =
+        if args.dry_run { BTreeMap::new() } else { take_up(&mut context, &plan, &args.names)? };
     for (id, Step { was, how, not_before }) in plan {
         let name = id.name.to_string();
-        let refusal = if how.takes_up() && !args.dry_run {
-            take_up(&mut context, &name, &args.names).err()
-        } else {
-            None
-        };
+        let refusal = refusals.remove(&id);
         let error = refusal.as_ref().map(|refusal| refusal.message.clone());
         let until = if let How::Waits(until) = how { Some(until) } else { not_before };
         let view = ResumedView { name, was, how: how.word(), until, error };
@@ -119,14 +120,30 @@ fn named(context: &mut Context, names: &[String]) -> Result<Vec<(TaskId, Step)>,
     Ok(plan.into_iter().map(|(task, step)| (task.id, step)).collect())
 }
 
-/// Queues a task again: as a person would who named it, or with all others.
-fn take_up(context: &mut Context, name: &str, named: &[String]) -> Result<(), CommandError> {
+/// Queues those again that are to be: as a person would who named them, or all together. Returns the refusals.
+fn take_up(
+    context: &mut Context,
+    plan: &[(TaskId, Step)],
+    named: &[String],
+) -> Result<BTreeMap<TaskId, CommandError>, CommandError> {
+    let ids: Vec<TaskId> =
+        plan.iter().filter(|(_, step)| step.how.takes_up()).map(|(id, _)| id.clone()).collect();
     if !named.is_empty() {
-        return retry(context, name, &BudgetArgs::default()).map(drop);
+        let again = |id: TaskId| {
+            let refusal = retry(context, id.name.as_str(), &BudgetArgs::default()).err()?;
+            Some((id, refusal))
+        };
+        return Ok(ids.into_iter().filter_map(again).collect());
     }
-    let task = context.task(name)?;
     let (site, journal) = context.parts();
-    by_hand::resume(&site, journal, &task.id).map_err(|error| refused(&task, &error))
+    let outcomes = by_hand::resume_several(&site, journal, &ids);
+    let roster = context.roster()?;
+    let told = |(id, outcome): (TaskId, Result<(), ByHandError>)| {
+        let error = outcome.err()?;
+        let refusal = roster.get(&id).map(|task| refused(task, &error));
+        Some((id, refusal.unwrap_or_else(|| CommandError::refused(error.to_string()))))
+    };
+    Ok(ids.into_iter().zip(outcomes).filter_map(told).collect())
 }
 
 /// Returns whether the agent of a task can take up a session.

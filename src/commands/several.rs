@@ -20,9 +20,19 @@ pub fn each<N: AsRef<str>>(
     json: bool,
     mut act: impl FnMut(&mut Context, &str) -> Result<(String, String), CommandError>,
 ) -> Result<u8, CommandError> {
+    let outcomes = names.into_iter().map(|name| (name.as_ref().to_owned(), act(context, name.as_ref())));
+    let outcomes = outcomes.collect();
+    all(context, outcomes, json)
+}
+
+/// What came of one task: the word of its state and what else people should know.
+pub type Outcome = (String, Result<(String, String), CommandError>);
+
+/// The same where it is done already, and this came of it.
+pub fn all(context: &mut Context, outcomes: Vec<Outcome>, json: bool) -> Result<u8, CommandError> {
     let mut several = Several::default();
-    for name in names {
-        several.take(name.as_ref(), act(context, name.as_ref()));
+    for (name, outcome) in outcomes {
+        several.take(&name, outcome);
     }
     context.pass();
     several.finish(json)

@@ -15,6 +15,7 @@ use super::context::{Context, Global};
 use super::{foresee, question};
 use crate::error::{self, CommandError, During as _};
 use crate::git::clean::{Memory, PATIENCE};
+use crate::model::event::WaitReason;
 use crate::model::view::{SCHEMA, SlotsView, StatusView, TaskView, TodayView};
 use crate::model::{Clock as _, Roster, State, Task};
 use crate::observe::look::{Known, Look, forget_ended, recall};
@@ -25,17 +26,21 @@ use crate::store::clashes::Clashes;
 use crate::store::remembered::{Remembered, Seen};
 use crate::supervise::{governor, pass};
 use crate::ui;
-use crate::ui::status::{Columns, Growing};
+use crate::ui::status::{Columns, Growing, Unlisted};
 
 /// How long an ended task is listed, in seconds.
 const RECENT: i64 = 24 * 3600;
+
+/// How many rows a table has at most of tasks that only wait for their turn, and of those that ended.
+const ROWS: usize = 100;
 
 /// How long ago dirty workspaces of people must have been compared to be compared again, in seconds.
 const BY_HAND: i64 = 60;
 
 /// Show who works, who waits and who is done.
 ///
-/// Lists live tasks and those that ended within a day; with names, everything known of each. Changes: commits ahead (↑) of and
+/// Lists live tasks and those that ended within a day, of a long queue the next 100 and of what ended the last 100; with names,
+/// everything known of each. Changes: commits ahead (↑) of and
 /// behind (↓) the target, lines, `*` for uncommitted work, `!` if the commits would conflict with the target as it is now
 /// (uncommitted work is not in that), `!2` if the work of 2 other live tasks, uncommitted or not, does not merge with its own as
 /// far as is known by now (`wt status NAME` says whose and where), `~` before what is remembered and not seen now.
@@ -97,8 +102,10 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
     } else {
         context.roster()?.clone()
     };
-    let tasks: Vec<&Task> =
+    let mut tasks: Vec<&Task> =
         if named.is_empty() { listed(&roster, args.all, now) } else { named.iter().collect() };
+    let table = !args.json && args.names.is_empty();
+    let unlisted = if table && !args.all { curtail(&mut tasks) } else { Unlisted::default() };
     let mut remembered = Remembered::load(context.layout());
     let folders = (!args.cached).then(|| Arc::new(Memory::load(&context.layout().folders(), now)));
     let mut seeing = if let Some(folders) = &folders {
@@ -111,7 +118,6 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
     let mut status = around(context, &roster, now);
     let layout = context.layout().clone();
     let clashes = Clashes::load(&layout);
-    let table = !args.json && args.names.is_empty();
     let vital = Vital {
         memory: (!table && !args.cached).then(|| memory::by_token(&tokens(&tasks))),
         stall: context.settings().limits.stall,
@@ -122,10 +128,12 @@ fn show(context: &mut Context, args: &Args) -> Result<(), CommandError> {
             tasks.iter().enumerate().map(|(n, task)| early(view(task, &seeing.so_far(n)), args)).collect();
         let columns = Columns::of(early.iter().map(|(task, growing)| (task, *growing)));
         ui::answer(&columns.head());
-        for (n, task) in tasks.iter().enumerate() {
-            ui::answer(&columns.row(&view(task, &seeing.wait(n))));
+        for (n, (task, (early, _))) in tasks.iter().zip(early).enumerate() {
+            // Of one without a workspace nothing more is known by now.
+            let row = if task.workspace.is_none() { early } else { view(task, &seeing.wait(n)) };
+            ui::answer(&columns.row(&row));
         }
-        ui::answer(&ui::status::foot(&status));
+        ui::answer(&ui::status::foot(&status, unlisted));
     } else {
         status.tasks = tasks.iter().enumerate().map(|(n, task)| view(task, &seeing.wait(n))).collect();
         if args.json {
@@ -242,6 +250,33 @@ fn listed(roster: &Roster, all: bool, now: Timestamp) -> Vec<&Task> {
     tasks
 }
 
+/// Leaves out of a table what is too much of the same: of those that wait for their turn all but the next ones, of those that
+/// ended all but the last ones. Returns how many are left out.
+fn curtail(tasks: &mut Vec<&Task>) -> Unlisted {
+    let waits = |task: &Task| match &task.state {
+        State::Queued => true,
+        State::Waiting { reason, .. } => *reason != WaitReason::Parked,
+        _ => false,
+    };
+    let mut queued = 0;
+    tasks.retain(|task| {
+        queued += usize::from(waits(task));
+        !waits(task) || queued <= ROWS
+    });
+    let mut ended: Vec<_> =
+        tasks.iter().filter(|task| task.state.ended()).map(|task| task.ended_at).collect();
+    ended.sort();
+    let mut more = ended.len().saturating_sub(ROWS);
+    let unlisted = Unlisted { queued: queued.saturating_sub(ROWS), ended: more };
+    let first = more.checked_sub(1).map(|n| ended[n]);
+    tasks.retain(|task| {
+        let goes = more > 0 && task.state.ended() && first.is_some_and(|first| task.ended_at <= first);
+        more -= usize::from(goes);
+        !goes
+    });
+    unlisted
+}
+
 /// What needs eyes first comes first.
 fn rank(state: &State) -> u8 {
     match state {
@@ -252,5 +287,36 @@ fn rank(state: &State) -> u8 {
         State::Queued | State::Waiting { .. } | State::Lost { .. } => 4,
         State::Failed | State::Dead | State::Stopped => 5,
         State::Landed | State::Removed { .. } => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Event, Record, TaskId, TaskSpec};
+
+    #[test]
+    fn the_next_of_the_queue_and_the_last_that_ended_are_listed() {
+        let at = |second| Timestamp::from_second(second).expect("a small number of seconds");
+        let mut roster = Roster::default();
+        let mut tell = |n: i64, event| {
+            let id: TaskId = format!("t{n}@1").parse().expect("an id");
+            roster.apply(&Record { v: 1, at: at(n), task: Some(id), event }).expect("it fits");
+        };
+        for n in 0..350 {
+            let agent = (n >= 140).then(|| "a".to_owned());
+            let name = format!("t{n}").parse().expect("a name");
+            tell(n, Event::Queued { spec: TaskSpec { agent, ..TaskSpec::new(name, "main") } });
+        }
+        // The ones of 0 to 139 are a person's; 120 of them end.
+        for n in 0..120 {
+            tell(n, Event::Removed { reason: String::new(), trash: None });
+        }
+        let mut tasks = listed(&roster, false, at(400));
+        assert_eq!(curtail(&mut tasks), Unlisted { queued: 110, ended: 20 });
+        let named = |n: usize| tasks.iter().any(|task| task.name().as_str() == format!("t{n}"));
+        assert!((20..240).all(named) && !(0..20).chain(240..350).any(named));
+        assert_eq!(curtail(&mut tasks), Unlisted::default());
+        assert_eq!(tasks.len(), 220);
     }
 }

@@ -8,7 +8,7 @@ use super::completions::task_names;
 use super::context::{Context, Global};
 use super::several;
 use crate::error::{CommandError, During as _};
-use crate::model::{Clock as _, Event};
+use crate::model::Task;
 use crate::store::Lock;
 use crate::supervise::by_hand::{self, ByHandError};
 use crate::ui::message;
@@ -34,34 +34,33 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     let mut context = Context::open_anyway(global)?;
-    let names: Vec<String> = if args.all {
-        context
-            .roster()?
-            .live()
-            .filter(|task| task.state.can_be_stopped())
-            .map(|task| task.name().to_string())
-            .collect()
+    let (code, any) = if args.all {
+        let (site, journal) = context.parts();
+        let stopped = by_hand::stop_all(&site, journal).during(|| "not all tasks are stopped".to_owned())?;
+        let any = !stopped.is_empty();
+        let outcomes = stopped.into_iter().map(|(id, stopped)| {
+            let name = id.name.to_string();
+            let outcome = told(&name, stopped);
+            (name, outcome)
+        });
+        let outcomes = outcomes.collect();
+        (several::all(&mut context, outcomes, args.json)?, any)
     } else {
-        args.names.clone()
+        // The last in line first, so that stopping one does not start another that is to be stopped too.
+        let code = several::each(&mut context, args.names.iter().rev(), args.json, |context, name| {
+            let task = context.task(name)?;
+            let (site, journal) = context.parts();
+            told(name, by_hand::stop(&site, journal, &task.id))
+        });
+        (code?, true)
     };
-    if args.all && !names.is_empty() {
-        // Before the first ends, so that what was alive is known whatever happens in between.
-        let tasks =
-            names.iter().map(|name| Ok(context.task(name)?.id)).collect::<Result<_, CommandError>>()?;
-        let (now, stopping) = (context.clock().now(), Event::StoppingAll { tasks });
-        context.journal().append(now, vec![(None, stopping)])?;
-    }
-    // The last in line first, so that stopping one does not start another that is to be stopped too.
-    let code = several::each(&mut context, names.iter().rev(), args.json, |context, name| {
-        stop(context, name, args.all)
-    })?;
     if args.all {
         // After the runners, whose end may begin one.
         let landing = auto::end(&mut context)?;
         if landing {
             context.note("the landing that went on by itself was ended; what it had not landed is as it was");
         }
-        if landing || !names.is_empty() {
+        if landing || any {
             message::hint("go on with all of them: `wt resume`");
         }
         if let Some(other) = Lock::holder(&context.layout().lock("land")) {
@@ -72,14 +71,9 @@ pub fn run(global: &Global, args: &Args) -> Result<u8, CommandError> {
     Ok(code)
 }
 
-fn stop(context: &mut Context, name: &str, all: bool) -> Result<(String, String), CommandError> {
-    let task = context.task(name)?;
-    let (site, journal) = context.parts();
-    let stopped = match by_hand::stop(&site, journal, &task.id) {
-        // It came to rest meanwhile, by itself or by somebody else who stops all.
-        Err(ByHandError::NotNow { state, .. }) if all => return Ok((state.to_owned(), String::new())),
-        stopped => stopped.during(|| format!("`{name}` cannot be stopped"))?,
-    };
-    let place = stopped.workspace.map(|workspace| format!("; its work is in {}", workspace.path));
+/// Returns the word of the state of a task that is stopped, and where its work is.
+fn told(name: &str, stopped: Result<Task, ByHandError>) -> Result<(String, String), CommandError> {
+    let stopped = stopped.during(|| format!("`{name}` cannot be stopped"))?;
+    let place = stopped.workspace.as_ref().map(|workspace| format!("; its work is in {}", workspace.path));
     Ok((stopped.state.word().to_owned(), place.unwrap_or_default()))
 }

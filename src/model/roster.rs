@@ -101,7 +101,8 @@ impl Roster {
     /// Returns the task that is meant by `name`: the one that has not ended, else one that still has a workspace, else the
     /// newest generation. An older one comes first where it was restored after the newer one was removed.
     pub fn newest(&self, name: &TaskName) -> Option<&Task> {
-        let of_name = self.tasks.values().filter(|task| task.name() == name);
+        let of = |generation| TaskId { name: name.clone(), generation };
+        let of_name = self.tasks.range(of(0)..=of(u32::MAX)).map(|(_, task)| task);
         of_name.max_by_key(|task| (!task.state.ended(), task.workspace.is_some(), task.id.generation))
     }
 

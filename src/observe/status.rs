@@ -82,7 +82,8 @@ pub fn view(
     now: Timestamp,
 ) -> TaskView {
     let folder = layout.task(&task.id);
-    let live = Live::load(&folder, task.attempt);
+    // One that was never begun has none, and there may be many of those.
+    let live = (task.attempt > 0).then(|| Live::load(&folder, task.attempt)).flatten();
     let running = matches!(task.state, State::Running { .. });
     let mut usage = task.usage;
     if let (true, Some(live)) = (running, &live) {

@@ -5,9 +5,11 @@
 //! one `write`; after a short write the file is cut back. Readers take no lock: they read whole lines, count the ones
 //! whose checksum is wrong, and never fail because of them. Order is the position in the file, never a clock.
 //!
-//! Past [`ROLL_AT`] bytes the file is rolled: the old one is kept as `journal-N.jsonl`, the new one starts with the tasks
-//! that still matter. So the cost of a command does not grow with the number of finished tasks.
+//! Past [`ROLL_AT`] bytes the file is rolled as soon as half of it is of no more use: the old one is kept as `journal-N.jsonl`,
+//! the new one starts with the tasks that still matter. So the cost of a command does not grow with the number of finished
+//! tasks, and a queue of thousands is not written again and again.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -21,13 +23,22 @@ use super::lock::{DEADLINE, Lock, LockError};
 use crate::failpoint;
 use crate::model::event::VERSION;
 use crate::model::state::BadTransition;
-use crate::model::{Event, Record, Roster, TaskId};
+use crate::model::{Event, Record, Roster, Task, TaskId};
 
 /// The size at which the journal is rolled, in bytes.
 pub const ROLL_AT: u64 = 1 << 20;
 
 /// How long an ended task stays in the current part, in seconds.
 const RECENT: i64 = 24 * 3600;
+
+/// How many ended tasks stay in the current part for that long: the newest.
+const RECENT_MOST: usize = 300;
+
+/// How long every ended task stays in the current part, in seconds: whoever waits for it looks at it once more.
+const JUST_ENDED: i64 = 600;
+
+/// From how many tasks the size of all is guessed.
+const SAMPLE: usize = 64;
 
 /// One event to append: the task it is about, and what happened.
 pub type Entry = (Option<TaskId>, Event);
@@ -202,14 +213,22 @@ impl Journal {
 
     /// Starts a new part that begins with the tasks that still matter; the caller holds the lock.
     fn roll(&mut self, now: Timestamp) -> Result<(), JournalError> {
-        let mut lines = Vec::new();
-        for task in self.roster.tasks() {
-            let recent = task.ended_at.is_none_or(|at| now.as_second() - at.as_second() < RECENT);
-            if task.state.ended() && task.workspace.is_none() && !recent {
-                continue;
-            }
+        let still = self.still_of_use(now);
+        let carry = |task: &Task| {
             let event = Event::Carried { task: Box::new(task.clone()) };
-            lines.extend(encode(&Record { v: VERSION, at: now, task: Some(task.id.clone()), event })?);
+            encode(&Record { v: VERSION, at: now, task: Some(task.id.clone()), event })
+        };
+        let sample = still.iter().step_by((still.len() / SAMPLE).max(1));
+        let sizes: Vec<u64> =
+            sample.map(|task| Ok(carry(task)?.len() as u64)).collect::<Result<_, io::Error>>()?;
+        let guess = sizes.iter().sum::<u64>() * still.len() as u64 / sizes.len().max(1) as u64;
+        if guess > self.offset / 2 {
+            self.roll_at = self.offset + ROLL_AT; // Most of it is alive: rolling would only copy.
+            return Ok(());
+        }
+        let mut lines = Vec::new();
+        for task in still {
+            lines.extend(carry(task)?);
         }
         if !self.roster.ledger().is_empty() {
             let event = Event::CarriedLedger { ledger: self.roster.ledger().clone() };
@@ -240,8 +259,8 @@ impl Journal {
             };
             lines.extend(encode(&Record { v: VERSION, at: now, task: None, event })?);
         }
-        if lines.len() as u64 > ROLL_AT / 2 {
-            self.roll_at = self.offset * 2; // Nearly all of it is alive: rolling would only copy.
+        if lines.len() as u64 > self.offset / 2 {
+            self.roll_at = self.offset + ROLL_AT;
             return Ok(());
         }
         let part = (1..u32::MAX).find(|n| !is_over(&self.layout, *n)).expect("part numbers do not run out");
@@ -256,7 +275,26 @@ impl Journal {
         fs::File::open(self.layout.root())?.sync_all()?;
         self.forget();
         self.read()?;
+        self.roll_at = ROLL_AT.max(self.offset * 2);
         Ok(())
+    }
+
+    /// Returns the tasks that still matter, by name: those that live, that have a workspace, that a living one starts after,
+    /// and the last that ended.
+    fn still_of_use(&self, now: Timestamp) -> Vec<&Task> {
+        let age = |task: &Task| task.ended_at.map_or(0, |at| now.as_second() - at.as_second());
+        let parents: BTreeSet<&TaskId> = self.roster.live().flat_map(|task| &task.spec.after).collect();
+        let mut ended: Vec<&Task> = self.roster.tasks().filter(|task| task.state.ended()).collect();
+        ended.sort_by_key(|task| (age(task), std::cmp::Reverse(task.order)));
+        let recent =
+            |(n, task): &(usize, &Task)| age(task) < if *n < RECENT_MOST { RECENT } else { JUST_ENDED };
+        let recent: BTreeSet<&TaskId> =
+            ended.into_iter().enumerate().filter(recent).map(|(_, task)| &task.id).collect();
+        let matters = |task: &&Task| {
+            let id = &task.id;
+            !task.state.ended() || task.workspace.is_some() || recent.contains(id) || parents.contains(id)
+        };
+        self.roster.tasks().filter(matters).collect()
     }
 
     /// Returns the fold of everything ever recorded, rolled parts included: for `--all`, `restore` and `doctor`.

@@ -1,12 +1,15 @@
 //! What a person asks of a task from outside: stop it, run it again, call it finished.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::enqueue::HELD;
 use super::governor::{self, Judgement};
 use super::judge::{self, JudgeError, Surroundings};
 use super::order::{self, Orders};
 use super::recovery::Work;
 use super::{pass, setup};
+use crate::failpoint;
 use crate::git::{GitError, LinkedWorktree, command, status};
 use crate::model::budget::{Budget, Spent};
 use crate::model::state::BadTransition;
@@ -112,6 +115,46 @@ pub fn stop(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<Task,
     current(journal, id)
 }
 
+/// What stopping one of all tasks came to: the task as it is then.
+pub type Stopped = (TaskId, Result<Task, ByHandError>);
+
+/// Stops every task that runs or waits, and returns them, the last in line first. What only waits is out of the queue in one
+/// transaction before the first agent ends, so that no end of one starts another; then all that run are told at once, and
+/// waited for.
+pub fn stop_all(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<Stopped>, ByHandError> {
+    // Nothing is launched while this is held: whoever was before is known by its lock.
+    let turn = Lock::take(&site.layout.lock("sched"), DEADLINE, "stopping all tasks")?;
+    let held = |id: &TaskId| Lock::is_held(&site.layout.task(id).lock());
+    let (tasks, busy) = journal.transact(site.clock.now(), |roster| {
+        let live: Vec<&Task> = roster.live().filter(|task| task.state.can_be_stopped()).collect();
+        let tasks: Vec<TaskId> = live.iter().map(|task| task.id.clone()).collect();
+        let runs = |task: &&&Task| matches!(task.state, State::Running { .. }) || held(&task.id);
+        let busy: BTreeSet<TaskId> = live.iter().filter(runs).map(|task| task.id.clone()).collect();
+        let wait = tasks.iter().filter(|id| !busy.contains(*id));
+        let stopped = wait.map(|id| (Some(id.clone()), Event::Stopped));
+        // First of all, so that what was alive is known whatever happens in between.
+        let all = (!tasks.is_empty()).then(|| (None, Event::StoppingAll { tasks: tasks.clone() }));
+        let entries = all.into_iter().chain(stopped).collect();
+        Ok::<_, ByHandError>((entries, (tasks, busy)))
+    })?;
+    for id in busy.iter().filter(|id| held(id)) {
+        // One that cannot be told now is told again below.
+        drop(order::give(&site.layout.task(id)));
+    }
+    drop(turn);
+    failpoint::hit("stop.waiting_stopped");
+    let end = |id: TaskId| {
+        let ended = if busy.contains(&id) { stop(site, journal, &id) } else { current(journal, &id) };
+        let ended = match ended {
+            // It came to rest meanwhile, by itself or by somebody else who stops all.
+            Err(ByHandError::NotNow { .. }) => current(journal, &id),
+            ended => ended,
+        };
+        (id, ended)
+    };
+    Ok(tasks.into_iter().rev().map(end).collect())
+}
+
 fn settle_vanished(
     site: &Site<'_>,
     journal: &mut Journal,
@@ -146,6 +189,71 @@ pub fn resume(site: &Site<'_>, journal: &mut Journal, id: &TaskId) -> Result<(),
     take_up(site, journal, &task, None, &Event::Resumed)
 }
 
+/// Does as [`resume`] does to each of `ids`, in few transactions, and returns what came of each.
+pub fn resume_several(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    ids: &[TaskId],
+) -> Vec<Result<(), ByHandError>> {
+    let mut answers = Vec::with_capacity(ids.len());
+    for some in ids.chunks(HELD) {
+        // What does not go together goes alone, and says why if it does not.
+        let together = resume_together(site, journal, some).unwrap_or_default();
+        answers.extend(
+            some.iter().map(|id| if together.contains(id) { Ok(()) } else { resume(site, journal, id) }),
+        );
+    }
+    answers
+}
+
+/// Queues those again in one transaction that nothing stands against, and returns them.
+fn resume_together(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    ids: &[TaskId],
+) -> Result<BTreeSet<TaskId>, ByHandError> {
+    let lock = |id: &TaskId| Some((id.clone(), Lock::try_take(&site.layout.task(id).lock()).ok()??));
+    let locks: Vec<(TaskId, Lock)> = ids.iter().filter_map(lock).collect();
+    for (id, _) in &locks {
+        order::forget(&site.layout.task(id));
+    }
+    journal.transact(site.clock.now(), |roster| {
+        let tasks = locks.iter().filter_map(|(id, _)| roster.get(id));
+        let fit = tasks.filter(|task| {
+            require_startable(task, None).is_ok()
+                && !matches!(task.state, State::Waiting { .. })
+                && require_fit(task, &Event::Resumed).is_ok()
+                && require_folder(task).is_ok()
+        });
+        let fit: BTreeSet<TaskId> = fit.map(|task| task.id.clone()).collect();
+        Ok((fit.iter().map(|id| (Some(id.clone()), Event::Resumed)).collect(), fit))
+    })
+}
+
+/// Refuses a task that has no agent, or whose budget is used up.
+fn require_startable(task: &Task, budget: Option<Budget>) -> Result<(), ByHandError> {
+    let nothing = Spent::default();
+    let (own, day) = (budget.unwrap_or_else(|| task.spec.budget()), Budget::default());
+    if let Judgement::Spent { reason } = governor::judge(&task.spent(), &nothing, &own, &day, &[]) {
+        return Err(ByHandError::BudgetSpent { reason });
+    }
+    match task.spec.agent {
+        Some(_) => Ok(()),
+        None => Err(ByHandError::NotNow { task: task.id.clone(), state: "without an agent" }),
+    }
+}
+
+/// Refuses a task whose workspace was deleted or moved away.
+fn require_folder(task: &Task) -> Result<(), ByHandError> {
+    let gone = |it: &&Workspace| !std::path::Path::new(&it.path).exists();
+    match task.workspace.as_ref().filter(gone) {
+        Some(Workspace { path, .. }) => {
+            Err(ByHandError::NoFolder { task: task.id.clone(), path: path.clone() })
+        }
+        None => Ok(()),
+    }
+}
+
 fn take_up(
     site: &Site<'_>,
     journal: &mut Journal,
@@ -154,14 +262,7 @@ fn take_up(
     how: &Event,
 ) -> Result<(), ByHandError> {
     let id = &task.id;
-    let nothing = Spent::default();
-    let (own, day) = (budget.unwrap_or_else(|| task.spec.budget()), Budget::default());
-    if let Judgement::Spent { reason } = governor::judge(&task.spent(), &nothing, &own, &day, &[]) {
-        return Err(ByHandError::BudgetSpent { reason });
-    }
-    if task.spec.agent.is_none() {
-        return Err(ByHandError::NotNow { task: id.clone(), state: "without an agent" });
-    }
+    require_startable(task, budget)?;
     if matches!(task.state, State::Waiting { .. }) {
         // Its runner may be resting with the lock held: that one must go first.
         stop(site, journal, id)?;
@@ -172,10 +273,7 @@ fn take_up(
     };
     order::forget(&site.layout.task(id));
     require_fit(&current(journal, id)?, how)?;
-    let gone = |it: &&Workspace| !std::path::Path::new(&it.path).exists();
-    if let Some(Workspace { path, .. }) = task.workspace.as_ref().filter(gone) {
-        return Err(ByHandError::NoFolder { task: id.clone(), path: path.clone() });
-    }
+    require_folder(task)?;
     let raised = budget.map(|budget| Event::Rebudgeted { budget });
     let events = raised.into_iter().chain([how.clone()]);
     Ok(journal.append(site.clock.now(), events.map(|event| (Some(id.clone()), event)).collect())?)

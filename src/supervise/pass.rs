@@ -144,26 +144,28 @@ fn settle_vanished(site: &Site<'_>, journal: &mut Journal) -> Result<Vec<TaskId>
 }
 
 fn start_ready(site: &Site<'_>, journal: &mut Journal, passed: &mut Passed) -> Result<(), PassError> {
-    let ready = schedule::line(journal.read()?, site.clock.now());
-    // Their runner was launched and is about to say so.
-    let held = |task: &&&Task| Lock::is_held(&site.layout.task(&task.id).lock());
-    let launched: BTreeSet<TaskId> = ready.iter().filter(held).map(|task| task.id.clone()).collect();
     let roster = journal.read()?;
-    let mut ready = schedule::line(roster, site.clock.now());
-    reach::part(site, &mut ready, &mut passed.out_of_reach);
     let now = site.clock.now();
+    let mut ready = schedule::line(roster, now);
+    reach::part(site, &mut ready, &mut passed.out_of_reach);
+    if schedule::kept_until(roster, now).is_some() {
+        see_to_waking(site);
+    }
+    // Whoever frees one looks again: a long queue costs no look at its locks until then.
+    if ready.is_empty() || !has_free_slot(site) {
+        return Ok(());
+    }
+    let launched = launched(site, &ready, roster);
     let line: Vec<TaskId> = schedule::admitted(ready, roster, &launched, &site.settings.profiles, now)
         .into_iter()
         .map(|task| task.id.clone())
         .collect();
-    if schedule::kept_until(roster, now).is_some() {
-        see_to_waking(site);
-    }
     if line.is_empty() {
         return Ok(());
     }
+    let mut over_budget = Vec::new();
     let mut waker = None;
-    let short = !line.is_empty() && headroom::short_of_memory(site).is_some();
+    let short = headroom::short_of_memory(site).is_some();
     let mut looked_for = short && headroom::somebody_rests(site, roster, site.clock.now());
     // Before any lock is taken here: whoever is about to get a workspace is known by its lock.
     let mut room = room_left(site, roster);
@@ -179,15 +181,14 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal, passed: &mut Passed) -> R
             let until = governor::tomorrow(site);
             let awaited = waker.get_or_insert_with(|| sleeper(site, roster, until));
             if *awaited {
-                let held = Event::OverBudget { reason, until: Some(until) };
-                journal.append(site.clock.now(), vec![(Some(id), held)])?;
+                over_budget.push((id, Event::OverBudget { reason, until: Some(until) }));
                 continue;
             }
             *awaited = true;
         }
         if short && std::mem::replace(&mut looked_for, true) {
             // One runner rests and looks again; the others need no process for that.
-            continue;
+            break;
         }
         let fresh = roster.get(&id).is_some_and(|task| task.workspace.is_none());
         let half_made = || site.layout.task(&id).making().exists();
@@ -203,7 +204,39 @@ fn start_ready(site: &Site<'_>, journal: &mut Journal, passed: &mut Passed) -> R
         failpoint::hit("pass.after_launch");
         passed.started.push(id);
     }
-    Ok(())
+    hold_over_budget(site, journal, over_budget)
+}
+
+/// Records all at once who waits for tomorrow's budget, of those that still could start.
+fn hold_over_budget(
+    site: &Site<'_>,
+    journal: &mut Journal,
+    over: Vec<(TaskId, Event)>,
+) -> Result<(), PassError> {
+    let now = site.clock.now();
+    if over.is_empty() {
+        return Ok(());
+    }
+    let still = |roster: &Roster, id: &TaskId| {
+        roster.get(id).is_some_and(|task| schedule::ready(task, roster, now))
+            && !Lock::is_held(&site.layout.task(id).lock())
+    };
+    Ok(journal.transact(now, |roster| {
+        let held = over.into_iter().filter(|(id, _)| still(roster, id));
+        Ok::<_, JournalError>((held.map(|(id, event)| (Some(id), event)).collect(), ()))
+    })?)
+}
+
+/// Returns those of `ready` whose runner was launched and is about to say so, where it matters: their profile has so many
+/// slots, or their breaker lets one try. Nobody else is started twice, for the lock is taken first.
+fn launched(site: &Site<'_>, ready: &[&Task], roster: &Roster) -> BTreeSet<TaskId> {
+    let profiles = &site.settings.profiles;
+    let has_slots = |name: &String| profiles.get(name).is_some_and(|profile| profile.slots.is_some());
+    let counts = |task: &&&Task| {
+        task.spec.profile.as_ref().is_some_and(has_slots) || roster.breakers().over(&task.spec).is_some()
+    };
+    let held = |task: &&&Task| Lock::is_held(&site.layout.task(&task.id).lock());
+    ready.iter().filter(counts).filter(held).map(|task| task.id.clone()).collect()
 }
 
 /// Sees to it that somebody runs a pass when the breaker half opens, or the rest of the account ends, that keeps tasks from
@@ -251,10 +284,14 @@ fn sleeper(site: &Site<'_>, roster: &Roster, until: Timestamp) -> bool {
 /// Returns the first free slot, taken. Those count that were given out before the limit was lowered: nothing is ended for
 /// it, and nothing starts until there are fewer.
 pub fn free_slot(site: &Site<'_>) -> Option<Lock> {
-    if used_slots(site) >= site.settings.limits.slots {
+    if !has_free_slot(site) {
         return None;
     }
     (0..site.settings.limits.slots).find_map(|n| Lock::try_take(&site.layout.slot(n)).ok().flatten())
+}
+
+fn has_free_slot(site: &Site<'_>) -> bool {
+    used_slots(site) < site.settings.limits.slots
 }
 
 /// Returns how many slots are held right now, those beyond a lowered limit too.

@@ -145,9 +145,26 @@ fn cells(task: &TaskView) -> [String; 7] {
 /// What stands in the place of a table without rows.
 pub const NONE: &str = "no tasks; give one to an agent with `wt spawn NAME \"what to do\"`";
 
+/// How many tasks a table leaves out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Of those that wait for their turn.
+    pub queued: usize,
+    /// Of those that ended.
+    pub ended: usize,
+}
+
 /// Returns what stands below the table.
-pub fn foot(view: &StatusView) -> String {
-    let mut line = format!(
+pub fn foot(view: &StatusView, unlisted: Unlisted) -> String {
+    let left_out = [(unlisted.queued, "in the queue"), (unlisted.ended, "that ended before")];
+    let left_out = left_out.iter().filter(|(n, _)| *n > 0);
+    let left_out: Vec<String> = left_out.map(|(n, what)| format!("{n} more {what}")).collect();
+    let mut line = match left_out.join(", ") {
+        none if none.is_empty() => none,
+        some => format!("not listed: {some}; `wt status --all` lists all\n"),
+    };
+    let _ = write!(
+        line,
         "{} of {} in use, landing on {}",
         view.slots.used,
         count(view.slots.max as usize, "slot"),

@@ -141,6 +141,69 @@ fn a_rolled_journal_keeps_live_tasks_and_forgets_nothing() {
     assert_eq!(tasks(&layout), 2);
 }
 
+/// One after the other, a second each, from `from` on: asked for and ended, with a spec of about a kilobyte.
+fn come_and_go(journal: &mut Journal, numbers: std::ops::Range<usize>, from: i64) {
+    for n in numbers {
+        let (task, _) = queued(n);
+        let spec = TaskSpec { model: Some("m".repeat(1_000)), ..TaskSpec::new(id(n).name, "main") };
+        let removed = Event::Removed { reason: String::new(), trash: None };
+        let at = Timestamp::from_second(from + i64::try_from(n).unwrap()).unwrap();
+        journal.append(at, vec![(task.clone(), Event::Queued { spec }), (task, removed)]).unwrap();
+    }
+}
+
+#[test]
+fn of_many_that_end_on_one_day_the_last_are_carried_and_whom_others_start_after() {
+    let (_folder, layout) = scratch();
+    let mut journal = Journal::new(&layout);
+    come_and_go(&mut journal, 0..1, 0);
+    let child =
+        TaskSpec { agent: Some("a".to_owned()), after: vec![id(0)], ..TaskSpec::new(id(9_999).name, "main") };
+    journal.append(now(), vec![(Some(id(9_999)), Event::Queued { spec: child })]).unwrap();
+    let sizes = (1..5).map(|round| {
+        come_and_go(&mut journal, round * 1_000..round * 1_000 + 1_000, 0);
+        std::fs::metadata(layout.journal()).unwrap().len()
+    });
+    let largest = sizes.max().unwrap();
+    assert!(largest < 3 * wt::store::journal::ROLL_AT, "{largest}");
+    assert!(layout.rolled(1).exists());
+    let mut reader = Journal::new(&layout);
+    let roster = reader.read().unwrap().clone();
+    assert!(roster.get(&id(0)).is_some() && roster.get(&id(9_999)).is_some());
+    assert!(!roster.has_landed(&id(0)), "it was removed, and its child still waits for a person");
+    assert!((4_400..5_000).all(|n| roster.get(&id(n)).is_some()), "somebody may wait for them");
+    assert!(roster.get(&id(1)).is_none() && roster.tasks().count() < 2_500);
+    let history = reader.history().unwrap();
+    assert_eq!((history.roster.tasks().count(), history.roster.misfits()), (4_002, 0));
+}
+
+#[test]
+fn a_queue_is_not_copied_and_rolls_once_most_of_it_is_over() {
+    let (_folder, layout) = scratch();
+    let mut journal = Journal::new(&layout);
+    let spec = |n: usize| TaskSpec { model: Some("m".repeat(1_000)), ..TaskSpec::new(id(n).name, "main") };
+    let all: Vec<_> = (0..3_000).map(|n| (Some(id(n)), Event::Queued { spec: spec(n) })).collect();
+    journal.append(now(), all).unwrap();
+    assert!(std::fs::metadata(layout.journal()).unwrap().len() > 3 * wt::store::journal::ROLL_AT);
+    // Each command opens it anew.
+    for n in 0..5 {
+        Journal::new(&layout).append(now(), vec![queued(5_000 + n)]).unwrap();
+    }
+    assert!(!layout.rolled(1).exists(), "all of it is alive");
+    let later = Timestamp::from_second(now().as_second() + 3_600).unwrap();
+    for n in 0..2_200 {
+        let removed = Event::Removed { reason: String::new(), trash: None };
+        journal.append(now(), vec![(Some(id(n)), removed)]).unwrap();
+    }
+    journal.append(later, vec![queued(6_000)]).unwrap();
+    Journal::new(&layout).append(later, vec![queued(6_001)]).unwrap();
+    assert!(
+        layout.rolled(1).exists(),
+        "what lives is more than half of the usual size, and less than half of all"
+    );
+    assert_eq!(tasks(&layout), 800 + 300 + 7);
+}
+
 /// While the journal is rolled it has two names, and keeps both if whoever rolls it is killed there.
 #[test]
 fn a_roll_that_was_cut_short_tells_nothing_twice() {

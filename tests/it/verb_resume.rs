@@ -212,3 +212,59 @@ fn two_who_stop_all_at_once_both_succeed() {
     }
     assert_eq!(program.wt(&["resume", "--dry-run"]).ok().lines().count(), 12, "nobody is forgotten");
 }
+
+/// One task that runs, on the only slot, and forty that wait for it.
+fn one_runs_and_forty_wait() -> Program {
+    let program = Program::new();
+    program.configure("[limits]\nslots = 1\n");
+    program.spawn("first", &["sleep:1000"], &[]).ok();
+    program.until("an agent", || (program.role("__guard").len() == 1).then_some(()));
+    let line = |n| format!("{{\"name\":\"t{n}\",\"prompt\":\"SCRIPT:\\nsleep:1000\\n\"}}\n");
+    let list = program.env.root().join("list");
+    std::fs::write(&list, (0..40).map(line).collect::<String>()).unwrap();
+    program.wt(&["spawn", "--from", list.to_str().unwrap()]).ok();
+    program
+}
+
+/// The moments at which events of this type were recorded.
+fn moments(program: &Program, event: &str) -> Vec<String> {
+    let of = |record: &Value| record["event"]["type"] == event;
+    let journal = program.journal();
+    journal.iter().filter(|record| of(record)).map(|record| record["at"].to_string()).collect()
+}
+
+#[test]
+fn all_that_waits_is_stopped_at_once_and_goes_on_at_once() {
+    let program = one_runs_and_forty_wait();
+    let stopped = program.wt(&["stop", "--all"]).ok();
+    assert_eq!(stopped.lines().count(), 41);
+    assert!(stopped.starts_with("t9 stopped\n") && stopped.contains("\nfirst stopped; its work is in "));
+    let (all, each) = (moments(&program, "stopping_all"), moments(&program, "stopped"));
+    assert_eq!((all.len(), each.len()), (1, 40));
+    assert!(each.iter().all(|at| *at == all[0]), "in one transaction: {each:?}");
+    assert!(all[0] < moments(&program, "ended")[0], "before the first agent ended");
+    assert_eq!(moments(&program, "started").len(), 1);
+    let resumed = program.wt(&["resume"]).ok();
+    assert_eq!(resumed.lines().count(), 41, "{resumed}");
+    let each = moments(&program, "resumed");
+    assert!(each.len() == 41 && each.iter().all(|at| *at == each[0]), "in one transaction: {each:?}");
+    program.until("one of them", || (moments(&program, "started").len() == 2).then_some(()));
+    program.wt(&["stop", "--all"]).ok();
+}
+
+#[test]
+fn who_is_killed_while_stopping_all_leaves_nothing_that_starts() {
+    let program = one_runs_and_forty_wait();
+    let mut stop = program.command(&["stop", "--all"]);
+    let killed = ran(stop.env("WT_FAILPOINT", "stop.waiting_stopped").output().unwrap());
+    assert_ne!(killed.code, 0);
+    program.until("the last process", || {
+        (program.role("__run").is_empty() && program.role("__guard").is_empty()).then_some(())
+    });
+    let states = program.wt(&["status", "--json"]).json();
+    let states = states["tasks"].as_array().unwrap();
+    assert!(states.len() == 41 && states.iter().all(|task| task["state"] == "stopped"), "{states:?}");
+    assert_eq!(moments(&program, "started").len(), 1);
+    assert_eq!(program.wt(&["stop", "--all"]).ok(), "");
+    assert_eq!(program.wt(&["resume", "--dry-run"]).ok().lines().count(), 41, "nobody is forgotten");
+}
