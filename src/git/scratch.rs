@@ -26,13 +26,13 @@ const NOBODY: &str = "wt <wt@localhost>";
 /// The folder.
 #[derive(Debug)]
 pub struct Scratch {
-    folder: tempfile::TempDir,
+    folder: place::Place,
 }
 
 impl Scratch {
     /// Makes one that reads the objects of `repo`.
     pub fn beside(repo: &Repo) -> Result<Self, GitError> {
-        let folder = place::fresh()?;
+        let folder = place::Place::fresh()?;
         let at = |name: &str| folder.path().join(name);
         fs::create_dir_all(at("objects/info"))?;
         fs::create_dir(at("refs"))?;

@@ -28,8 +28,8 @@ fn a_new_task_takes_few_calls_of_git_and_another_attempt_one() {
     let program = Program::new();
     program.configure("[limits]\nretries = 0\n[agents.nothing]\ncommand = [\"true\"]\n");
     let spawn = ["spawn", "a", "nothing to do", "--agent", "nothing"];
-    // git makes the branch with a process of its own; what is copied beside is asked for once.
-    assert_eq!(verbs(&program, &spawn), ["worktree", "branch", "reset", "ls-files", "status"]);
+    // The branch is made together with its reflog; what is copied beside is asked for once.
+    assert_eq!(verbs(&program, &spawn), ["worktree", "update-ref", "reset", "ls-files", "status"]);
     assert_eq!(verbs(&program, &["retry", "a"]), ["status"]);
 }
 

@@ -14,15 +14,51 @@ use crate::model::clock::{Clock as _, SystemClock};
 /// Nobody needs one for that long: what is older was left behind.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 
-/// Makes a folder that is gone once it is dropped.
-pub(super) fn fresh() -> io::Result<TempDir> {
-    let root = std::env::temp_dir();
-    let mut builder = tempfile::Builder::new();
-    builder.prefix("wt-merged-");
-    // Where somebody else has the name, theirs is left alone.
-    let Ok(own) = own(&root) else { return builder.tempdir_in(root) };
-    drop(sweep(&own));
-    builder.tempdir_in(own)
+/// A folder that is gone once it is dropped, and the user's own with the last one.
+#[derive(Debug)]
+pub(super) struct Place {
+    folder: TempDir,
+    /// Dropped after the folder in it.
+    _own: Option<Own>,
+}
+
+impl Place {
+    /// Makes one.
+    pub(super) fn fresh() -> io::Result<Self> {
+        Self::below(&std::env::temp_dir())
+    }
+
+    fn below(root: &Path) -> io::Result<Self> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("wt-merged-");
+        loop {
+            // Where somebody else has the name, theirs is left alone.
+            let Ok(own) = own(root) else {
+                return Ok(Self { folder: builder.tempdir_in(root)?, _own: None });
+            };
+            drop(sweep(&own));
+            match builder.tempdir_in(&own) {
+                // Another process dropped its last one in between.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && root.exists() => {}
+                made => return Ok(Self { folder: made?, _own: Some(Own(own)) }),
+            }
+        }
+    }
+
+    /// Returns its path.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The user's own folder, which goes when nothing is left in it.
+#[derive(Debug)]
+struct Own(PathBuf);
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir(&self.0));
+    }
 }
 
 /// Returns the folder below `root` that only this user can enter.
@@ -72,6 +108,29 @@ mod tests {
         sweep(&own).unwrap();
         assert!(!left.exists());
         assert!(used.join("object").exists());
+    }
+
+    #[test]
+    fn the_last_one_takes_the_users_folder_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        let count = || fs::read_dir(root.path()).unwrap().count();
+        let (first, second) = (Place::below(root.path()).unwrap(), Place::below(root.path()).unwrap());
+        drop(first);
+        assert!(second.path().is_dir());
+        assert_eq!(count(), 1);
+        drop(second);
+        assert_eq!(count(), 0);
+    }
+
+    #[test]
+    fn folders_that_come_and_go_at_once_are_all_made() {
+        let root = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..200).for_each(|_| drop(Place::below(root.path()).unwrap())));
+            }
+        });
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]
