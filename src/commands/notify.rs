@@ -4,7 +4,7 @@
 //! machine goes down in that very moment). One at a time: whoever holds the lock; the journal itself is the wish, and is
 //! looked at again after the lock is free, so nothing is missed. Nothing polls: whoever appends an event ends with a pass.
 //!
-//! A command that hangs holds nothing up but its own next event. After [`MANY`] events in a row that it did not get done with in
+//! A command that hangs holds nothing up but its own next event. After `MANY` events in a row that it did not get done with in
 //! time it is given up: a person is told once, what happens since stays in the journal, and it hears of that when it gets done
 //! with one again, tried from time to time, or when another command stands in its place.
 

@@ -2,7 +2,7 @@
 //!
 //! It is a repository of its own without refs that reads the objects of another one, so git and this process see both and
 //! write only here. Invariant: nothing is left behind once it is dropped (what a
-//! killed process leaves, [`place`] clears away), and the other repository gains no object; one that git
+//! killed process leaves, `place` clears away), and the other repository gains no object; one that git
 //! would write and finds there gets a new time, no more.
 
 mod place;

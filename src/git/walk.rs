@@ -8,7 +8,7 @@
 //! out: that both sides made the same change is no reason to go on (git may see a rename and a deletion), nor is a
 //! line-by-line merge that comes out clean. What is refused goes to git, whose verdict is the truth.
 //!
-//! [`foresee`] breaks both rules, for a guess that only says which trees git is asked about.
+//! `foresee` breaks both rules, for a guess that only says which trees git is asked about.
 
 use gix::ObjectId;
 use gix::objs::Kind;
