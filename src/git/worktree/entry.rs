@@ -1,8 +1,8 @@
 //! The entry of a linked worktree in git's books: how `wt` writes it by itself, as git would.
 //!
-//! `git worktree add` reads every other entry before it makes one, so that the thousandth worktree costs four times what the
-//! first did. What it makes is five small files, the same in every version of git as long as the repository asks for nothing
-//! beside ([`enter`] leaves the others to git).
+//! `git worktree add` reads every other entry before it makes one, which costs the more the more there are. What it makes is
+//! five small files, the same in every version of git as long as the repository asks for nothing beside (`enter` leaves the
+//! others to git).
 //!
 //! Invariant: whoever reads an entry finds it whole or not at all: `gitdir`, without which git sees none, comes after all
 //! that git reads of it. A kill before it is locked leaves an entry without a folder, which anybody's prune takes.
