@@ -1,33 +1,31 @@
 //! What nearly every verb needs: the repository, its state, its settings, and the joins between engines.
 
+mod approval;
 mod committed;
 
-use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
+pub use self::approval::approvals;
+use self::approval::{APPROVE, UNAPPROVED};
 pub use self::committed::config_fault;
 use self::committed::{Committed, Fault};
 use super::hooks::{self, Found};
-use crate::config::{self, Approvals, Executable};
 use crate::error::{CommandError, During as _};
 use crate::git::{GitError, Repo, Unusable};
 use crate::land;
 use crate::model::clock::SystemClock;
-use crate::model::settings::{HooksPath, Structural};
+use crate::model::settings::HooksPath;
 use crate::model::text::{count, one_line};
 use crate::model::{Clock as _, Roster, Settings, Task, TaskName};
 use crate::store::{Journal, Layout};
+use crate::supervise::pass;
 use crate::supervise::pass::Starts;
-use crate::supervise::{pass, schedule};
 use crate::ui::message;
 use crate::ui::progress::{Narration, Progress};
 use crate::workspace::Site;
 
 /// The template that a repository may override, below `.wt/templates/`.
 pub const INSTRUCTIONS: &str = "CLAUDE.local.md.j2";
-
-const UNAPPROVED: &str = "the commands in this repository's `.wt.toml` are not approved";
-const APPROVE: &str = "see and approve them with `wt trust --approve`";
 
 /// Options that every verb has.
 #[derive(Debug, Clone, Default)]
@@ -339,53 +337,6 @@ impl Context {
         super::notify::begin(self);
     }
 
-    /// Tasks that are ready do not start under commands that nobody approved: their runner would only refuse, unheard.
-    fn starts(&mut self) -> Starts {
-        let now = self.clock.now();
-        let ready = self.journal.read().is_ok_and(|roster| !schedule::line(roster, now).is_empty());
-        if ready && !self.approved().unwrap_or(true) { Starts::Nothing } else { Starts::Ready }
-    }
-
-    /// Returns whether what the repository's configuration makes `wt` run, as committed now, is approved.
-    pub fn approved(&self) -> Result<bool, CommandError> {
-        let Some(executable) = self.executable()? else { return Ok(true) };
-        approvals()?.approved(&executable.hash).during(|| "approvals cannot be read".to_owned())
-    }
-
-    /// Sets merge tools aside that the repository's configuration names and nobody approved: for verbs that need no approval
-    /// because they start nothing else.
-    pub fn without_unapproved_tools(&mut self) -> Result<(), CommandError> {
-        let Some(executable) = self.executable()? else { return Ok(()) };
-        let names_tools = executable.items.iter().any(|(key, _)| key == "merge.structural");
-        if names_tools && !approvals()?.approved(&executable.hash).unwrap_or(false) {
-            self.settings.merge.structural = Structural::Named(Vec::new());
-        }
-        Ok(())
-    }
-
-    /// Refuses if tasks cannot start because nobody approved the repository's commands.
-    pub fn require_startable(&mut self) -> Result<(), CommandError> {
-        match self.starts() {
-            Starts::Ready => Ok(()),
-            Starts::Nothing => {
-                Err(CommandError::refused(format!("nothing is started: {UNAPPROVED}")).hint(APPROVE))
-            }
-        }
-    }
-
-    fn require_trust(&self, committed: &Committed) -> Result<(), CommandError> {
-        let Some(executable) = committed.executable(&self.repo)? else { return Ok(()) };
-        let approvals = approvals()?;
-        if approvals.approved(&executable.hash).during(|| "approvals cannot be read".to_owned())? {
-            return Ok(());
-        }
-        if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-            super::trust::ask(&self.repo, &executable, &approvals, &self.clock)?;
-            return Ok(());
-        }
-        Err(CommandError::refused(format!("{UNAPPROVED}; nothing was made")).hint(APPROVE))
-    }
-
     /// Returns the hooks that git's configuration names, as they are now.
     pub fn hooks(&self) -> Result<Result<Found, HooksPath>, CommandError> {
         if self.repo.hooks_path().is_none() {
@@ -401,11 +352,6 @@ impl Context {
     pub fn is_home(&self, branch: &str) -> bool {
         self.home.as_deref() == Some(branch)
     }
-
-    /// Returns what the repository's configuration makes `wt` run, as committed on the target.
-    pub fn executable(&self) -> Result<Option<Executable>, CommandError> {
-        Committed::read(&self.repo, self.home.as_deref())?.executable(&self.repo)
-    }
 }
 
 /// Tells that the repository's own configuration cannot be read, where the verb goes on without it.
@@ -415,13 +361,6 @@ fn tell_fault(refusal: &CommandError) {
         "`.wt.toml` does not count, and until it is mended nothing is started or landed: {why}"
     ));
     refusal.hints.iter().for_each(|hint| message::hint(hint));
-}
-
-/// Returns where this user's approvals are kept.
-pub fn approvals() -> Result<Approvals, CommandError> {
-    let folder = config::user_folder()
-        .ok_or_else(|| CommandError::refused("there is no home folder to keep approvals in"))?;
-    Ok(Approvals::within(&folder))
 }
 
 /// The target before any configuration of the repository was read: that one is read from there.

@@ -11,14 +11,14 @@
 //! ```
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use fs_err as fs;
 
 use super::command::Git;
 use super::repo::Repo;
+use super::worktree::entry::{branch_off, free_entry, link_back, trace_checkout, write_over};
 use super::worktree::{self, LinkedWorktree, MAKING};
 use super::{GitError, WorktreeTrouble, status, wash};
 use crate::failpoint;
@@ -210,6 +210,7 @@ pub fn take(
     failpoint::hit("take.after_entry");
     link_back(path, &entry)?;
     branch_off(repo, &entry, branch, base)?;
+    trace_checkout(&entry, base)?;
     failpoint::hit("take.after_branch");
     let entry = entry.file_name().unwrap_or_default().to_string_lossy();
     LinkedWorktree::open(repo, &entry, path)
@@ -319,55 +320,9 @@ pub fn settle(repo: &Repo, spare: &Spare) -> Result<LinkedWorktree, GitError> {
     LinkedWorktree::open(repo, &entry.file_name().unwrap_or_default().to_string_lossy(), path)
 }
 
-/// Lets the folder name its entry.
-pub fn link_back(folder: &Path, entry: &Path) -> Result<(), GitError> {
-    write_over(&folder.join(".git"), &format!("gitdir: {}\n", entry.display()))
-}
-
 /// Takes a spare, or what is left of one, out of git's books. Its folder stays where it is.
 pub fn forget(spare: &LinkedWorktree) -> Result<(), GitError> {
     Ok(fs::remove_dir_all(spare.checkout().git_dir())?)
-}
-
-/// Makes the branch and puts the worktree on it, with the traces that `git worktree add -b` and a checkout leave.
-fn branch_off(repo: &Repo, entry: &Path, branch: &str, base: &Oid) -> Result<(), GitError> {
-    let full = format!("refs/heads/{branch}");
-    let (why, nothing) = (format!("branch: Created from {base}"), "0".repeat(base.as_str().len()));
-    let call = Git::on(repo, "update-ref").args(["-m", &why, &full, base.as_str(), &nothing]);
-    call.run()?;
-    write_over(&entry.join("HEAD"), &format!("ref: {full}\n"))?;
-    write_over(&entry.join("ORIG_HEAD"), &format!("{base}\n"))?;
-    // Who and when stand in the branch's own log, if git keeps one.
-    let log = fs::read_to_string(repo.common_dir().join("logs").join(&full)).unwrap_or_default();
-    if let Some((line, _)) = log.lines().next_back().and_then(|line| line.split_once('\t'))
-        && let Some(who) = line.get(2 * base.as_str().len() + 2..)
-    {
-        let text = format!("{nothing} {base} {who}\n{base} {base} {who}\treset: moving to {base}\n");
-        fs::create_dir_all(entry.join("logs"))?;
-        write_over(&entry.join("logs/HEAD"), &text)?;
-    }
-    Ok(())
-}
-
-/// Returns a path below git's entries that nothing has: NAME, NAME1, NAME2, as git counts.
-fn free_entry(repo: &Repo, name: &str) -> PathBuf {
-    let folder = repo.common_dir().join("worktrees");
-    let (mut place, mut n) = (folder.join(name), 0);
-    while fs::symlink_metadata(&place).is_ok() {
-        n += 1;
-        place = folder.join(format!("{name}{n}"));
-    }
-    place
-}
-
-/// Replaces a file by one with this text, at once.
-pub(super) fn write_over(path: &Path, text: &str) -> Result<(), GitError> {
-    let folder = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mode = std::fs::Permissions::from_mode(0o666);
-    let mut fresh = tempfile::Builder::new().prefix(".wt").permissions(mode).tempfile_in(folder)?;
-    fresh.write_all(text.as_bytes())?;
-    fresh.persist(path).map_err(|failed| failed.error)?;
-    Ok(())
 }
 
 #[cfg(test)]

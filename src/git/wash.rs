@@ -22,7 +22,7 @@ use fs_err as fs;
 use gix::index::entry::Mode;
 
 use super::command::Git;
-use super::spare::write_over;
+use super::worktree::entry::{link_back, write_over};
 use super::{Checkout, GitError, LinkedWorktree, WorktreeTrouble, status};
 use crate::failpoint;
 use crate::model::{Oid, parallel};
@@ -67,7 +67,7 @@ pub fn files(worktree: &LinkedWorktree, commit: &Oid, leaving: Leaving<'_>) -> R
         absent(fs::remove_file(git_dir.join(stale)))?;
     }
     // Its `.git` file is not ours to trust either.
-    super::spare::link_back(worktree.path(), git_dir)?;
+    link_back(worktree.path(), git_dir)?;
     let bench = Bench { checkout, leaving, modes: Modes::probe(git_dir)? };
     bench.call("read-tree").arg(commit.as_str()).run()?;
     let (files, links) = bench.tracked()?;

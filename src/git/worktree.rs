@@ -5,6 +5,7 @@
 //! which would take others' half-made ones. Whoever makes or removes worktrees holds the git lock of `store`.
 
 mod add;
+pub(in crate::git) mod entry;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

@@ -382,7 +382,5 @@ pub(super) fn decode(line: &[u8]) -> Option<Record> {
     if crc32fast::hash(body) != crc {
         return None;
     }
-    let mut document = body.to_vec();
-    document.push(b'}');
-    serde_json::from_slice(&document).ok()
+    serde_json::from_slice(line).ok()
 }

@@ -28,6 +28,7 @@ mod fault_launch;
 mod fault_limits;
 mod fault_machine;
 mod fault_supervision;
+mod git_entry;
 mod git_landed;
 mod git_publish;
 mod git_replay;

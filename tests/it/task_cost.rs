@@ -29,7 +29,7 @@ fn a_new_task_takes_few_calls_of_git_and_another_attempt_one() {
     program.configure("[limits]\nretries = 0\n[agents.nothing]\ncommand = [\"true\"]\n");
     let spawn = ["spawn", "a", "nothing to do", "--agent", "nothing"];
     // The branch is made together with its reflog; what is copied beside is asked for once.
-    assert_eq!(verbs(&program, &spawn), ["worktree", "update-ref", "reset", "ls-files", "status"]);
+    assert_eq!(verbs(&program, &spawn), ["update-ref", "reset", "ls-files", "status"]);
     assert_eq!(verbs(&program, &["retry", "a"]), ["status"]);
 }
 

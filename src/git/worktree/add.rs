@@ -13,11 +13,10 @@ use std::time::Duration;
 
 use fs_err as fs;
 
-use super::{LinkedWorktree, at, unlock};
+use super::{LinkedWorktree, at, entry, unlock};
 use crate::failpoint;
 use crate::git::command::Git;
 use crate::git::refs::{self, RefEdit};
-use crate::git::spare::write_over;
 use crate::git::{GitError, Repo, WorktreeTrouble, checkout};
 use crate::model::Oid;
 
@@ -99,6 +98,24 @@ pub fn begin(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktre
 }
 
 fn begin_once(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktree, GitError> {
+    let own = match start {
+        Start::NewBranch(_, base) => entry::enter(repo, path, base)?,
+        Start::Branch(_) | Start::Commit(_) => None,
+    };
+    let git_dir = match own {
+        Some(git_dir) => git_dir,
+        None => added(repo, path, start)?,
+    };
+    if let Start::NewBranch(branch, base) = start {
+        failpoint::hit("entry.before_branch");
+        entry::branch_off(repo, &git_dir, branch, base)?;
+    }
+    let name = git_dir.file_name().unwrap_or_default().to_string_lossy();
+    LinkedWorktree::open(repo, &name, path)
+}
+
+/// Lets git make the entry, and returns it.
+fn added(repo: &Repo, path: &Path, start: Start<'_>) -> Result<PathBuf, GitError> {
     let call =
         Git::on(repo, "worktree").args(["add", "--quiet", "--no-checkout", "--lock", "--reason", MAKING]);
     let call = match start {
@@ -109,28 +126,11 @@ fn begin_once(repo: &Repo, path: &Path, start: Start<'_>) -> Result<LinkedWorktr
         Start::Branch(branch) => call.arg("--").arg(path).arg(branch),
     };
     call.run()?;
-    let entry = entry_of(repo, path)?.ok_or_else(|| GitError::Worktree {
-        path: path.to_owned(),
-        reason: WorktreeTrouble::NoEntry(String::new()),
-    })?;
-    let made = LinkedWorktree::open(repo, &entry, path)?;
-    let whole = ["locked", "commondir"].iter().all(|file| made.checkout().git_dir().join(file).exists());
-    if !whole {
-        let reason = WorktreeTrouble::NoEntry(entry);
-        return Err(GitError::Worktree { path: path.to_owned(), reason });
-    }
-    if let Start::NewBranch(branch, base) = start {
-        branch_off(repo, &made, branch, base)?;
-    }
-    Ok(made)
-}
-
-/// Makes the branch and puts the worktree on it, which is at its commit already.
-fn branch_off(repo: &Repo, worktree: &LinkedWorktree, branch: &str, base: &Oid) -> Result<(), GitError> {
-    let full = format!("refs/heads/{branch}");
-    let (why, nothing) = (format!("branch: Created from {base}"), repo.hash().null().to_string());
-    Git::on(repo, "update-ref").args(["-m", &why, &full, base.as_str(), &nothing]).run()?;
-    write_over(&worktree.checkout().git_dir().join("HEAD"), &format!("ref: {full}\n"))
+    let none = |name| GitError::Worktree { path: path.to_owned(), reason: WorktreeTrouble::NoEntry(name) };
+    let name = entry_of(repo, path)?.ok_or_else(|| none(String::new()))?;
+    let git_dir = repo.common_dir().join("worktrees").join(&name);
+    let whole = ["locked", "commondir"].iter().all(|file| git_dir.join(file).exists());
+    if whole { Ok(git_dir) } else { Err(none(name)) }
 }
 
 /// Fills a worktree that [`begin`] made, and unlocks it. What is to be done in between, a hook's run, is `then`; it gets the
