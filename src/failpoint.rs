@@ -9,7 +9,7 @@ pub const POINTS: &[&str] = &[
     "journal.after_append",
     "spawn.after_folder",
     "spawn.after_queued",
-    "entry.before_lock",
+    "entry.before_rename",
     "entry.before_branch",
     "spawn.after_entry",
     "spawn.while_filling",

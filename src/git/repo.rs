@@ -122,7 +122,10 @@ impl Repo {
         let local = self.local();
         // A text that cannot be a ref names none.
         let Ok(full) = gix::refs::FullName::try_from(name) else { return Ok(None) };
-        let found = local.try_find_reference(full.as_ref()).map_err(|e| GitError::unreadable(name, e))?;
+        let look = || local.try_find_reference(full.as_ref());
+        // What cannot be read may be a folder of refs that somebody packs and clears away meanwhile: next time it is gone.
+        let found = look().or_else(|_| look()).or_else(|_| look());
+        let found = found.map_err(|e| GitError::unreadable(name, e))?;
         let Some(mut found) = found else { return Ok(None) };
         match found.peel_to_id() {
             Ok(id) => Ok(Some(oid(id.detach()))),

@@ -77,7 +77,7 @@ const LAUNCH: &[(&str, bool)] = &[
     ("journal.before_append", false),
     ("journal.after_append", true),
     ("spawn.after_queued", true),
-    ("entry.before_lock", true),
+    ("entry.before_rename", true),
     ("entry.before_branch", true),
     ("spawn.after_entry", true),
     ("spawn.while_filling", true),

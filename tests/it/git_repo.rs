@@ -3,6 +3,7 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs as unix;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
@@ -227,6 +228,25 @@ fn identity_version_and_blocking_branches_are_checked() {
     repo.git(&["branch", "-D", "-q", "wt/a/b", "wt/ab"]);
     repo.git(&["branch", "wt", "main"]);
     assert_eq!(found.branch_conflicts("wt/a").unwrap(), ["wt"]);
+}
+
+#[test]
+fn a_folder_of_refs_that_others_clear_away_meanwhile_is_no_ref() {
+    let (_env, repo) = Env::with_repo();
+    let found = Repo::discover(repo.path()).unwrap();
+    let folder = repo.path().join(".git/refs/heads/wt");
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                fs::create_dir(&folder).unwrap();
+                fs::remove_dir(&folder).unwrap();
+            }
+        });
+        let failed = (0..3_000).find_map(|_| found.branch_tip("wt").err());
+        over.store(true, Ordering::Relaxed);
+        assert!(failed.is_none(), "{failed:?}");
+    });
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn a_queue_waits_for_room_and_nobody_waits_in_vain() {
         assert_eq!(program.state_of(name), "landed");
         program.wt(&["wait", next, "--timeout", "30s"]).ok();
         assert_eq!(program.state_of(next), "done");
-        assert_eq!(program.task(next)["attempt"], 1);
+        assert_eq!(program.task(next)["attempt"], 1, "{:#?}", program.journal());
     }
 }
 

@@ -4,21 +4,27 @@
 //! five small files, the same in every version of git as long as the repository asks for nothing beside (`enter` leaves the
 //! others to git).
 //!
-//! Invariant: whoever reads an entry finds it whole or not at all: `gitdir`, without which git sees none, comes after all
-//! that git reads of it. A kill before it is locked leaves an entry without a folder, which anybody's prune takes.
+//! Invariant: an entry comes into the books whole and locked, by a rename, so that nobody reads half of one and no prune takes
+//! it. A kill before that leaves a folder in `wt/entries`, which a later one clears away.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs_err as fs;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::MAKING;
 use crate::failpoint;
 use crate::git::command::Git;
 use crate::git::spare::unfit_repository;
-use crate::git::{GitError, Repo, WorktreeTrouble};
+use crate::git::{GitError, Repo};
 use crate::model::Oid;
+
+/// What is older was left by somebody who was killed.
+const OLD: Duration = Duration::from_secs(60);
 
 /// Makes the entry of a worktree at `path`, whose files come later, and its folder; it is locked as [`MAKING`] and on no
 /// branch. `None`: git is to make this one. Whoever calls knows that no other entry names that folder.
@@ -29,49 +35,57 @@ pub(super) fn enter(repo: &Repo, path: &Path, head: &Oid) -> Result<Option<PathB
     if path.exists() || !is_usual(repo) {
         return Ok(None);
     }
-    let entry = loop {
+    let own = repo.common_dir().join("wt/entries");
+    fs::create_dir_all(&own)?;
+    drop(sweep(&own));
+    let fresh = tempfile::tempdir_in(own)?;
+    write(fresh.path(), path, head)?;
+    failpoint::hit("entry.before_rename");
+    let Some(entry) = put_in(repo, fresh.path(), name)? else { return Ok(None) };
+    fs::create_dir(path)?;
+    link_back(path, &entry)?;
+    Ok(Some(entry))
+}
+
+fn write(entry: &Path, path: &Path, head: &Oid) -> Result<(), GitError> {
+    fs::set_permissions(entry, fs::metadata(entry.parent().unwrap_or(entry))?.permissions())?;
+    // Only to look alike: newer gits make it, and read nothing of it where refs are files.
+    fs::create_dir(entry.join("refs"))?;
+    for (name, text) in [
+        ("commondir", "../..".to_owned()),
+        ("HEAD", head.to_string()),
+        ("gitdir", path.join(".git").display().to_string()),
+        ("locked", MAKING.to_owned()),
+    ] {
+        fs::write(entry.join(name), text + "\n")?;
+    }
+    Ok(())
+}
+
+/// Moves an entry into the books under a name that nobody has; `None`: this file system cannot do that safely.
+fn put_in(repo: &Repo, fresh: &Path, name: &str) -> Result<Option<PathBuf>, GitError> {
+    loop {
         fs::create_dir_all(repo.common_dir().join("worktrees"))?;
         let entry = free_entry(repo, name);
-        match fs::create_dir(&entry) {
-            Ok(()) => break entry,
+        // A folder that another git has just made is empty, and would be replaced.
+        match renameat_with(CWD, fresh, CWD, &entry, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(Some(entry)),
             // Somebody else had the same idea; or the last entry went, and git took the folder of all with it.
-            Err(error) if [io::ErrorKind::AlreadyExists, io::ErrorKind::NotFound].contains(&error.kind()) => {
-            }
-            Err(error) => return Err(error.into()),
+            Err(Errno::EXIST | Errno::NOENT) => {}
+            Err(Errno::INVAL | Errno::NOSYS | Errno::XDEV) => return Ok(None),
+            Err(error) => return Err(io::Error::from(error).into()),
         }
-    };
-    let made = written(&entry, path, head);
-    if made.is_err() {
-        drop(fs::remove_dir_all(&entry));
     }
-    made.map(|()| Some(entry))
 }
 
-fn written(entry: &Path, path: &Path, head: &Oid) -> Result<(), GitError> {
-    let put = |name: &str, text: String| -> Result<(), GitError> {
-        let written = fs::write(entry.join(name), text);
-        // A prune that found it before it was whole has taken it away.
-        written.map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound { gone(entry, path) } else { error.into() }
-        })
-    };
-    // Only to look alike: git makes it since 2.45, and reads nothing of it where refs are files.
-    drop(fs::create_dir(entry.join("refs")));
-    put("commondir", "../..\n".to_owned())?;
-    put("HEAD", format!("{head}\n"))?;
-    put("gitdir", format!("{}\n", path.join(".git").display()))?;
-    failpoint::hit("entry.before_lock");
-    put("locked", format!("{MAKING}\n"))?;
-    if !entry.join("gitdir").exists() {
-        return Err(gone(entry, path));
+fn sweep(own: &Path) -> io::Result<()> {
+    for left in fs::read_dir(own)? {
+        let left = left?;
+        if left.metadata()?.modified()?.elapsed().is_ok_and(|age| age > OLD) {
+            fs::remove_dir_all(left.path())?;
+        }
     }
-    fs::create_dir(path)?;
-    link_back(path, entry)
-}
-
-fn gone(entry: &Path, path: &Path) -> GitError {
-    let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    GitError::Worktree { path: path.to_owned(), reason: WorktreeTrouble::NoEntry(name) }
+    Ok(())
 }
 
 /// Tells whether git would name the entry like the folder.

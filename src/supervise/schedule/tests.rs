@@ -1,3 +1,5 @@
+//! The order of the queue, table by table.
+
 use super::*;
 use crate::model::event::{Event, Next, Record};
 use crate::model::task::Oid;
