@@ -11,10 +11,13 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 
 use super::Site;
@@ -304,16 +307,38 @@ fn is_free(port: u16) -> bool {
         (Ipv4Addr::UNSPECIFIED, port).into(),
         (Ipv6Addr::UNSPECIFIED, port).into(),
     ];
-    addresses.iter().all(|address| match TcpListener::bind(address) {
+    addresses.iter().all(|address| match bind(address) {
         Ok(_) => true,
         // Other errors say that there is no such address: no IPv6 here.
-        Err(error) => !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied),
+        Err(error) => !matches!(error, Errno::ADDRINUSE | Errno::ACCESS),
     })
+}
+
+/// Takes an address for a moment as a server would that is about to listen, without listening: two that look at once do not
+/// take each other, or what each other's children hold until they run their program, for somebody who does.
+fn bind(address: &SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    net::sockopt::set_socket_reuseaddr(&socket, true)?;
+    net::bind(&socket, address)?;
+    Ok(socket)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_who_listens_has_a_port() {
+        let looking = (FIRST..=LAST).rev().find_map(|port| {
+            let address = (Ipv4Addr::LOCALHOST, port).into();
+            Some((port, bind(&address).ok().filter(|_| is_free(port))?))
+        });
+        let (port, looking) = looking.unwrap();
+        assert!(is_free(port), "another look is no server");
+        net::listen(&looking, 1).unwrap();
+        assert!(!is_free(port));
+    }
 
     #[test]
     fn the_round_begins_anywhere_and_misses_nothing() {

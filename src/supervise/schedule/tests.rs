@@ -206,6 +206,16 @@ fn nobody_of_an_open_breaker_starts_and_one_of_a_half_open_one() {
     assert_eq!(names(&records, &[], 700), ["t2", "t3"]);
 }
 
+/// Tasks of two agents, some with one of two profiles.
+fn queue(kinds: &[(usize, Option<usize>)]) -> Roster {
+    let mut roster = Roster::default();
+    for (n, (agent, profile)) in kinds.iter().enumerate() {
+        let profile = profile.map(|p| format!("p{p}"));
+        roster.apply(&of(n, ["a", "b"][*agent], profile.as_deref())).unwrap();
+    }
+    roster
+}
+
 proptest! {
     /// Agents that fail often: of one whose breaker is not closed, nobody starts but one at a time after its rest; and
     /// all are done once the failures stop.
@@ -216,11 +226,7 @@ proptest! {
         ends in prop::collection::vec(any::<prop::sample::Index>(), 300),
         slots in 1..5usize,
     ) {
-        let mut roster = Roster::default();
-        for (n, (agent, profile)) in kinds.iter().enumerate() {
-            let profile = profile.map(|p| format!("p{p}"));
-            roster.apply(&of(n, ["a", "b"][*agent], profile.as_deref())).unwrap();
-        }
+        let mut roster = queue(&kinds);
         let mut fails = fails.into_iter();
         let mut running: Vec<(usize, u32)> = vec![];
         let mut now = 0;
@@ -274,11 +280,7 @@ proptest! {
     ) {
         let profiles: BTreeMap<String, Profile> =
             [("p0".to_owned(), profile(1)), ("p1".to_owned(), profile(2))].into();
-        let mut roster = Roster::default();
-        for (n, (agent, profile)) in kinds.iter().enumerate() {
-            let profile = profile.map(|p| format!("p{p}"));
-            roster.apply(&of(n, ["a", "b"][*agent], profile.as_deref())).unwrap();
-        }
+        let mut roster = queue(&kinds);
         let mut limits = limits.into_iter();
         let mut running: Vec<(usize, u32)> = vec![];
         let mut now = 0;
