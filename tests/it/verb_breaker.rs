@@ -173,7 +173,10 @@ fn a_running_agent_tells_what_it_is_about() {
     let heard = |what: &str, is: &dyn Fn(&Value) -> bool| {
         program.until(what, || Some(program.task("a")).filter(|task| is(task)))
     };
-    let task = heard("its tool", &|task| task["heartbeat"]["tool"] == "Bash");
+    // Processes are looked at before what they said: of one that starts meanwhile only the words may be known.
+    let task = heard("its tool and its memory", &|task| {
+        task["heartbeat"]["tool"] == "Bash" && task["heartbeat"]["memory_bytes"].is_number()
+    });
     let beat = &task["heartbeat"];
     assert_eq!((&task["pace"], &beat["context_tokens"]), (&"working".into(), &1000.into()), "{task}");
     assert_eq!((&beat["context_window"], &beat["context_share"]), (&200_000.into(), &0.005.into()), "{task}");
