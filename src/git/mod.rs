@@ -15,6 +15,7 @@ pub mod dates;
 pub mod detached;
 pub mod diff;
 mod error;
+mod files;
 pub mod history;
 pub mod ignored;
 pub mod landed;

@@ -147,9 +147,7 @@ impl<'a> Comparer<'a> {
         }
         Ok(verdicts)
     }
-}
 
-impl Comparer<'_> {
     /// Merges one pair from a base that is named; the rest is as in [`Comparer::merge`].
     pub fn merge_from(
         &self,
@@ -159,9 +157,8 @@ impl Comparer<'_> {
         attributes: &Oid,
         limit: Duration,
     ) -> Result<Verdict, GitError> {
-        self.repo.require_git()?;
         let question = Question { base: Some(base), ours: &ours.commit, theirs: &theirs.commit };
-        Ok(by_git(self.repo, self.scratch, &[question], attributes, limit)?.pop().flatten())
+        alone(self.repo, self.scratch, question, attributes, limit)
     }
 }
 
@@ -173,10 +170,20 @@ pub fn merge_from(
     theirs: &Oid,
     limit: Duration,
 ) -> Result<Verdict, GitError> {
-    repo.require_git()?;
-    let scratch = Scratch::beside(repo)?;
     let question = Question { base: Some(base), ours, theirs };
-    Ok(by_git(repo, &scratch, &[question], ours, limit)?.pop().flatten())
+    alone(repo, &Scratch::beside(repo)?, question, ours, limit)
+}
+
+/// Asks git about one pair.
+fn alone(
+    repo: &Repo,
+    scratch: &Scratch,
+    question: Question<'_>,
+    attributes: &Oid,
+    limit: Duration,
+) -> Result<Verdict, GitError> {
+    repo.require_git()?;
+    Ok(by_git(repo, scratch, &[question], attributes, limit)?.pop().flatten())
 }
 
 /// What commits say of what they have in common.

@@ -3,7 +3,6 @@
 //!
 //! Invariant: reads only, and starts no git: it is asked before and after every attempt, of every workspace.
 
-use std::io::Read as _;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
@@ -12,14 +11,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::clean::{Stamp, keeps_its_word};
+use super::files::read_small;
 use super::{Checkout, GitError, Repo, worktree};
 use crate::model::Oid;
 
 /// How much of the end of a log is read, in bytes: some hundred moves.
 const END: usize = 64 << 10;
-
-/// The most bytes that a ref or a `HEAD` has, but for an odd one.
-const SMALL: usize = 512;
 
 /// An entry of the stash, which is one for all worktrees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +69,7 @@ impl<'a> Tips<'a> {
         // A name that leads elsewhere is no branch's.
         let sound = gix::refs::FullName::try_from(format!("refs/heads/{branch}")).is_ok();
         let mark = if sound { self.mark(&place) } else { Mark::default() };
-        let loose = mark.0.and_then(|_| Oid::parse(read(&place)?.trim_end()));
+        let loose = mark.0.and_then(|_| Oid::parse(read_small(&place)?.trim_end()));
         match loose {
             Some(tip) => Ok((Some(tip), mark)),
             None => Ok((self.tip(branch)?, Mark::default())),
@@ -121,7 +118,7 @@ pub fn stashes(repo: &Repo) -> Vec<Stash> {
 
 /// Returns what `HEAD` of a worktree says: `refs/heads/…` or a commit; `None`: there is no such worktree any more.
 pub fn head(git_dir: &Path) -> Option<String> {
-    let text = read(&git_dir.join("HEAD"))?;
+    let text = read_small(&git_dir.join("HEAD"))?;
     let text = text.trim_end();
     Some(text.strip_prefix("ref: ").unwrap_or(text).to_owned())
 }
@@ -134,18 +131,6 @@ pub fn was_at(checkout: &Checkout, old: &Oid, tip: &Oid) -> bool {
     let places: Vec<Oid> = end.lines().filter_map(moved).map(|(at, _)| at).collect();
     let since = places.iter().rposition(|at| at == old).map_or(0, |last| last + 1);
     places[since..].contains(tip)
-}
-
-/// Reads a small file, one of many, with as few calls as can be.
-fn read(path: &Path) -> Option<String> {
-    let mut file = fs::File::open(path).ok()?.into_parts().0;
-    let mut text = vec![0; SMALL];
-    let length = file.read(&mut text).ok()?;
-    text.truncate(length);
-    if length == SMALL {
-        file.read_to_end(&mut text).ok()?;
-    }
-    String::from_utf8(text).ok()
 }
 
 /// Reads a line of a log: where to, and why.

@@ -17,8 +17,9 @@ use std::path::Path;
 use fs_err as fs;
 
 use super::command::Git;
+use super::files::write_over;
 use super::repo::Repo;
-use super::worktree::entry::{branch_off, free_entry, link_back, trace_checkout, write_over};
+use super::worktree::entry::{branch_off, free_entry, link_back, trace_checkout};
 use super::worktree::{self, LinkedWorktree, MAKING};
 use super::{GitError, WorktreeTrouble, status, wash};
 use crate::failpoint;

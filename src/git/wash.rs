@@ -22,7 +22,8 @@ use fs_err as fs;
 use gix::index::entry::Mode;
 
 use super::command::Git;
-use super::worktree::entry::{link_back, write_over};
+use super::files::write_over;
+use super::worktree::entry::link_back;
 use super::{Checkout, GitError, LinkedWorktree, WorktreeTrouble, status};
 use crate::failpoint;
 use crate::model::{Oid, parallel};

@@ -8,20 +8,18 @@ mod add;
 pub(in crate::git) mod entry;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 
 use super::command::Git;
+use super::files::read_small;
 use super::repo::oid;
 use super::{GitError, Repo, WorktreeTrouble};
 use crate::model::Oid;
 
 pub use add::{MAKING, Start, add, add_detached, add_existing, begin, complete};
-
-/// The most bytes that the link of an entry has, but for an odd one.
-const LINK: usize = 1024;
 
 /// One worktree, to be asked and worked in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -282,16 +280,9 @@ fn names(repo: &Repo) -> Result<Vec<String>, GitError> {
     Ok(names)
 }
 
-/// Returns the folder that an entry names, as it is written there. Of many it is read with as few calls as can be.
+/// Returns the folder that an entry names, as it is written there.
 fn linked(git_dir: &Path) -> Option<PathBuf> {
-    let mut file = fs::File::open(git_dir.join("gitdir")).ok()?.into_parts().0;
-    let mut text = vec![0; LINK];
-    let length = file.read(&mut text).ok()?;
-    text.truncate(length);
-    if length == LINK {
-        file.read_to_end(&mut text).ok()?;
-    }
-    let text = String::from_utf8(text).ok()?;
+    let text = read_small(&git_dir.join("gitdir"))?;
     let link = git_dir.join(text.trim_end_matches('\n'));
     link.parent().filter(|_| link.ends_with(".git")).map(Path::to_owned)
 }

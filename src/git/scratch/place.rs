@@ -9,7 +9,7 @@ use std::time::Duration;
 use fs_err as fs;
 use tempfile::TempDir;
 
-use crate::model::clock::{Clock as _, SystemClock};
+use crate::git::files::sweep;
 
 /// Nobody needs one for that long: what is older was left behind.
 const OLD: Duration = Duration::from_secs(24 * 3600);
@@ -36,7 +36,7 @@ impl Place {
             let Ok(own) = own(root) else {
                 return Ok(Self { folder: builder.tempdir_in(root)?, _own: None });
             };
-            drop(sweep(&own));
+            drop(sweep(&own, OLD));
             match builder.tempdir_in(&own) {
                 // Another process dropped its last one in between.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && root.exists() => {}
@@ -74,24 +74,13 @@ fn own(root: &Path) -> io::Result<PathBuf> {
     if ours { Ok(folder) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
-fn sweep(folder: &Path) -> io::Result<()> {
-    let now = SystemClock.now();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let made = jiff::Timestamp::try_from(entry.metadata()?.modified()?).map_err(io::Error::other)?;
-        if Duration::try_from(now.duration_since(made)).is_ok_and(|age| age > OLD) {
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::time::SystemTime;
 
     use super::*;
+    use crate::model::clock::{Clock as _, SystemClock};
 
     #[test]
     fn what_was_left_behind_goes_and_what_is_in_use_stays() {
@@ -105,7 +94,7 @@ mod tests {
         }
         let long_ago = SystemTime::from(SystemClock.now()) - OLD - Duration::from_secs(60);
         fs::File::open(&left).unwrap().file().set_modified(long_ago).unwrap();
-        sweep(&own).unwrap();
+        sweep(&own, OLD).unwrap();
         assert!(!left.exists());
         assert!(used.join("object").exists());
     }

@@ -7,8 +7,7 @@
 //! Invariant: an entry comes into the books whole and locked, by a rename, so that nobody reads half of one and no prune takes
 //! it. A kill before that leaves a folder in `wt/entries`, which a later one clears away.
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use rustix::io::Errno;
 use super::MAKING;
 use crate::failpoint;
 use crate::git::command::Git;
+use crate::git::files::{sweep, write_over};
 use crate::git::spare::unfit_repository;
 use crate::git::{GitError, Repo};
 use crate::model::Oid;
@@ -37,7 +37,7 @@ pub(super) fn enter(repo: &Repo, path: &Path, head: &Oid) -> Result<Option<PathB
     }
     let own = repo.common_dir().join("wt/entries");
     fs::create_dir_all(&own)?;
-    drop(sweep(&own));
+    drop(sweep(&own, OLD));
     let fresh = tempfile::tempdir_in(own)?;
     write(fresh.path(), path, head)?;
     failpoint::hit("entry.before_rename");
@@ -76,16 +76,6 @@ fn put_in(repo: &Repo, fresh: &Path, name: &str) -> Result<Option<PathBuf>, GitE
             Err(error) => return Err(io::Error::from(error).into()),
         }
     }
-}
-
-fn sweep(own: &Path) -> io::Result<()> {
-    for left in fs::read_dir(own)? {
-        let left = left?;
-        if left.metadata()?.modified()?.elapsed().is_ok_and(|age| age > OLD) {
-            fs::remove_dir_all(left.path())?;
-        }
-    }
-    Ok(())
 }
 
 /// Tells whether git would name the entry like the folder.
@@ -155,14 +145,4 @@ pub(in crate::git) fn free_entry(repo: &Repo, name: &str) -> PathBuf {
         place = folder.join(format!("{name}{n}"));
     }
     place
-}
-
-/// Replaces a file by one with this text, at once.
-pub(in crate::git) fn write_over(path: &Path, text: &str) -> Result<(), GitError> {
-    let folder = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let mode = std::fs::Permissions::from_mode(0o666);
-    let mut fresh = tempfile::Builder::new().prefix(".wt").permissions(mode).tempfile_in(folder)?;
-    fresh.write_all(text.as_bytes())?;
-    fresh.persist(path).map_err(|failed| failed.error)?;
-    Ok(())
 }
