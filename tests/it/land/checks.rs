@@ -1,6 +1,7 @@
 //! Checks: on the exact merged commit, in `wt`'s own worktree, under guards of their own.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -180,14 +181,20 @@ fn variables_that_redirect_git_do_not_reach_a_check() {
     crate::program::ran(merge.output().unwrap()).ok();
 }
 
-#[test]
-fn who_waits_for_a_landing_that_is_killed_lands_its_task() {
+/// A task whose check writes its number into `pid` and goes on for ever as long as there is no `go`, both in the home folder.
+fn held_by_its_check() -> (Field, PathBuf) {
     let field = Field::new();
     let script =
         field.script("check", "test -e \"$HOME/go\" || { echo $$ > \"$HOME/pid\"; exec sleep 1000; }");
     field.program.configure(&verify(&script, ""));
     field.done("a", &[("a", "a\n")]);
     let home = field.program.env.root().join("home");
+    (field, home)
+}
+
+#[test]
+fn who_waits_for_a_landing_that_is_killed_lands_its_task() {
+    let (field, home) = held_by_its_check();
     let mut first = field.program.command(&["merge", "a", "--quiet"]).spawn().unwrap();
     field.program.file(&home.join("pid"));
     let mut second = field.program.command(&["merge", "a", "--json"]);
@@ -206,12 +213,7 @@ fn who_waits_for_a_landing_that_is_killed_lands_its_task() {
 
 #[test]
 fn a_landing_that_is_killed_leaves_no_check_running_and_can_be_done_again() {
-    let field = Field::new();
-    let script =
-        field.script("check", "test -e \"$HOME/go\" || { echo $$ > \"$HOME/pid\"; exec sleep 1000; }");
-    field.program.configure(&verify(&script, ""));
-    field.done("a", &[("a", "a\n")]);
-    let home = field.program.env.root().join("home");
+    let (field, home) = held_by_its_check();
     let mut merge = field.program.command(&["merge", "a", "--quiet"]).spawn().unwrap();
     let pid: u32 = field.program.file(&home.join("pid")).trim().parse().unwrap();
     kill_process(Pid::from_child(&merge), Signal::KILL).unwrap();

@@ -8,6 +8,7 @@ use wt::model::State;
 
 use super::field::Said;
 use super::resolve::{BASE, Scene, both, writes};
+use crate::env::TestRepo;
 
 /// What a memory holds.
 fn memory(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -81,14 +82,19 @@ fn where_git_remembers_by_itself_it_is_given_what_has_landed_and_takes_it_too() 
     assert_eq!((by(&said, "d").as_str(), scene.calls()), ("rerere", 1), "{}", said.ran.err);
 }
 
+/// Begins a merge in which the user's git remembers a conflict.
+fn left_open(repo: &TestRepo) {
+    repo.git(&["config", "rerere.enabled", "true"]);
+    repo.git(&["checkout", "-q", "--detach", "wt/a"]);
+    assert!(!repo.try_git(&["merge", "-q", "wt/b"]).status.success());
+}
+
 #[test]
 fn what_the_user_has_made_of_it_is_never_replaced_nor_anything_begun_where_it_is_switched_off() {
     let scene = Scene::combined(&writes(&both()), "");
     let repo = scene.field.repo();
     // The user's resolution loses a side: it is not taken, and stays nevertheless.
-    repo.git(&["config", "rerere.enabled", "true"]);
-    repo.git(&["checkout", "-q", "--detach", "wt/a"]);
-    assert!(!repo.try_git(&["merge", "-q", "wt/b"]).status.success());
+    left_open(repo);
     repo.write("code.py", BASE.replace("f(x", "f(x, LEFT"));
     repo.commit_all("by hand");
     repo.git(&["checkout", "-q", "main"]);
@@ -108,9 +114,7 @@ fn what_the_user_has_made_of_it_is_never_replaced_nor_anything_begun_where_it_is
 fn a_conflict_that_the_user_left_open_stays_open() {
     let scene = Scene::combined(&writes(&both()), "");
     let repo = scene.field.repo();
-    repo.git(&["config", "rerere.enabled", "true"]);
-    repo.git(&["checkout", "-q", "--detach", "wt/a"]);
-    assert!(!repo.try_git(&["merge", "-q", "wt/b"]).status.success());
+    left_open(repo);
     let before = memory(&of_git(&scene));
     assert_eq!(before.len(), 1);
     assert_eq!((scene.field.merge(&["--all"]).code(), scene.calls()), (0, 1));
