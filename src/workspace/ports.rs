@@ -310,7 +310,7 @@ fn is_free(port: u16) -> bool {
     addresses.iter().all(|address| match bind(address) {
         Ok(_) => true,
         // Other errors say that there is no such address: no IPv6 here.
-        Err(error) => !matches!(error, Errno::ADDRINUSE | Errno::ACCESS),
+        Err(error) => !matches!(error, Errno::ADDRINUSE | Errno::ACCESS | Errno::PERM),
     })
 }
 
